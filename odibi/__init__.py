@@ -1,0 +1,31 @@
+"""odibi: config-driven data pipelines with the same answer on every engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from odibi.config import Pipeline, Step, load
+    from odibi.operations.python import step
+    from odibi.orchestrator import Orchestrator, Result
+
+__version__ = "0.1.0"
+__all__ = ["Orchestrator", "Pipeline", "Result", "Step", "__version__", "load", "step"]
+
+_HOME = {
+    "Orchestrator": "odibi.orchestrator",
+    "Pipeline": "odibi.config",
+    "Result": "odibi.orchestrator",
+    "Step": "odibi.config",
+    "load": "odibi.config",
+    "step": "odibi.operations.python",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the public names on first use, so that ``odibi --help`` stays fast."""
+    if name in _HOME:
+        from importlib import import_module
+
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'odibi' has no attribute {name!r}")

@@ -1,0 +1,38 @@
+"""Where odibi keeps what it writes for itself: ``.odibi`` here, or ``ODIBI_HOME``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Home"]
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The folders and the run store of a project."""
+
+    path: Path
+    state: str
+
+    @staticmethod
+    def find(environ: Mapping[str, str] = os.environ) -> Home:
+        """The home that the environment names; the run store may be elsewhere by ``ODIBI_STATE``."""
+        path = Path(environ.get("ODIBI_HOME") or ".odibi")
+        return Home(path, environ.get("ODIBI_STATE") or f"sqlite:///{path / 'state.db'}")
+
+    @property
+    def stories(self) -> Path:
+        """Where stories are written."""
+        return self.path / "stories"
+
+    @property
+    def intents(self) -> Path:
+        """Where living runs note what they stage."""
+        return self.path / "intents"
+
+    def scratch(self, run_id: str) -> Path:
+        """A run's folder for what spills; the run removes it."""
+        return self.path / "tmp" / run_id
