@@ -1,0 +1,1 @@
+"""Where rows come from and go: files, Delta tables, and the guard between schemas."""

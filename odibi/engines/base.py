@@ -1,0 +1,108 @@
+"""What an engine is: a dialect, five methods that move rows, and what user functions receive.
+
+All else is a function beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from odibi.relational.schema import Schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from sqlglot import exp
+
+__all__ = ["Engine", "Frame", "Location", "Part", "Staged"]
+
+Frame = Any
+"""An engine's native table, opaque to everything but the engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Files of one format that together are one table.
+
+    ``schema`` is what the rows must look like (columns missing in a file are NULL, others are
+    left out), None where the files themselves decide. ``partitions`` are the columns whose values
+    stand in the folder names. ``options`` are the format's own, such as ``header``.
+    """
+
+    format: str
+    files: tuple[str, ...]
+    schema: Schema | None = None
+    partitions: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A staged file: ``path`` as on disk, its rows and bytes, statistics and partition values.
+
+    ``statistics`` has, per column, the text values ``min`` and ``max`` where both are exact and
+    fit to prune by, and ``null_count``.
+    """
+
+    path: str
+    rows: int
+    bytes: int
+    statistics: Mapping[str, Mapping[str, str]]
+    partition: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """Rows computed once and written to Parquet parts that no reader sees yet."""
+
+    folder: str
+    parts: tuple[Part, ...]
+    schema: Schema
+    partitions: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """Rows in all parts."""
+        return sum(part.rows for part in self.parts)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes on disk of all parts."""
+        return sum(part.bytes for part in self.parts)
+
+    @property
+    def location(self) -> Location:
+        """Where the rows can be read back."""
+        return Location("parquet", tuple(part.path for part in self.parts), self.schema, self.partitions)
+
+
+class Engine(Protocol):
+    """Computes. ``query`` is lazy where the engine can be; ``stage`` is what makes it work."""
+
+    name: str
+    dialect: str
+
+    def read(self, location: Location) -> Frame:
+        """The rows at a location."""
+        ...
+
+    def query(self, select: exp.Query, inputs: Mapping[str, Frame]) -> Frame:
+        """The answer to a query whose tables are the keys of ``inputs``."""
+        ...
+
+    def stage(self, frame: Frame, schema: Schema, folder: str, partition_by: Sequence[str]) -> Staged:
+        """Compute the frame and write it below ``folder``, which does not exist yet."""
+        ...
+
+    def to_arrow(self, frame: Frame) -> pa.RecordBatchReader:
+        """The rows as a stream of Arrow batches, to be read once."""
+        ...
+
+    def from_arrow(self, batches: pa.RecordBatchReader) -> Frame:
+        """A frame that holds the rows of a stream."""
+        ...
+
+    def native(self, frame: Frame) -> Any:
+        """The table as people know it from the engine's own documentation."""
+        ...

@@ -1,0 +1,117 @@
+"""One in-memory DuckDB per run.
+
+The default engine computes in it, and every engine's files are sniffed, digested and exported with it.
+
+Bounded memory, a spill directory that goes away with it, UTC, no Python variables as tables.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["Database"]
+
+
+class Database:
+    """A DuckDB for one run; use it as a context manager.
+
+    Each thread works on its own cursor. ``scratch`` is a folder for what spills and for results
+    that are only handed on; it is created when needed and removed at the end.
+    """
+
+    def __init__(self, scratch: Path, memory_limit: str | None = None, threads: int | None = None) -> None:
+        import duckdb
+
+        self.scratch = scratch
+        config: dict[str, Any] = {
+            "python_enable_replacements": "false",
+            "preserve_insertion_order": "false",
+            "temp_directory": str(scratch / "spill"),
+        }
+        if memory_limit:
+            config["memory_limit"] = memory_limit
+        if threads:
+            config["threads"] = str(threads)
+        self._db = duckdb.connect(":memory:", config=config)
+        self._db.execute("SET TimeZone='UTC'")
+        self._local = threading.local()
+        self._cursors: list[duckdb.DuckDBPyConnection] = []
+        self._filesystems: set[str] = set()
+        self._lock = threading.Lock()
+        self._names = 0
+        self._abandoned = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """This thread's cursor."""
+        cursor: duckdb.DuckDBPyConnection | None = getattr(self._local, "cursor", None)
+        if cursor is None:
+            with self._lock:
+                cursor = self._db.cursor()
+                self._cursors.append(cursor)
+            cursor.execute("SET TimeZone='UTC'")
+            self._local.cursor = cursor
+        return cursor
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """All rows of a small answer."""
+        found: list[tuple[Any, ...]] = self.cursor.execute(sql).fetchall()
+        return found
+
+    def reach(self, url: str) -> None:
+        """Make files at a URL such as ``memory://x.csv`` readable: fsspec serves its scheme."""
+        scheme = url.split("://", 1)[0] if "://" in url else ""
+        if not scheme or scheme == "file":
+            return
+        with self._lock:
+            if scheme in self._filesystems:
+                return
+            from fsspec import filesystem
+
+            self._db.register_filesystem(filesystem(scheme))
+            self._filesystems.add(scheme)
+
+    def new_name(self) -> str:
+        """A table or folder name nobody has used in this run."""
+        with self._lock:
+            self._names += 1
+            return f"odibi_{self._names}"
+
+    def interrupt(self) -> None:
+        """Stop the queries that are running; their threads get InterruptException."""
+        with self._lock:
+            cursors = list(self._cursors)
+        for cursor in cursors:
+            with suppress(Exception):  # a cursor may be closed by its thread just now
+                cursor.interrupt()
+
+    def abandon(self) -> None:
+        """Leave the database to the end of the process: a thread that cannot be stopped uses it."""
+        self._abandoned = True
+
+    def close(self) -> None:
+        """Close every cursor and the database, and remove what it spilled."""
+        if self._abandoned:
+            return
+        with self._lock:
+            for cursor in self._cursors:
+                cursor.close()
+            self._cursors.clear()
+            self._db.close()
+        shutil.rmtree(self.scratch, ignore_errors=True)

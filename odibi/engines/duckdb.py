@@ -1,0 +1,174 @@
+"""The default engine. A frame is a query text: nothing is computed until it is staged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from odibi.engines.base import Location, Part, Staged
+from odibi.engines.database import Database
+from odibi.relational.schema import Schema, quote
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+    from sqlglot import exp
+
+__all__ = ["DuckDB", "DuckFrame", "literal", "scan"]
+
+DEEPEST = 50
+"""Longest chain of lazy frames: DuckDB's binder takes seconds for some hundred, then refuses."""
+
+ROWS_PER_BATCH = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class DuckFrame:
+    """A query over files and tables of the run's database.
+
+    ``depth`` counts the lazy steps below it; ``stored`` says that reading it again is cheap.
+    """
+
+    sql: str
+    depth: int = 0
+    stored: bool = False
+
+
+class DuckDB:
+    """Engine protocol on DuckDB; the database belongs to whoever opened it."""
+
+    name = "duckdb"
+    dialect = "duckdb"
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def read(self, location: Location) -> DuckFrame:
+        """The rows at a location, lazily."""
+        for file in location.files[:1]:
+            self._db.reach(file)
+        return DuckFrame(scan(location), stored=True)
+
+    def query(self, select: exp.Query, inputs: Mapping[str, DuckFrame]) -> DuckFrame:
+        """The query over its inputs, lazily; a chain that grows too deep is cut by a table."""
+        sql = select.sql("duckdb")
+        if not inputs:
+            return DuckFrame(sql)
+        prefix = ", ".join(
+            f"{quote(name)} AS {'NOT MATERIALIZED ' if frame.stored else ''}({frame.sql})"
+            for name, frame in inputs.items()
+        )
+        if sql.startswith("WITH RECURSIVE "):
+            sql = f"WITH RECURSIVE {prefix}, {sql.removeprefix('WITH RECURSIVE ')}"
+        elif sql.startswith("WITH "):
+            sql = f"WITH {prefix}, {sql.removeprefix('WITH ')}"
+        else:
+            sql = f"WITH {prefix} {sql}"
+        frame = DuckFrame(sql, depth=1 + max(frame.depth for frame in inputs.values()))
+        return self._table(f"AS {frame.sql}") if frame.depth >= DEEPEST else frame
+
+    def stage(self, frame: DuckFrame, schema: Schema, folder: str, partition_by: Sequence[str] = ()) -> Staged:
+        """Compute the frame into Parquet parts below ``folder``."""
+        Path(folder).mkdir(parents=True)
+        # A bloom filter costs a tenth of the write and no reader of Delta tables asks for it.
+        options = "FORMAT parquet, WRITE_BLOOM_FILTER false, RETURN_STATS"
+        target = folder
+        if partition_by:
+            columns = ", ".join(quote(column) for column in partition_by)
+            options += f", PARTITION_BY ({columns}), FILENAME_PATTERN 'part-{{i}}', OVERWRITE_OR_IGNORE"
+        else:
+            target = f"{folder}/part-0.parquet"
+        rows = self._db.rows(f"COPY ({frame.sql}) TO {literal(target)} ({options})")
+        parts = tuple(_part(row) for row in rows)
+        return Staged(folder, parts, schema, tuple(partition_by))
+
+    def to_arrow(self, frame: DuckFrame) -> pa.RecordBatchReader:
+        """The rows as a stream of Arrow batches."""
+        # A cursor of its own: an open stream blocks every other query on its cursor.
+        return self._db.cursor.cursor().sql(frame.sql).to_arrow_reader(ROWS_PER_BATCH)
+
+    def from_arrow(self, batches: pa.RecordBatchReader) -> DuckFrame:
+        """The rows of a stream, kept in a table of the run's database."""
+        cursor = self._db.cursor
+        cursor.register("odibi_stream", batches)
+        try:
+            return self._table("AS SELECT * FROM odibi_stream")
+        finally:
+            cursor.unregister("odibi_stream")
+
+    def native(self, frame: DuckFrame) -> duckdb.DuckDBPyRelation:
+        """A DuckDB relation."""
+        return self._db.cursor.sql(frame.sql)
+
+    def _table(self, definition: str) -> DuckFrame:
+        name = quote(self._db.new_name())
+        self._db.cursor.execute(f"CREATE TABLE main.{name} {definition}")
+        return DuckFrame(f"SELECT * FROM main.{name}", stored=True)
+
+
+def literal(value: Any) -> str:
+    """The value as a DuckDB literal: text, number, boolean, list or struct."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{literal(str(k))}: {literal(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(literal(item) for item in value) + "]"
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+READERS = {"csv": "read_csv", "json": "read_json", "ndjson": "read_json", "parquet": "read_parquet"}
+
+
+def scan(location: Location) -> str:
+    """The query that reads a location.
+
+    Files of a table with a known schema are read through a typed empty relation, so that columns
+    added later, widened types, empty tables and partition columns all come out as declared.
+    """
+    source = f"SELECT * FROM {_reader(location)}" if location.files else ""
+    if location.schema is None:
+        return source
+    empty = ", ".join(f"CAST(NULL AS {c.type}) AS {quote(c.name)}" for c in location.schema)
+    typed = f"SELECT {empty} WHERE false"
+    if source:
+        typed += f" UNION ALL BY NAME {source}"
+    columns = ", ".join(f"CAST({quote(c.name)} AS {c.type}) AS {quote(c.name)}" for c in location.schema)
+    return f"SELECT {columns} FROM ({typed})"
+
+
+def _reader(location: Location) -> str:
+    """The table function call that reads the files."""
+    options = dict(location.options)
+    if location.format == "parquet":
+        options["union_by_name"] = len(location.files) > 1
+        options["hive_partitioning"] = bool(location.partitions)
+        if location.partitions:
+            options["hive_types_autocast"] = False
+    elif location.schema is not None:
+        options["columns"] = {column.name: column.type for column in location.schema}
+    given = "".join(f", {name}={literal(value)}" for name, value in sorted(options.items()))
+    return f"{READERS[location.format]}({literal(location.files)}{given})"
+
+
+def _part(row: tuple[Any, ...]) -> Part:
+    """A row of ``COPY ... RETURN_STATS`` as a part."""
+    path, rows, size, _footer, columns, partition = row[:6]
+    statistics = {}
+    for quoted, found in (columns or {}).items():
+        if not (quoted.startswith('"') and quoted.endswith('"')) or '"."' in quoted:
+            continue  # a field of a nested column
+        kept = {"null_count": found["null_count"]} if "null_count" in found else {}
+        # Readers skip files by these: a bound that leaves NaN out or is cut would lose rows.
+        exact = found.get("min_is_exact") == "true" and found.get("max_is_exact") == "true"
+        if exact and found.get("has_nan") != "true" and "min" in found and "max" in found:
+            kept |= {"min": found["min"], "max": found["max"]}
+        statistics[quoted[1:-1].replace('""', '"')] = kept
+    values = {name: None if value is None else str(value) for name, value in (partition or {}).items()}
+    return Part(str(path), int(rows), int(size), statistics, values)
