@@ -1,0 +1,286 @@
+"""What a well-formed pipeline may still get wrong: names that mean nothing, cycles, missing files.
+
+Each rule is a function from a view of the pipeline to problems; :data:`RULES` is the list. What is
+inside SQL, expressions and functions is checked where they are compiled.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from odibi.config.models import Node, Step, StepType
+from odibi.errors import Problem, nearest
+
+if TYPE_CHECKING:
+    from odibi.config.loaded import Loaded
+
+__all__ = ["AVAILABLE_ENGINES", "RESERVED", "RULES", "check", "is_sql_file"]
+
+AVAILABLE_ENGINES = ("duckdb",)
+"""Engines this version has; the others are known by name only."""
+
+_WORDS = """
+    all analyse analyze and anti any array as asc asof asymmetric at authorization binary both by case cast
+    check collate collation column concurrently constraint create cross default deferrable desc describe
+    distinct do else end except false fetch for foreign freeze from full glob group having ilike in initially
+    inner intersect into is isnull join lambda lateral leading left like limit natural not notnull null offset
+    on only or order outer overlaps pivot pivot_longer pivot_wider placing positional primary qualify
+    references returning right select semi show similar some summarize symmetric table tablesample then to
+    trailing true union unique unpack unpivot using variadic verbose when where window with
+"""
+RESERVED = frozenset(_WORDS.split())
+"""Words that DuckDB does not take as the name of a table."""
+
+_TABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_\-]*")
+_VAGUE = re.compile(
+    r"(step|task|node|job|stage|tmp|temp|foo|bar|baz|untitled|unnamed)[_\-]?\d*", re.IGNORECASE
+)
+_SECRET_IN_SQL = re.compile(r"\$\{(?:env|secret):[^{}]*\}")
+
+
+def is_sql_file(step: Step) -> bool:
+    """Whether a step's SQL stands in a file of its own."""
+    return step.type is StepType.SQL and step.value.strip().lower().endswith(".sql")
+
+
+def check(
+    loaded: Loaded, *, strict: bool = False, assume: AbstractSet[str] = frozenset()
+) -> tuple[Problem, ...]:
+    """Every problem in the meaning of a pipeline, in file order.
+
+    ``strict`` turns warnings into errors. ``assume`` names steps and datasets that exist although
+    the pipeline does not show them, because what declares them is wrong itself.
+    """
+    view = _View(loaded, strict, assume)
+    return tuple(sorted({problem for rule in RULES for problem in rule(view)}))
+
+
+class _View:
+    """A pipeline with what the rules look up."""
+
+    def __init__(self, loaded: Loaded, strict: bool, assume: AbstractSet[str]) -> None:
+        self.loaded = loaded
+        self.strict = strict
+        self.assume = assume
+        self.steps = loaded.pipeline.steps
+        self.by_name: dict[str, int] = {}
+        self.makers: dict[str, int] = {}
+        for index, step in enumerate(self.steps):
+            self.by_name.setdefault(step.name, index)
+            for dataset in step.outputs.values():
+                self.makers.setdefault(dataset, index)
+
+    def problem(
+        self, index: int, path: tuple[Any, ...], message: str, hint: str = "", level: str = "error"
+    ) -> Problem:
+        text = f"step {self.steps[index].name!r}: {message}"
+        return self.loaded.problem(("steps", index, *path), text, hint, level)
+
+    def line(self, index: int, *path: Any) -> str:
+        """Where something of a step stands, for hints; empty for pipelines built in Python."""
+        _, line, _ = self.loaded.where(("steps", index, *path))
+        return f"line {line}" if line else f"step {index + 1}"
+
+
+def _unique_steps(view: _View) -> Iterator[Problem]:
+    for index, step in enumerate(view.steps):
+        first = view.by_name[step.name]
+        if first != index:
+            message = f"the name is taken by the step in {view.line(first, 'name')}"
+            yield view.problem(index, ("name",), message, "give it another name")
+
+
+def _unique_datasets(view: _View) -> Iterator[Problem]:
+    makers: dict[str, tuple[int, str]] = {}
+    for index, step in enumerate(view.steps):
+        if view.by_name[step.name] != index and set(step.outputs.values()) == {step.name}:
+            continue  # named after the step: said there
+        for key, dataset in step.outputs.items():
+            if dataset.lower() in makers:
+                first, other = makers[dataset.lower()]
+                message = f"step {view.steps[first].name!r} makes the dataset {other!r} already"
+                hint = "give it another name" + (
+                    "" if other == dataset else "; upper and lower case are the same"
+                )
+                yield view.problem(index, ("outputs", key), message, hint)
+            makers.setdefault(dataset.lower(), (index, dataset))
+
+
+def _known_inputs(view: _View) -> Iterator[Problem]:
+    for index, step in enumerate(view.steps):
+        for alias, dataset in step.inputs.items():
+            if dataset in view.makers or dataset in view.assume:
+                continue
+            pipeline, _, name = dataset.rpartition(".")
+            message, hint = _foreign(view, pipeline, name) if pipeline else _local(view, dataset)
+            if message:
+                yield view.problem(index, ("inputs", alias), message, hint)
+
+
+def _local(view: _View, dataset: str) -> tuple[str, str]:
+    message = f"unknown input dataset {dataset!r}"
+    if dataset not in view.by_name:
+        return message, nearest(dataset, view.makers, "datasets")
+    made = view.steps[view.by_name[dataset]].outputs
+    if made:
+        return message, f"the step of that name makes {', '.join(made.values())}"
+    return message, "the step of that name stores and hands nothing on; use depends_on to run after it"
+
+
+def _foreign(view: _View, pipeline: str, name: str) -> tuple[str, str]:
+    """What is wrong with ``pipeline.name`` as an input, nothing if it is another pipeline's table."""
+    other = view.loaded.others.get(pipeline)
+    if other is None:
+        if pipeline in (view.loaded.pipeline.pipeline, Path(view.loaded.file).stem):
+            return f"the input '{pipeline}.{name}' is of this very pipeline", f"write {name}"
+        message = f"unknown input dataset '{pipeline}.{name}': there is no {pipeline}.yaml beside {view.loaded.file}"
+        return message, nearest(pipeline, view.loaded.neighbours(), "pipelines there")
+    makers = {dataset: step for step in other.pipeline.steps for dataset in step.outputs.values()}
+    if name not in makers:
+        return f"unknown input dataset '{pipeline}.{name}'", nearest(
+            name, makers, f"datasets of {other.file}"
+        )
+    if makers[name].write is None:
+        return (
+            f"the input '{pipeline}.{name}' is not kept by its pipeline",
+            f"give its step in {other.file} a write",
+        )
+    return "", ""
+
+
+def _known_dependencies(view: _View) -> Iterator[Problem]:
+    for index, step in enumerate(view.steps):
+        for position, name in enumerate(step.depends_on):
+            if name not in view.by_name and name not in view.assume:
+                message = f"depends_on names an unknown step {name!r}"
+                yield view.problem(
+                    index, ("depends_on", position), message, nearest(name, view.by_name, "steps")
+                )
+
+
+def _no_cycles(view: _View) -> Iterator[Problem]:
+    graph: dict[str, set[str]] = {step.name: set() for step in view.steps}
+    for step in view.steps:
+        upstream = (
+            view.steps[view.makers[name]].name for name in step.inputs.values() if name in view.makers
+        )
+        graph[step.name].update(upstream, (name for name in step.depends_on if name in view.by_name))
+    while True:
+        try:
+            TopologicalSorter(graph).prepare()
+        except CycleError as error:
+            cycle: list[str] = error.args[1][:-1]
+            start = min(range(len(cycle)), key=lambda at: view.by_name[cycle[at]])
+            cycle = cycle[start:] + cycle[:start]
+            arrows = " -> ".join([*cycle, cycle[0]])
+            yield view.problem(
+                view.by_name[cycle[0]],
+                (),
+                f"the steps wait for each other: {arrows}",
+                "remove one of these inputs",
+            )
+            for name in cycle:  # look for cycles that share no step with this one
+                graph[name] = set()
+        else:
+            return
+
+
+def _known_connections(view: _View) -> Iterator[Problem]:
+    known = view.loaded.pipeline.connections
+    for index, step in enumerate(view.steps):
+        used: list[tuple[tuple[str, ...], Any]] = [(("write", "to"), step.write.to if step.write else None)]
+        if step.node is not Node.TRANSFORM:
+            used += [(("params", key), step.params.get(key)) for key in ("from", "to")]
+        for path, name in used:
+            if name is not None and name not in known:
+                hint = nearest(name, known, "connections") or "declare it in connections"
+                yield view.problem(index, path, f"unknown connection {name!r}", hint)
+
+
+def _write_has_a_place(view: _View) -> Iterator[Problem]:
+    for index, step in enumerate(view.steps):
+        if step.write is not None and step.write.to is None and step.write.path is None:
+            hint = "give it a connection (to) or a path"
+            yield view.problem(index, ("write",), "write does not say where to", hint)
+
+
+def _sql_files_exist(view: _View) -> Iterator[Problem]:
+    for index, step in enumerate(view.steps):
+        if is_sql_file(step) and view.loaded.find(step.value.strip()) is None:
+            folders = [(root / step.value.strip()).parent for root in view.loaded.roots]
+            names = {path.name for folder in folders if folder.is_dir() for path in folder.glob("*.sql")}
+            hint = nearest(step.value.rsplit("/", 1)[-1], names, "there are")
+            yield view.problem(index, ("value",), f"there is no file {step.value.strip()!r}", hint)
+
+
+def _usable_names(view: _View) -> Iterator[Problem]:
+    for index, step in enumerate(view.steps):
+        for key, dataset in step.outputs.items():
+            if dataset.lower() in RESERVED:
+                path = ("outputs", key) if dataset != step.name else ("name",)
+                yield view.problem(
+                    index, path, f"{dataset!r} is a word of SQL, no table can be called so", "rename it"
+                )
+        for alias in step.inputs:
+            if alias.lower() in RESERVED or not _TABLE.fullmatch(alias):
+                why = "is a word of SQL" if alias.lower() in RESERVED else "is not a name"
+                hint = "it becomes the name of a table: use letters, digits and _"
+                yield view.problem(index, ("inputs", alias), f"the input's alias {alias!r} {why}", hint)
+
+
+def _descriptive_names(view: _View) -> Iterator[Problem]:
+    for index, step in enumerate(view.steps):
+        if _VAGUE.fullmatch(step.name):
+            message = "the name does not say what the step does"
+            level = "error" if view.strict else "warning"
+            yield view.problem(index, ("name",), message, "name it after what it makes", level)
+
+
+def _available_engines(view: _View) -> Iterator[Problem]:
+    hint = f"this version runs on {', '.join(AVAILABLE_ENGINES)}"
+    engine = view.loaded.pipeline.engine
+    if engine not in AVAILABLE_ENGINES:
+        message = f"engine {engine!r} is not available in this version of odibi"
+        yield view.loaded.problem(("engine",), message, hint)
+    for index, step in enumerate(view.steps):
+        if step.engine is not None and step.engine not in AVAILABLE_ENGINES:
+            message = f"engine {step.engine!r} is not available in this version of odibi"
+            yield view.problem(index, ("engine",), message, hint)
+
+
+def _no_secrets_in_sql(view: _View) -> Iterator[Problem]:
+    for index, step in enumerate(view.steps):
+        code: dict[tuple[Any, ...], Any] = {}
+        if step.type is StepType.SQL:
+            code["value",] = step.value
+        for number, operation in enumerate(step.params.get("operations", ())):
+            code["params", "operations", number] = repr(
+                dict(operation) if isinstance(operation, Mapping) else operation
+            )
+        for path, text in code.items():
+            for found in _SECRET_IN_SQL.findall(text):
+                message = f"the reference {found} stands in SQL, where it is not resolved"
+                yield view.problem(
+                    index, path, message, "secrets belong to connections; other values to variables"
+                )
+
+
+RULES = (
+    _unique_steps,
+    _unique_datasets,
+    _known_inputs,
+    _known_dependencies,
+    _no_cycles,
+    _known_connections,
+    _write_has_a_place,
+    _sql_files_exist,
+    _usable_names,
+    _descriptive_names,
+    _available_engines,
+    _no_secrets_in_sql,
+)

@@ -1,0 +1,228 @@
+"""A pipeline as frozen values. The same models are built by YAML, JSON and Python.
+
+A step's canonical form is what the program works with; the short form people write in YAML is
+turned into it by :mod:`odibi.config.short` before validation.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from odibi.config.base import Frozen
+from odibi.config.short import expand_pipeline, expand_step
+
+__all__ = [
+    "Connection",
+    "EngineName",
+    "Format",
+    "Layer",
+    "Name",
+    "Node",
+    "Pipeline",
+    "SchemaPolicy",
+    "Step",
+    "StepType",
+    "Target",
+    "Write",
+    "WriteMode",
+]
+
+Name = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_\-]*$", min_length=1, max_length=120),
+]
+EngineName = Literal["duckdb", "pandas", "spark"]
+Format = Literal["delta", "parquet", "csv", "json"]
+SchemaPolicy = Literal["exact", "widen", "forbid", "replace"]
+
+
+class Layer(StrEnum):
+    """Where a step stands in the medallion, or what it does for it."""
+
+    CONNECT = "connect"
+    INGEST = "ingest"
+    TRANSFORM = "transform"
+    STORE = "store"
+    PUBLISH = "publish"
+    BRONZE = "bronze"
+    SILVER = "silver"
+    GOLD = "gold"
+
+
+class StepType(StrEnum):
+    """How a step says what it does."""
+
+    CONFIG_OP = "config_op"  # operations named in the config
+    SQL = "sql"
+    FUNCTION = "function"
+
+
+class Node(StrEnum):
+    """What a step is in the graph, inferred from its shape."""
+
+    CONNECT = "Connect"
+    INGEST = "Ingest"
+    TRANSFORM = "Transform"
+    STORE = "Store"
+    PUBLISH = "Publish"
+
+
+class WriteMode(StrEnum):
+    """What becomes of the rows a target already has."""
+
+    OVERWRITE = "overwrite"
+    APPEND = "append"
+
+
+class Connection(Frozen):
+    """A named place: a URL or folder, its default format, and credentials by reference.
+
+    ``options`` go to fsspec and to the Delta writer; their values may hold ``${env:X}`` and
+    ``${secret:x}``, which are resolved when a run starts and never stored.
+    """
+
+    url: str
+    format: Format | None = None
+    options: dict[str, str] = {}
+    description: str = ""
+
+
+class Target(Frozen):
+    """What differs in one environment: connections and variables laid over the pipeline's own."""
+
+    connections: dict[Name, Connection] = {}
+    variables: dict[str, Any] = {}
+
+
+class Write(Frozen):
+    """Where and how a step's output is kept.
+
+    ``path`` defaults to ``<layer>/<dataset>`` below the connection ``to``. ``schema`` guards the
+    target: ``exact`` refuses any change of columns or types, ``widen`` adds new columns and
+    widens types without loss, ``forbid`` wants the table to exist already and never changes it,
+    ``replace`` lets the schema follow the code. Unset means exact for appends and for what is
+    read from files, replace for everything computed.
+    """
+
+    to: str | None = None
+    path: str | None = None
+    mode: WriteMode = WriteMode.OVERWRITE
+    formats: tuple[Format, ...] = ()
+    partition_by: tuple[str, ...] = ()
+    schema_policy: SchemaPolicy | None = Field(default=None, alias="schema")
+    logical_date_column: str | None = "_logical_date"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_format_is_a_list(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            data = dict(data)
+            if "format" in data:
+                if "formats" in data:
+                    raise ValueError("give either format or formats, not both")
+                data["formats"] = data.pop("format")
+            if "partitionBy" in data:
+                if "partition_by" in data:
+                    raise ValueError("give either partition_by or partitionBy, not both")
+                data["partition_by"] = data.pop("partitionBy")
+            for key in ("formats", "partition_by"):
+                if isinstance(data.get(key), str):
+                    data[key] = (data[key],)
+        return data
+
+
+class Step(Frozen):
+    """One declared unit: inputs, one operation, output. The canonical form.
+
+    ``value`` is the source path for an ingest, SQL text or a ``.sql`` file for ``sql``, a dotted
+    path or registered name for ``function``, the target path for a store. ``inputs`` maps an
+    alias to a dataset, ``outputs`` maps ``data`` (or, for SQL that makes several tables, the
+    table's name) to the dataset it becomes.
+    """
+
+    name: Name
+    layer: Layer
+    type: StepType
+    engine: EngineName | None = None
+    value: str
+    params: dict[str, Any] = {}
+    inputs: dict[str, str] = {}
+    outputs: dict[str, Name] = {}
+    depends_on: tuple[str, ...] = ()
+    write: Write | None = None
+    tags: tuple[str, ...] = ()
+    description: str = ""
+    owner: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand(cls, data: Any) -> Any:
+        return expand_step(data) if isinstance(data, dict) else data
+
+    @property
+    def node(self) -> Node:
+        """What the step is in the graph: inferred from its shape, not from its layer.
+
+        A ``config_op`` that both takes and gives datasets must say which operations it performs,
+        otherwise its meaning is ambiguous; the validator refuses that.
+        """
+        if self.layer is Layer.CONNECT:
+            return Node.CONNECT
+        if self.layer is Layer.PUBLISH:
+            return Node.PUBLISH
+        if self.type is not StepType.CONFIG_OP or "operations" in self.params:
+            return Node.TRANSFORM
+        return Node.STORE if self.inputs and not self.outputs else Node.INGEST
+
+    @model_validator(mode="after")
+    def _shape_is_clear(self) -> Step:
+        if self.type is StepType.CONFIG_OP and "operations" not in self.params:
+            if self.inputs and self.outputs:
+                raise ValueError(
+                    "a config_op with both inputs and outputs is ambiguous: give params.operations "
+                    "to transform, drop outputs to store, drop inputs to ingest"
+                )
+            if not self.inputs and not self.outputs:
+                raise ValueError("a config_op needs inputs (to store) or outputs (to ingest)")
+        if self.write is not None and not self.outputs:
+            raise ValueError(
+                "a store has its target in value and params; write belongs to steps with outputs"
+            )
+        return self
+
+
+class Pipeline(Frozen):
+    """A named set of steps with the places they use.
+
+    ``date`` is the default logical date (an ISO date, ``today`` or ``yesterday``), ``sensitive``
+    names columns (globs allowed) that samples and stories mask, ``memory_limit`` bounds the
+    engine's memory per run (such as ``2GB``), ``distributed_max_workers`` how many steps may run
+    at once.
+    """
+
+    pipeline: Name
+    description: str = ""
+    owner: str = ""
+    runbook: str = ""
+    engine: EngineName = "duckdb"
+    date: str = "yesterday"
+    timezone: str = "UTC"
+    variables: dict[str, Any] = {}
+    connections: dict[Name, Connection] = {}
+    targets: dict[Name, Target] = {}
+    sensitive: tuple[str, ...] = ()
+    memory_limit: str | None = Field(default=None, pattern=r"^\d+(\.\d+)?\s*([KMGT]i?B|%)$")
+    fail_fast: bool = False
+    distributed: bool = True
+    distributed_max_workers: int = Field(default=2, ge=1, le=256)
+    enable_tracker: bool = True
+    samples: int = Field(default=5, ge=0, le=100)
+    steps: tuple[Step, ...] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand(cls, data: Any) -> Any:
+        return expand_pipeline(data) if isinstance(data, dict) else data

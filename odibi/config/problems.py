@@ -1,0 +1,172 @@
+"""What pydantic found, said in the words of a config."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from odibi.config.models import Connection, Pipeline, Step, Target, Write
+from odibi.config.short import LATER_PIPELINE, LATER_STEP, VERBS
+from odibi.errors import nearest
+
+__all__ = ["Finding", "explain", "known_keys", "shown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong at ``path``, whose key is meant where ``key`` is set."""
+
+    path: tuple[Any, ...]
+    message: str
+    hint: str = ""
+    key: bool = False
+
+
+def shown(value: Any) -> str:
+    """A value as it is named in messages: short, and never a whole structure."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return "a list"
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = repr(str(value) if isinstance(value, str) else value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _keys(model: type[BaseModel], *others: str) -> frozenset[str]:
+    fields = {field.alias or name for name, field in model.model_fields.items()}
+    return frozenset(fields | set(model.model_fields) | set(others))
+
+
+_STEP = _keys(Step, *VERBS, "dependsOn")
+_PIPELINE = _keys(Pipeline, "name", "engine_type")
+_WRITE = _keys(Write, "format", "partitionBy")
+_NESTED: Mapping[tuple[str, ...], tuple[frozenset[str], frozenset[str]]] = {
+    (): (_PIPELINE, LATER_PIPELINE),
+    ("connections", "*"): (_keys(Connection), frozenset()),
+    ("targets", "*"): (_keys(Target), frozenset()),
+    ("targets", "*", "connections", "*"): (_keys(Connection), frozenset()),
+    ("steps", "*"): (_STEP, LATER_STEP),
+    ("steps", "*", "write"): (_WRITE, frozenset()),
+}
+
+
+def known_keys(data: Any, path: tuple[Any, ...], findings: list[Finding]) -> Any:
+    """``data`` at ``path`` with known keys only; each unknown one is found.
+
+    A misspelt key goes on under the name it is close to, so that one slip is reported once.
+    """
+    shape = ("steps", "*", *path[2:]) if path[:1] == ("steps",) else path
+    return _known(data, path, tuple(map(str, shape)), findings)
+
+
+def _known(data: Any, path: tuple[Any, ...], shape: tuple[str, ...], findings: list[Finding]) -> Any:
+    if not isinstance(data, Mapping) or not any(rule[: len(shape)] == shape for rule in _NESTED):
+        return data
+    out: dict[Any, Any] = {}
+    known, later = _NESTED.get(shape, (None, frozenset()))
+    for key, value in data.items():
+        name = key
+        if known is not None and key not in known:
+            name = _report(key, (*path, key), known, later, findings)
+            if name is None or name in data:
+                continue
+        under = "*" if known is None else str(name)
+        out[name] = _known(value, (*path, key), (*shape, under), findings)
+    return out
+
+
+def _report(
+    key: Any, path: tuple[Any, ...], known: frozenset[str], later: frozenset[str], findings: list[Finding]
+) -> str | None:
+    if key in later:
+        findings.append(
+            Finding(path, f"{key!r} is not available in this version of odibi", "remove it", key=True)
+        )
+        return None
+    findings.append(Finding(path, f"unknown key {key!r}", nearest(key, known, "known keys"), key=True))
+    return next(iter(get_close_matches(str(key).lower(), known, 1, 0.6)), None)
+
+
+_KINDS = {
+    "string": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "dict": "a mapping",
+    "mapping": "a mapping",
+    "model": "a mapping",
+    "tuple": "a list",
+    "list": "a list",
+}
+_FORMS = {
+    "memory_limit": "such as 2GB or 80%",
+    "": "use letters, digits, _ and -, and begin with a letter",
+}
+
+
+def explain(error: ValidationError, written: Mapping[str, Any]) -> Iterator[Finding]:
+    """Each thing pydantic found in ``written``, at its canonical path."""
+    errors = error.errors(include_url=False)
+    missing = {item["loc"][0] for item in errors if item["type"] == "missing" and len(item["loc"]) == 1}
+    for item in errors:
+        path = tuple(part for part in item["loc"] if part != "[key]")
+        if path == ("type",) and {"type", "value"} <= missing:
+            hint = f"give one of {', '.join(VERBS)}, or type and value"
+            yield Finding((), "the step does not say what it does", hint)
+        elif path == ("value",) and {"type", "value"} <= missing:
+            continue
+        elif path[:1] == ("outputs",) and "outputs" not in written:
+            continue  # named after the step: said there
+        else:
+            yield _finding(dict(item), path, key="[key]" in item["loc"], written=written)
+
+
+def _finding(
+    item: dict[str, Any], path: tuple[Any, ...], *, key: bool, written: Mapping[str, Any]
+) -> Finding:
+    kind, context, value = item["type"], item.get("ctx", {}), item["input"]
+    label = ".".join(map(str, path))
+    found = "a value of another kind" if "options" in path else shown(value)
+    if kind == "missing":
+        return Finding(path[:-1], f"{'.'.join(map(str, path))!r} is missing")
+    if kind == "value_error":
+        message = str(context["error"])
+        head = re.match(r"'?(\w+)'?[: ]", message)
+        at = (head[1],) if not path and head and head[1] in written else path
+        return Finding(at, message)
+    if kind in ("enum", "literal_error"):
+        allowed = re.findall(r"'([^']*)'", context["expected"])
+        return Finding(path, f"{label}: found {found}", _choices(value, allowed))
+    if kind == "string_pattern_mismatch":
+        return Finding(path, f"{label}: found {found}", _FORMS.get(label, _FORMS[""]), key=key)
+    if kind in ("too_short", "string_too_short"):
+        return Finding(path, f"{label}: at least {context['min_length']} is needed")
+    if kind == "string_too_long":
+        return Finding(path, f"{label}: longer than {context['max_length']} characters", key=key)
+    if kind in ("greater_than_equal", "less_than_equal"):
+        words = "at least" if "ge" in context else "at most"
+        return Finding(
+            path, f"{label}: found {found}, expected {words} {context.get('ge', context.get('le'))}"
+        )
+    expected = _KINDS.get(kind.split("_")[0])
+    if expected is None:
+        return Finding(path, f"{label}: {item['msg']}")
+    hint = "put it into quotes" if expected == "text" and isinstance(value, int | float) else ""
+    return Finding(path, f"{label}: expected {expected}, found {found}", hint)
+
+
+def _choices(value: Any, allowed: Iterable[str]) -> str:
+    """The allowed values, all of them, and the one that was probably meant."""
+    names = list(allowed)
+    close = get_close_matches(str(value).lower(), names, 1, 0.6)
+    meant = f"did you mean {close[0]!r}? " if close else ""
+    return f"{meant}allowed: {', '.join(names)}"

@@ -1,0 +1,208 @@
+"""The JSON schema of a config, for editors: completion, hover and red lines while one types.
+
+Made from the models, so it cannot lag behind them; this adds what only people write (the short
+form of a step, other spellings) and turns the result into draft-07, which editors understand.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from odibi.config.build import AS_WRITTEN
+from odibi.config.models import Pipeline, Step, Write
+from odibi.config.short import VERBS
+
+__all__ = ["json_schema"]
+
+_TEXT = {"type": "string"}
+_TEXTS = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]}
+_TEMPLATE = {"type": "string", "pattern": r"\{[{%]"}
+_INPUT = {
+    "type": "object",
+    "properties": {"from": _TEXT, "as": _TEXT},
+    "required": ["from"],
+    "additionalProperties": False,
+}
+
+_HELP: Mapping[str, Mapping[str, str]] = {
+    "Pipeline": {
+        "pipeline": "The name of the pipeline.",
+        "name": "Another spelling of pipeline.",
+        "description": "What the pipeline is for.",
+        "owner": "Who looks after it.",
+        "runbook": "Where to read what to do when it fails.",
+        "engine": "Who computes.",
+        "engine_type": "Another spelling of engine.",
+        "date": "The logical date: an ISO date, today or yesterday. The default is yesterday.",
+        "timezone": "The IANA time zone in which days begin, such as Europe/Berlin.",
+        "variables": "Values that templates name: {{ name }}. --param name=value sets them from outside.",
+        "connections": "The places that read and write name, with credentials by reference.",
+        "targets": "What differs in dev, prod and so on; --target or ODIBI_TARGET chooses.",
+        "sensitive": "Columns that samples and stories mask; * stands for any characters.",
+        "memory_limit": "The memory the engine may use in a run, such as 2GB or 80%.",
+        "fail_fast": "Stop everything when a step fails; else only what depends on it.",
+        "distributed": "Run steps that do not wait for each other at the same time.",
+        "distributed_max_workers": "How many steps may run at the same time.",
+        "enable_tracker": "Record samples and lineage.",
+        "samples": "How many rows of each step the story shows.",
+        "steps": "What the pipeline does. The order comes from the inputs, not from the list.",
+    },
+    "Step": {
+        "name": "The name of the step, and of its dataset if outputs does not say otherwise.",
+        "layer": "Where the step stands: bronze, silver, gold, or what it does.",
+        "read": "Read files or a table: a path, or {from: connection, path: file} and options.",
+        "transform": "Operations on the first input, in order.",
+        "sql": "A query, or a .sql file. The tables in it are the inputs.",
+        "function": "A Python function, as package.module:name. Its parameters are the inputs.",
+        "type": "Canonical form: config_op, sql or function.",
+        "value": "Canonical form: the path, the SQL, the function, or the target of a store.",
+        "params": "Options of the operation, or the keyword-only parameters of the function.",
+        "engine": "Who computes this step, if not the pipeline's engine.",
+        "inputs": "The datasets the step takes: a list, or names in the step mapped to datasets.",
+        "outputs": "The datasets the step makes.",
+        "depends_on": "Steps that end before this one starts, although it takes nothing from them.",
+        "dependsOn": "Another spelling of depends_on.",
+        "write": "Where and how the result is kept. Without it, it is handed on and forgotten.",
+        "tags": "Words to choose steps by: --select tag:word.",
+        "description": "What the step is for; the story shows it.",
+        "owner": "Who looks after it.",
+    },
+    "Write": {
+        "to": "The connection to write to.",
+        "path": "The path below the connection; <layer>/<dataset> if not given.",
+        "mode": "What becomes of the rows that are there: overwrite or append.",
+        "formats": "The formats to write, all of them.",
+        "format": "The format to write.",
+        "partition_by": "Columns whose values become folders.",
+        "partitionBy": "Another spelling of partition_by.",
+        "schema": "Which changes of columns are let through: exact, widen, forbid or replace.",
+        "logical_date_column": "The column that holds the logical date in appended rows.",
+    },
+    "Connection": {
+        "url": "A folder or URL.",
+        "format": "The format of what is there, if nothing else says it.",
+        "options": "Credentials and options of the file system, by reference: ${secret:name}, ${env:NAME}.",
+        "description": "What this place is.",
+    },
+    "Target": {
+        "connections": "Connections that replace the pipeline's of the same name.",
+        "variables": "Variables that replace the pipeline's of the same name.",
+    },
+}
+
+
+def json_schema(
+    operations: Mapping[str, Mapping[str, Any]] | None = None,
+    read: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """A draft-07 schema that accepts every config odibi accepts in shape.
+
+    Args:
+        operations: the schema of each operation of ``transform``; None lets any name pass.
+        read: the schema of each option of ``read``; None lets any name pass.
+    """
+    schema = Pipeline.model_json_schema(by_alias=True)
+    models = schema.pop("$defs")
+    models["Pipeline"] = {key: schema.pop(key) for key in list(schema)}
+    for name, model in (("Pipeline", Pipeline), ("Step", Step), ("Write", Write)):
+        _add_spellings(models[name], name)
+        models[name]["description"] = inspect.cleandoc(model.__doc__ or "")
+    _short_form(models["Step"], operations, read)
+    for name in _HELP:
+        for key, words in _HELP[name].items():
+            given = models[name]["properties"][key]
+            fixed = name == "Pipeline" and key in AS_WRITTEN
+            models[name]["properties"][key] = (
+                {**given, "description": words} if fixed else _described(given, words)
+            )
+    models["Pipeline"]["required"] = ["steps"]
+    models["Pipeline"]["oneOf"] = [{"required": ["pipeline"]}, {"required": ["name"]}]
+    definitions: dict[str, Any] = {}
+    root = _draft_07(models.pop("Pipeline"), definitions)
+    definitions |= {name: _draft_07(model, definitions) for name, model in models.items()}
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "odibi pipeline",
+        **{key: value for key, value in root.items() if key != "title"},
+        "definitions": definitions,
+    }
+
+
+def _add_spellings(model: dict[str, Any], name: str) -> None:
+    """What the expanders and validators of the models accept beside the fields."""
+    properties = model["properties"]
+    if name == "Pipeline":
+        properties |= {"name": properties["pipeline"], "engine_type": properties["engine"]}
+    elif name == "Step":
+        properties |= {"depends_on": _TEXTS, "dependsOn": _TEXTS, "tags": _TEXTS}
+        listed = {"type": "array", "items": {"anyOf": [_TEXT, _INPUT]}}
+        properties["inputs"] = {"anyOf": [_TEXT, listed, {"type": "object", "additionalProperties": _TEXT}]}
+        properties["outputs"] = {
+            "anyOf": [*_TEXTS["anyOf"], {"type": "object", "additionalProperties": _TEXT}]
+        }
+    else:
+        formats = properties["formats"]
+        one_or_more = {"anyOf": [formats["items"], {"type": "array", "items": formats["items"]}]}
+        properties |= {
+            "formats": one_or_more,
+            "format": one_or_more,
+            "partition_by": _TEXTS,
+            "partitionBy": _TEXTS,
+        }
+
+
+def _short_form(
+    step: dict[str, Any], operations: Mapping[str, Any] | None, read: Mapping[str, Any] | None
+) -> None:
+    operation: dict[str, Any] = {"type": "object", "minProperties": 1, "maxProperties": 1}
+    if operations is not None:
+        operation |= {"properties": dict(operations), "additionalProperties": False}
+    options: dict[str, Any] = {
+        "type": "object",
+        "properties": {"from": _TEXT, **(read or {}), "path": _TEXT},
+        "required": ["path"],
+        "additionalProperties": read is None,
+    }
+    step["properties"] |= {
+        "read": {"anyOf": [_TEXT, options]},
+        "transform": {"anyOf": [{"type": "array", "items": operation, "minItems": 1}, operation]},
+        "sql": _TEXT,
+        "function": _TEXT,
+    }
+    step["required"] = ["name", "layer"]
+    step["oneOf"] = [{"required": ["type", "value"]}, *({"required": [verb]} for verb in VERBS)]
+
+
+def _described(schema: Mapping[str, Any], words: str) -> dict[str, Any]:
+    """``schema`` with a description, and with room for a template where it wants more than any text."""
+    out = {key: value for key, value in schema.items() if key not in ("title", "default", "description")}
+    choices = out.get("anyOf", [out])
+    if any(
+        each.keys() & {"enum", "pattern", "$ref"} or each.get("type") in ("integer", "boolean")
+        for each in choices
+    ):
+        out = {"anyOf": [*choices, _TEMPLATE]}
+    defaults = {"default": schema["default"]} if schema.get("default") not in (None, "", [], {}) else {}
+    return {"description": words, **defaults, **out}
+
+
+def _draft_07(value: Any, definitions: dict[str, Any]) -> Any:
+    """``value`` in the words of draft-07; definitions inside it move to ``definitions``."""
+    if isinstance(value, list | tuple):
+        return [_draft_07(item, definitions) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    out = {key: _draft_07(item, definitions) for key, item in value.items() if key != "$defs"}
+    for name, item in value.get("$defs", {}).items():
+        definitions[name] = _draft_07(item, definitions)
+    if isinstance(out.get("$ref"), str):
+        out["$ref"] = out["$ref"].replace("#/$defs/", "#/definitions/")
+    if isinstance(out.get("prefixItems"), list):
+        rest = out.pop("items", None)
+        out["items"] = out.pop("prefixItems")
+        out |= {"additionalItems": rest} if rest is not None else {}
+    if "patternProperties" in out:
+        out.setdefault("additionalProperties", False)
+    return out

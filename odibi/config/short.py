@@ -1,0 +1,221 @@
+"""The short YAML form and its canonical form: one table of how each is spelled.
+
+``read``, ``transform``, ``sql`` and ``function`` say what a step does; exactly one of them, or the
+canonical ``type`` and ``value``, is given. Nothing here knows files or line numbers:
+:func:`source_path` maps a place in the canonical form back to where the person wrote it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["LATER_PIPELINE", "LATER_STEP", "VERBS", "expand_pipeline", "expand_step", "source_path"]
+
+VERBS = ("read", "transform", "sql", "function")
+"""What the short form may say a step does."""
+
+LATER_STEP = frozenset(
+    {
+        "checks",
+        "condition",
+        "retry",
+        "timeout",
+        "runtime",
+        "resources",
+        "cache",
+        "on_code_change",
+        "fallback",
+        "merge_strategy",
+        "tests",
+        "dialect",
+    }
+)
+"""Step keys that the design names and this version does not have yet: refused by name."""
+
+LATER_PIPELINE = frozenset(
+    {
+        "schedule",
+        "alerts",
+        "dependencies",
+        "hooks",
+        "runtime",
+        "enable_cache",
+        "cache_dir",
+        "enable_checkpoints",
+        "checkpoint_mode",
+        "checkpoint_dir",
+        "resume_from_checkpoint",
+        "max_retries",
+        "retry_backoff",
+        "metrics_manager",
+        "event_bus",
+        "on_code_change",
+    }
+)
+"""Pipeline keys that the design names and this version does not have yet: refused by name."""
+
+
+def _refuse_later(data: Mapping[str, Any], later: frozenset[str]) -> None:
+    for key in sorted(later & set(data)):
+        raise ValueError(f"{key!r} is not available in this version of odibi; remove it")
+
+
+def _rename(out: dict[str, Any], other: str, name: str) -> None:
+    """Let ``other`` be a spelling of ``name``."""
+    if other in out:
+        if name in out:
+            raise ValueError(f"give either {name} or {other}, not both")
+        out[name] = out.pop(other)
+
+
+def expand_pipeline(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The pipeline's keys in canonical form. Raises ValueError for keys of later versions."""
+    _refuse_later(data, LATER_PIPELINE)
+    out = dict(data)
+    _rename(out, "engine_type", "engine")
+    _rename(out, "name", "pipeline")
+    return out
+
+
+def expand_step(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The canonical fields of a step given in short or canonical form.
+
+    A canonical step comes out as it went in, so expanding twice changes nothing. Raises
+    ValueError where the short form contradicts itself.
+    """
+    _refuse_later(data, LATER_STEP)
+    out = dict(data)
+    _rename(out, "dependsOn", "depends_on")
+    for key in ("depends_on", "tags"):
+        if isinstance(out.get(key), str):
+            out[key] = (out[key],)
+    out["inputs"] = _inputs(out.get("inputs"))
+    verbs = [verb for verb in VERBS if verb in out]
+    if len(verbs) > 1:
+        raise ValueError(f"a step does one thing, this one says {' and '.join(verbs)}")
+    if verbs:
+        for key in ("type", "value"):
+            if key in out:
+                raise ValueError(f"give either {verbs[0]} or {key}, not both")
+        _EXPAND[verbs[0]](out, out.pop(verbs[0]))
+    if not out["inputs"]:
+        out["inputs"] = {}
+    params = out.get("params")
+    if isinstance(params, Mapping) and isinstance(params.get("operations"), list):
+        out["params"] = {**params, "operations": tuple(params["operations"])}
+    stores = str(out.get("type")) == "config_op" and "operations" not in (out.get("params") or {})
+    if out.get("outputs") is None and not (stores and out["inputs"]) and "name" in out:
+        out["outputs"] = {"data": out["name"]}
+    elif isinstance(out.get("outputs"), str):
+        out["outputs"] = {"data": out["outputs"]}
+    elif isinstance(out.get("outputs"), list | tuple):
+        out["outputs"] = {str(name): name for name in out["outputs"]}
+    return {key: value for key, value in out.items() if value is not None}
+
+
+def _inputs(given: Any) -> Any:
+    """``[a, {from: b}]`` and ``a`` as ``{a: a, b: b}``; a mapping stays."""
+    if given is None:
+        return {}
+    if isinstance(given, str):
+        return {_alias(given): given}
+    if not isinstance(given, list | tuple):
+        return given
+    named: dict[str, Any] = {}
+    for item in given:
+        if isinstance(item, Mapping):
+            extra = sorted(set(item) - {"from", "as"})
+            if "rows" in extra:
+                raise ValueError("inputs: 'rows' is not available in this version of odibi; remove it")
+            if extra or "from" not in item:
+                raise ValueError(f"inputs: expected {{from: dataset, as: alias}}, found {dict(item)!r}")
+            source, alias = item["from"], item.get("as") or _alias(item["from"])
+        else:
+            source, alias = item, _alias(item)
+        if alias in named:
+            raise ValueError(f"inputs: {alias!r} is given twice")
+        named[alias] = source
+    return named
+
+
+def _alias(dataset: Any) -> str:
+    """The table name a dataset has in a query: of ``other.orders`` it is ``orders``."""
+    return str(dataset).rsplit(".", 1)[-1]
+
+
+def _read(out: dict[str, Any], value: Any) -> None:
+    if isinstance(value, str):
+        value = {"path": value}
+    if not isinstance(value, Mapping) or "path" not in value:
+        raise ValueError("read: expected {from: connection, path: file}, path is missing")
+    if out["inputs"]:
+        raise ValueError("read: a step that reads files has no inputs; make it two steps")
+    if out.get("params"):
+        raise ValueError("read: put the options into read, not into params")
+    out["type"], out["value"] = "config_op", value["path"]
+    out["params"] = {key: item for key, item in value.items() if key != "path"}
+
+
+def _transform(out: dict[str, Any], value: Any) -> None:
+    if isinstance(value, Mapping):
+        value = [value]
+    if not isinstance(value, list | tuple) or not value:
+        raise ValueError("transform: expected a list of operations, such as [{filter: 'x > 0'}]")
+    for item in value:
+        if not isinstance(item, Mapping) or len(item) != 1:
+            raise ValueError(f"transform: expected one operation per entry, found {item!r}")
+    if not out["inputs"]:
+        raise ValueError("transform: name the inputs, the first is the one transformed")
+    out["type"], out["value"] = "config_op", "transform"
+    out["params"] = {**(out.get("params") or {}), "operations": tuple(dict(item) for item in value)}
+
+
+def _sql(out: dict[str, Any], value: Any) -> None:
+    out["type"], out["value"] = "sql", value
+
+
+def _function(out: dict[str, Any], value: Any) -> None:
+    out["type"], out["value"] = "function", value
+
+
+_EXPAND = {"read": _read, "transform": _transform, "sql": _sql, "function": _function}
+
+
+def source_path(path: tuple[Any, ...], step: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Where in the step, as it was written, the canonical ``path`` below the step comes from."""
+    if not path:
+        return path
+    head, rest = path[0], path[1:]
+    if head == "value":
+        for verb in ("sql", "function"):
+            if verb in step:
+                return (verb, *rest)
+        if "read" in step:
+            return ("read", "path") if isinstance(step["read"], Mapping) else ("read",)
+    if head == "params" and "read" in step:
+        return ("read", *rest)
+    if head == "params" and "transform" in step and rest[:1] == ("operations",):
+        alone = isinstance(step["transform"], Mapping) and rest[1:2] == (0,)
+        return ("transform", *rest[2 if alone else 1 :])
+    if head in ("inputs", "outputs") and rest:
+        return (head, *_entry(step.get(head), rest[0]), *rest[1:])
+    if head == "write" and rest and rest[0] in ("formats", "partition_by", "schema_policy"):
+        written = step.get("write")
+        other = {"formats": "format", "partition_by": "partitionBy", "schema_policy": "schema"}[rest[0]]
+        if isinstance(written, Mapping) and rest[0] not in written:
+            return ("write", other)
+    if head == "depends_on" and head not in step:
+        return ("dependsOn", *rest)
+    return path
+
+
+def _entry(written: Any, alias: Any) -> tuple[Any, ...]:
+    """Where in inputs or outputs, as they were written, ``alias`` stands."""
+    if isinstance(written, Mapping):
+        return (alias,)
+    for index, item in enumerate(written if isinstance(written, list | tuple) else ()):
+        name = item.get("as") or _alias(item.get("from")) if isinstance(item, Mapping) else _alias(item)
+        if name == alias:
+            return (index,)
+    return ()

@@ -1,0 +1,187 @@
+"""What is remembered of a run: frozen values that the store keeps and the story tells.
+
+Everything a story needs is here, so a story can be told again on another machine from the
+record alone. Times are aware UTC datetimes, durations seconds, sizes bytes.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from odibi.config.base import Frozen
+
+__all__ = [
+    "AttemptRecord",
+    "ColumnLineage",
+    "ColumnRecord",
+    "ErrorRecord",
+    "RunRecord",
+    "RunStatus",
+    "SampleRecord",
+    "StepRecord",
+    "StepStatus",
+    "WriteRecord",
+]
+
+
+class RunStatus(StrEnum):
+    """How a run stands. The words of the REST API."""
+
+    QUEUED = "Queued"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    TIMEOUT = "Timeout"
+    CANCELLED = "Cancelled"
+
+
+class StepStatus(StrEnum):
+    """How a step of a run stands."""
+
+    WAITING = "waiting"  # a step it needs has not ended
+    PENDING = "pending"  # may start, no worker is free
+    RUNNING = "running"
+    COMPLETED = "completed"
+    REUSED = "reused"  # its target already holds this very result
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    NOT_RUN = "not_run"  # a step it needs failed, or the run stopped first
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen to the step in this run."""
+        return self not in (StepStatus.WAITING, StepStatus.PENDING, StepStatus.RUNNING)
+
+
+class ColumnRecord(Frozen):
+    """A column of an output: its name and its type in DuckDB's spelling."""
+
+    name: str
+    type: str
+
+
+class ColumnLineage(Frozen):
+    """Where an output column comes from: ``direct`` and ``indirect`` hold ``dataset.column``."""
+
+    column: str
+    direct: tuple[str, ...] = ()
+    indirect: tuple[str, ...] = ()
+
+
+class SampleRecord(Frozen):
+    """A few output rows as text, NULL as None; columns in ``masked`` hold only asterisks."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | None, ...], ...]
+    masked: tuple[str, ...] = ()
+
+
+class ErrorRecord(Frozen):
+    """Why an attempt failed. ``detail`` is a bounded log tail, for those who want more."""
+
+    kind: str
+    message: str
+    where: str = ""
+    hint: str = ""
+    permanent: bool = True
+    detail: str = ""
+
+
+class WriteRecord(Frozen):
+    """One thing that was written: a table version or a set of files."""
+
+    uri: str
+    format: str
+    mode: str
+    rows: int | None = None
+    files: int | None = None
+    bytes: int | None = None
+    version: int | None = None
+    note: str = ""
+
+
+class AttemptRecord(Frozen):
+    """One try at a step."""
+
+    number: int
+    status: StepStatus
+    started_at: datetime
+    ended_at: datetime | None = None
+    error: ErrorRecord | None = None
+
+
+class StepRecord(Frozen):
+    """A step of a run: what was decided and why, and what came of it."""
+
+    name: str
+    layer: str
+    node: str  # Connect, Ingest, Transform, Store or Publish
+    operation: str  # read, sql, function, or the operations of a transform: "filter, join"
+    engine: str
+    upstream: tuple[str, ...] = ()
+    description: str = ""
+    owner: str = ""
+    tags: tuple[str, ...] = ()
+    decision: str = "run"  # run, reuse or skip
+    reason: str = ""
+    status: StepStatus = StepStatus.WAITING
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    rows_in: dict[str, int | None] = {}
+    rows_out: int | None = None
+    columns: tuple[ColumnRecord, ...] = ()
+    lineage: tuple[ColumnLineage, ...] = ()
+    sql: str = ""  # as written by the user
+    sql_run: str = ""  # as executed by the engine
+    sample: SampleRecord | None = None
+    writes: tuple[WriteRecord, ...] = ()
+    key: str = ""
+    digest: str = ""
+    peak_memory: int | None = None  # peak resident memory of the process when the step ended
+    warnings: tuple[str, ...] = ()
+    attempts: tuple[AttemptRecord, ...] = ()
+    error: ErrorRecord | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """Wall time of the step, None where it did not run."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return (self.ended_at - self.started_at).total_seconds()
+
+
+class RunRecord(Frozen):
+    """One walk of one plan."""
+
+    run_id: str
+    pipeline: str
+    config: str  # path of the config as the user gave it
+    config_hash: str
+    logical_date: str  # ISO date
+    target: str
+    engine: str
+    status: RunStatus
+    started_at: datetime
+    ended_at: datetime | None = None
+    description: str = ""
+    owner: str = ""
+    runbook: str = ""
+    command: str = ""
+    params: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+    error: str = ""
+    steps: tuple[StepRecord, ...] = ()  # in the order of the plan
+
+    @property
+    def seconds(self) -> float | None:
+        """Wall time of the run, None while it goes on."""
+        if self.ended_at is None:
+            return None
+        return (self.ended_at - self.started_at).total_seconds()
+
+    def count(self, status: StepStatus) -> int:
+        """How many steps stand at ``status``."""
+        return sum(step.status is status for step in self.steps)

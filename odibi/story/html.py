@@ -1,0 +1,57 @@
+"""Views as HTML: one page each, with all it needs inside."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from odibi.record.model import RunRecord
+from odibi.story import text
+from odibi.story.model import index_view, story_view
+from odibi.story.sql import highlight
+
+__all__ = ["render", "render_index"]
+
+
+def render(run: RunRecord, previous: RunRecord | None = None) -> str:
+    """The story of ``run`` as one self-contained HTML page, always the same for the same record.
+
+    ``previous`` is an earlier run of the same pipeline; the page then says what has changed.
+    """
+    return _environment().get_template("story.html").render(view=story_view(run, previous))
+
+
+def render_index(runs: Sequence[RunRecord], links: Mapping[str, str]) -> str:
+    """A page that lists ``runs``; ``links`` maps the id of a run to the place of its story."""
+    return _environment().get_template("index.html").render(view=index_view(runs, links))
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("odibi.story"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    for name in ("count", "cut", "date_time", "delta", "duration", "size"):
+        environment.filters[name] = getattr(text, name)
+    environment.filters["sql"] = highlight
+    templates = files("odibi.story") / "templates"
+    style, script = ((templates / name).read_text(encoding="utf-8") for name in ("style.css", "story.js"))
+    # The page may run this one script and load nothing: what data smuggles in stays dead.
+    digest = b64encode(sha256(script.encode()).digest()).decode()
+    environment.globals |= {
+        "style": style,
+        "script": script,
+        "script_digest": digest,
+        "dash": text.NONE,
+    }
+    return environment
