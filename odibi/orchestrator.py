@@ -1,0 +1,400 @@
+"""The main sequence: config, observe, plan, run, record, story. The CLI and Python call this.
+
+Each verb is a function over what the one before it gave; nothing else ties the packages together.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import queue
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from odibi.config.check import check
+from odibi.config.load import from_steps, load
+from odibi.config.loaded import Loaded
+from odibi.config.models import Step
+from odibi.datasets.staging import Intents, sweep
+from odibi.engines.database import Database
+from odibi.errors import ConfigError, OdibiError, Permanent, Problem, nearest
+from odibi.home import Home
+from odibi.observe import observe
+from odibi.plan import Plan, build
+from odibi.record.model import ColumnLineage, RunRecord, RunStatus, StepRecord, StepStatus
+from odibi.relational.bind import Binder
+from odibi.run.context import RunContext
+from odibi.run.walk import Walk, first_records, walk
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from odibi.record.store import RunStore
+
+__all__ = ["Orchestrator", "Result", "plan", "run", "validate"]
+
+Listener = Callable[[StepRecord], None]
+
+
+def validate(loaded: Loaded, *, strict: bool = False) -> tuple[tuple[Problem, ...], Plan | None]:
+    """Everything wrong with a pipeline, and its plan if nothing is. Changes nothing."""
+    problems = check(loaded, strict=strict)
+    if any(problem.level == "error" for problem in problems):
+        return tuple(sorted(problems)), None
+    try:
+        return tuple(sorted(problems)), plan(loaded)
+    except ConfigError as error:
+        return tuple(sorted({*problems, *error.problems})), None
+
+
+def plan(
+    loaded: Loaded, *, chosen: Sequence[str] = (), excluded: Sequence[str] = (), home: Home | None = None
+) -> Plan:
+    """What a run would do and why. Changes nothing.
+
+    Raises:
+        ConfigError: with all problems.
+    """
+    _refuse(loaded)
+    home = home or Home.find()
+    with Database(home.scratch(loaded.run_id), threads=1) as db:
+        return build(loaded, observe(loaded, db), chosen=chosen, excluded=excluded)
+
+
+def _refuse(loaded: Loaded) -> None:
+    problems = [problem for problem in check(loaded) if problem.level == "error"]
+    if problems:
+        raise ConfigError(problems)
+
+
+@dataclass
+class Result:
+    """How a run ended. ``result["success"]`` and ``result.success`` are the same."""
+
+    run: RunRecord
+    story: Path | None = None
+    stuck: bool = False
+    _final: Callable[[], Any] = field(default=lambda: None, repr=False)
+
+    @property
+    def success(self) -> bool:
+        """Whether every step that was to run did."""
+        return self.run.status is RunStatus.SUCCEEDED
+
+    @property
+    def nodes_executed(self) -> int:
+        """Steps that were really computed: not reused, not skipped."""
+        return self.run.count(StepStatus.COMPLETED) + self.run.count(StepStatus.FAILED)
+
+    @property
+    def failed_nodes(self) -> list[str]:
+        """Names of the steps that failed."""
+        return [step.name for step in self.run.steps if step.status is StepStatus.FAILED]
+
+    @property
+    def cached(self) -> int:
+        """Steps whose last result was still right."""
+        return self.run.count(StepStatus.REUSED)
+
+    @property
+    def skipped(self) -> int:
+        """Steps nobody asked for or needed."""
+        return self.run.count(StepStatus.SKIPPED)
+
+    @property
+    def error(self) -> str:
+        """Why the run failed; empty if it did not."""
+        return self.run.error
+
+    @property
+    def tracker(self) -> RunRecord:
+        """The record of the run: every step, attempt, row count and schema."""
+        return self.run
+
+    @property
+    def final_result(self) -> Any:
+        """The output of the last step as an Arrow table; of several last steps, by step name."""
+        return self._final()
+
+    def __getitem__(self, name: str) -> Any:
+        names = ("success", "nodes_executed", "failed_nodes", "cached", "skipped", "error", "tracker", "final_result", "run", "story")  # fmt: skip
+        if name not in names:
+            raise KeyError(f"a result has no {name!r}; {nearest(name, names)}")
+        return getattr(self, name)
+
+
+def run(
+    loaded: Loaded,
+    *,
+    chosen: Sequence[str] = (),
+    excluded: Sequence[str] = (),
+    workers: int | None = None,
+    fail_fast: bool | None = None,
+    home: Home | None = None,
+    planned: Callable[[Plan], None] | None = None,
+    listener: Listener | None = None,
+    keep_final: bool = False,
+) -> Result:
+    """Plan and run a pipeline, and record and tell what happened, on failure too.
+
+    Args:
+        loaded: the config.
+        chosen: selectors of the steps to run.
+        excluded: selectors of steps not to run.
+        workers: steps at a time; the pipeline's own setting if None.
+        fail_fast: stop at the first failure; the pipeline's own setting if None.
+        home: where odibi keeps its own files.
+        planned: told of the plan before anything runs.
+        listener: told of every change of a step.
+        keep_final: keep the result of the last steps that write nothing, for ``final_result``.
+
+    Raises:
+        ConfigError: nothing was run and nothing changed.
+    """
+    _refuse(loaded)
+    home = home or Home.find()
+    pipeline = loaded.pipeline
+    store_import = threading.Thread(target=_import_store, daemon=True)
+    store_import.start()
+    with Database(home.scratch(loaded.run_id), pipeline.memory_limit) as db:
+        binder = Binder()
+        the_plan = build(loaded, observe(loaded, db), chosen=chosen, excluded=excluded, binder=binder)
+        if planned is not None:
+            planned(the_plan)
+        _writable(home)
+        store_import.join()
+        from odibi.record.store import open_store
+
+        with (
+            open_store(home.state) as store,
+            Intents(home.intents, loaded.run_id) as intents,
+            _signals() as stop,
+        ):
+            sweep(home.intents)
+            record = _started(loaded, the_plan)
+            store.start_run(record)
+            context = RunContext(loaded, the_plan, db, intents, binder)
+            done = walk(
+                context,
+                workers=workers or (pipeline.distributed_max_workers if pipeline.distributed else 1),
+                fail_fast=pipeline.fail_fast if fail_fast is None else fail_fast,
+                listener=_Recorder(store, loaded.run_id, listener),
+                stop=stop,
+            )
+            record = _ended(record, done, _lineage(the_plan) if pipeline.enable_tracker else {})
+            store.finish_run(record)
+            final = _final(context, the_plan, done) if keep_final else {}
+            story = _told(store, record, home) if pipeline.enable_tracker else None
+        if not done.stuck:
+            binder.close()
+        else:
+            db.abandon()
+    return Result(record, story, done.stuck, lambda: next(iter(final.values())) if len(final) == 1 else final)
+
+
+def _import_store() -> None:
+    """Half a second of imports that can happen while the plan is made."""
+    import_module("sqlalchemy")
+    import_module("odibi.record.store")
+
+
+def _writable(home: Home) -> None:
+    try:
+        home.path.mkdir(parents=True, exist_ok=True)
+        probe = home.path / f".{os.getpid()}.probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise Permanent(
+            f"odibi cannot write to {home.path}: {error.strerror}",
+            hint="set ODIBI_HOME to a folder that can be written",
+        ) from error
+
+
+class _Recorder:
+    """Keeps what changes: the end of a step at once, its start so that ``status`` can show it."""
+
+    def __init__(self, store: RunStore, run_id: str, listener: Listener | None) -> None:
+        self.store, self.run_id, self.listener = store, run_id, listener
+
+    def __call__(self, record: StepRecord) -> None:
+        if record.status is StepStatus.RUNNING or record.status.ended:
+            self.store.save_step(self.run_id, record)
+        if self.listener is not None:
+            self.listener(record)
+
+
+@contextmanager
+def _signals() -> Iterator[queue.SimpleQueue[tuple[str, object]]]:
+    """A queue that gets ``("stop", reason)`` when the process is asked to end."""
+    stop: queue.SimpleQueue[tuple[str, object]] = queue.SimpleQueue()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def asked(number: int, frame: FrameType | None) -> None:
+        del frame
+        stop.put(("stop", signal.Signals(number).name))
+
+    before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _started(loaded: Loaded, the_plan: Plan) -> RunRecord:
+    import duckdb
+
+    from odibi import __version__
+
+    pipeline = loaded.pipeline
+    return RunRecord(
+        run_id=loaded.run_id,
+        pipeline=pipeline.pipeline,
+        config=loaded.file,
+        config_hash=loaded.config_hash,
+        logical_date=loaded.logical_date.isoformat(),
+        target=loaded.target,
+        engine=pipeline.engine,
+        status=RunStatus.RUNNING,
+        started_at=datetime.now(UTC),
+        description=pipeline.description,
+        owner=pipeline.owner,
+        runbook=pipeline.runbook,
+        command=_command(),
+        params=dict(loaded.params),
+        versions={"odibi": __version__, "python": platform.python_version(), "duckdb": duckdb.__version__},
+        steps=tuple(first_records(the_plan).values()),
+    )
+
+
+def _command() -> str:
+    name = Path(sys.argv[0]).name
+    return shlex.join(["odibi" if name in ("odibi", "__main__.py") else name, *sys.argv[1:]])
+
+
+def _ended(record: RunRecord, done: Walk, lineage: Mapping[str, tuple[ColumnLineage, ...]]) -> RunRecord:
+    steps = tuple(
+        step.model_copy(update={"lineage": lineage.get(step.name, ())}) for step in done.records.values()
+    )
+    failed = [step for step in steps if step.status is StepStatus.FAILED]
+    error = ""
+    if failed:
+        first = failed[0]
+        what = f"{first.error.where}: {first.error.message}" if first.error and first.error.where else ""
+        error = f"step {first.name!r} failed: {what or (first.error.message if first.error else '')}"
+    if done.stopped:
+        error = f"the run was stopped by {done.stopped}"
+    status = RunStatus.CANCELLED if done.stopped else RunStatus.FAILED if failed else RunStatus.SUCCEEDED
+    return record.model_copy(
+        update={"steps": steps, "status": status, "ended_at": datetime.now(UTC), "error": error}
+    )
+
+
+def _lineage(the_plan: Plan) -> dict[str, tuple[ColumnLineage, ...]]:
+    """Column lineage by step, of the dataset it is named for."""
+    if len(the_plan.steps) > LINEAGE_UP_TO:
+        return {}
+    found = the_plan.lineage()
+    return {
+        step.name: tuple(
+            ColumnLineage(column=column, direct=tuple(o["direct"]), indirect=tuple(o["indirect"]))
+            for column, o in found.get(next(iter(step.step.outputs.values()), ""), {}).items()
+        )
+        for step in the_plan.steps
+    }
+
+
+LINEAGE_UP_TO = 200
+"""Larger pipelines keep lineage out of every run; ``odibi plan --lineage`` computes it."""
+
+
+def _told(store: RunStore, record: RunRecord, home: Home) -> Path | None:
+    """The story of the run, None if it could not be written: a run does not fail for its story."""
+    from odibi import story
+
+    try:
+        previous = store.last_run(record.pipeline, before=record)
+        path = story.write(record, home.stories, previous)
+        story.write_index(store.runs(limit=200), home.stories)
+    except (OSError, OdibiError) as error:
+        print(f"odibi: the story could not be written: {error}", file=sys.stderr)  # noqa: T201
+        return None
+    return path
+
+
+def _final(context: RunContext, the_plan: Plan, done: Walk) -> dict[str, pa.Table]:
+    """The results of the steps nobody reads, as Arrow tables."""
+    read = {dataset for planned in the_plan.steps for dataset in planned.inputs.values()}
+    final = {}
+    for planned in the_plan.steps:
+        status = done.records[planned.name].status
+        if status not in (StepStatus.COMPLETED, StepStatus.REUSED):
+            continue
+        for dataset in planned.step.outputs.values():
+            if dataset not in read:
+                engine = context.engine(planned.engine)
+                final[planned.name] = engine.to_arrow(context.dataset(dataset, engine).frame).read_all()
+    return final
+
+
+class Orchestrator:
+    """A pipeline built in Python or loaded from a file, ready to be executed.
+
+    Args:
+        pipeline: what :func:`odibi.load` gave, or a path to load; or give ``steps``.
+        steps: the steps of a pipeline built here.
+        engine_type: the engine of steps that name none.
+        enable_tracker: whether a story and lineage are kept.
+        distributed: whether independent steps run at the same time.
+        distributed_max_workers: how many.
+        pipeline_fields: any other key of a pipeline, such as ``connections``.
+
+    Raises:
+        ConfigError: with all problems, also for parameters of later versions, by name.
+    """
+
+    def __init__(
+        self,
+        pipeline: Loaded | str | Path | None = None,
+        *,
+        steps: Sequence[Step] | None = None,
+        engine_type: str | None = None,
+        **pipeline_fields: Any,
+    ) -> None:
+        if (pipeline is None) == (steps is None):
+            raise Permanent(
+                "give either a pipeline or steps", hint="Orchestrator(load('configs/daily.yaml'))"
+            )
+        if steps is not None:
+            fields = {"pipeline": "python", **pipeline_fields}
+            if engine_type is not None:
+                fields["engine"] = engine_type
+            self.loaded = from_steps(steps, **fields)
+            return
+        if pipeline_fields:
+            raise Permanent(
+                f"{', '.join(sorted(pipeline_fields))} belong into the pipeline's file",
+                hint="give steps, or edit the file",
+            )
+        self.loaded = pipeline if isinstance(pipeline, Loaded) else load(str(pipeline), engine=engine_type)
+
+    def plan(self, select: Sequence[str] = (), exclude: Sequence[str] = ()) -> Plan:
+        """What :meth:`execute` would do and why."""
+        return plan(self.loaded, chosen=select, excluded=exclude)
+
+    def execute(self, select: Sequence[str] = (), exclude: Sequence[str] = ()) -> Result:
+        """Run the pipeline; a failed step is told by the result, not raised."""
+        return run(self.loaded, chosen=select, excluded=exclude, keep_final=True)

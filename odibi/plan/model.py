@@ -1,0 +1,126 @@
+"""A plan as frozen values: the run executes it, ``odibi plan`` prints it, the story shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from odibi.config.models import Node, Step
+from odibi.datasets.delta import Commit
+from odibi.datasets.source import Seen, Source
+from odibi.datasets.target import Target
+from odibi.operations.python import Function
+from odibi.relational.compile import Compiled
+from odibi.relational.parse import Script
+from odibi.relational.schema import Schema
+
+__all__ = ["Action", "Decision", "Plan", "PlannedStep"]
+
+
+class Action(StrEnum):
+    """What is to be done with a step."""
+
+    RUN = "run"
+    REUSE = "reuse"  # its target already holds this very result
+    SKIP = "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An action and the sentence that says why."""
+
+    action: Action
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """A step, what will be done with it, and all that is known of it before the run.
+
+    Attributes:
+        inputs: table name in the step to dataset.
+        upstream: names of the steps that must end first.
+        readers: how many steps of this run read its datasets.
+        code: the code version, a hash of what the step declares.
+        versions: data version of each input, None where only the run will tell.
+        key: identifies the result, None where an input's version is not known yet.
+        schemas: columns of each dataset it makes, None where only the run will tell.
+        compiled: its queries by output, None where binding waits for an input's columns.
+        assumed: the input columns the queries were compiled for.
+        bound: functions that only this engine knows.
+    """
+
+    index: int
+    step: Step
+    engine: str
+    decision: Decision
+    inputs: Mapping[str, str]
+    upstream: tuple[str, ...]
+    readers: int
+    code: str
+    versions: Mapping[str, str | None]
+    key: str | None
+    schemas: Mapping[str, Schema | None]
+    compiled: Mapping[str, Compiled] | None
+    assumed: Mapping[str, Schema]
+    script: Script | None
+    function: Function | None
+    source: Source | None
+    seen: Seen | None
+    targets: Mapping[str, tuple[Target, ...]]
+    commits: Mapping[str, Commit | None]
+    volatile: bool = False
+    bound: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The step's name."""
+        return self.step.name
+
+    @property
+    def node(self) -> Node:
+        """What the step is in the graph."""
+        return self.step.node
+
+    @property
+    def operation(self) -> str:
+        """What the step does, in a few words."""
+        if "operations" in self.step.params:
+            return ", ".join(next(iter(item)) for item in self.step.params["operations"])
+        if self.step.type == "config_op":
+            return "read" if self.node is Node.INGEST else "store"
+        return str(self.step.type)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps in the order of the graph, those that could start first in front."""
+
+    steps: tuple[PlannedStep, ...]
+    external: Mapping[str, tuple[Source, Seen]] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> PlannedStep:
+        return next(step for step in self.steps if step.name == name)
+
+    def count(self, action: Action) -> int:
+        """How many steps stand at ``action``."""
+        return sum(step.decision.action is action for step in self.steps)
+
+    def lineage(self) -> dict[str, dict[str, Any]]:
+        """Column lineage of every dataset whose query is known: computed when asked for."""
+        from odibi.relational.columns import lineage
+
+        known: dict[str, Schema] = {d: seen.schema for d, (_, seen) in self.external.items() if seen.schema}
+        found: dict[str, dict[str, Any]] = {}
+        for planned in self.steps:
+            known |= {name: schema for name, schema in planned.schemas.items() if schema is not None}
+        for planned in self.steps:
+            for dataset, compiled in (planned.compiled or {}).items():
+                found[dataset] = {
+                    origin.column: {"direct": list(origin.direct), "indirect": list(origin.indirect)}
+                    for origin in lineage(compiled.meaning, known)
+                }
+        return found

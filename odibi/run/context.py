@@ -1,0 +1,104 @@
+"""What the tasks of a run share: engines, and the datasets that are ready to be read."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from odibi.datasets.delta import open_table
+from odibi.datasets.source import Source, frame_of, look, read
+from odibi.datasets.staging import Intents
+from odibi.datasets.target import Target
+from odibi.engines import ENGINES
+from odibi.engines.base import Engine, Frame
+from odibi.engines.database import Database
+from odibi.errors import Permanent
+from odibi.plan.model import Plan
+from odibi.relational.bind import Binder
+from odibi.relational.schema import Schema
+
+if TYPE_CHECKING:
+    from odibi.config.loaded import Loaded
+
+__all__ = ["Dataset", "RunContext"]
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """What a reader sees: a frame, its columns, its data version, its rows where they are known."""
+
+    frame: Frame
+    schema: Schema
+    version: str
+    rows: int | None = None
+
+
+@dataclass
+class RunContext:
+    """The one mutable thing of a run; its methods may be called from any thread."""
+
+    loaded: Loaded
+    plan: Plan
+    db: Database
+    intents: Intents
+    binder: Binder
+    _engines: dict[str, Engine] = field(default_factory=dict)
+    _ready: dict[str, Dataset] = field(default_factory=dict)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def engine(self, name: str) -> Engine:
+        """The engine of that name, started when first asked for."""
+        with self._lock:
+            if name not in self._engines:
+                self._engines[name] = ENGINES.get(name)(self.db)
+            return self._engines[name]
+
+    def publish(self, datasets: Mapping[str, Dataset]) -> None:
+        """Make datasets readable for the steps after."""
+        with self._lock:
+            self._ready.update(datasets)
+
+    def dataset(self, name: str, engine: Engine) -> Dataset:
+        """A dataset as its readers must see it: handed over, or its committed table opened now."""
+        with self._lock:
+            if name not in self._ready:
+                self._ready[name] = self._opened(name, engine)
+            return self._ready[name]
+
+    def _opened(self, name: str, engine: Engine) -> Dataset:
+        if name in self.plan.external:
+            source, seen = self.plan.external[name]
+            frame, schema = read(engine, source, seen)
+            return Dataset(frame, schema, seen.version)
+        producer = next(step for step in self.plan.steps if name in step.step.outputs.values())
+        target = producer.targets[name][0]
+        if target.format != "delta":
+            return self.read_files(target, producer.schemas.get(name), engine)
+        commit = producer.commits.get(name)
+        newest = target.mode == "append"  # its table may have grown by other dates since its own commit
+        table = open_table(target.url, None if commit is None or newest else commit.version)
+        if table is None:
+            raise Permanent(f"{target.url} has not been written yet", hint=f"select +{producer.name} as well")
+        note: Mapping[str, Any] = commit.note if commit is not None else {}
+        if newest:
+            from odibi.datasets.delta import last_commit
+
+            last = last_commit(target.url)
+            note = last.note if last is not None else {}
+        return Dataset(
+            frame_of(engine, table),
+            table.schema,
+            str(note.get("digest") or f"{target.url}@{table.version}"),
+            note.get("rows"),
+        )
+
+    def read_files(self, target: Target, schema: Schema | None, engine: Engine) -> Dataset:
+        """The plain files a step has written, read back with the columns it gave them."""
+        source = Source(target.url, target.format)
+        seen = look(self.db, source, schema)
+        if seen is None:
+            raise Permanent(f"{target.url} has not been written yet")
+        frame, schema = read(engine, source, seen)
+        return Dataset(frame, schema, seen.version)

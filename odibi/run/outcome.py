@@ -1,0 +1,79 @@
+"""How an attempt ended: a value, never an exception (after kopf's ``Outcome``)."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from odibi.datasets.files import explain
+from odibi.errors import OdibiError, Transient
+from odibi.record.model import ErrorRecord, SampleRecord, StepStatus, WriteRecord
+from odibi.relational.schema import Schema
+from odibi.run.context import Dataset
+
+__all__ = ["Outcome", "error_record"]
+
+LONGEST_DETAIL = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one attempt at a step produced.
+
+    Attributes:
+        status: completed, reused, failed or cancelled.
+        datasets: what readers see now.
+        rows_in: rows of each input, where they are known.
+        columns: the columns of the first output.
+    """
+
+    status: StepStatus
+    reason: str = ""
+    datasets: Mapping[str, Dataset] = field(default_factory=dict)
+    rows_in: Mapping[str, int | None] = field(default_factory=dict)
+    rows_out: int | None = None
+    columns: Schema = ()
+    writes: tuple[WriteRecord, ...] = ()
+    sample: SampleRecord | None = None
+    sql_run: str = ""
+    key: str = ""
+    digest: str = ""
+    warnings: tuple[str, ...] = ()
+    error: ErrorRecord | None = None
+
+
+def error_record(error: BaseException, files: tuple[str, ...] = ()) -> ErrorRecord:
+    """An exception as a record: where, what, what to do; bounded in length.
+
+    Args:
+        error: what was raised.
+        files: paths of user functions; the innermost line in one of them is the place.
+    """
+    if _is_duckdb(error):
+        said = explain(Exception(str(error))) if "CSV Error" in str(error) or "JSON" in str(error) else None
+        if said is not None:
+            error = said
+    if isinstance(error, OdibiError):
+        return ErrorRecord(
+            kind=type(error).__name__,
+            message=error.message,
+            where=error.where,
+            hint=error.hint,
+            permanent=not isinstance(error, Transient),
+        )
+    lines = traceback.extract_tb(error.__traceback__)
+    place = next((f"{line.filename}:{line.lineno}" for line in reversed(lines) if line.filename in files), "")
+    text = str(error) or type(error).__name__
+    if _is_duckdb(error):
+        text = text.split("\n\n", 1)[0]
+    return ErrorRecord(
+        kind=type(error).__name__,
+        message=text[:1_000],
+        where=place,
+        detail="".join(traceback.format_exception(error))[-LONGEST_DETAIL:],
+    )
+
+
+def _is_duckdb(error: BaseException) -> bool:
+    return "duckdb" in type(error).__module__

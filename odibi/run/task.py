@@ -1,0 +1,276 @@
+"""One attempt at a step: read what it needs, compute, stage, check, commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+
+from odibi.config.models import Node, StepType
+from odibi.datasets.delta import open_table
+from odibi.datasets.digest import Digest
+from odibi.datasets.source import frame_of, read
+from odibi.datasets.target import Job, Written, ledger, write
+from odibi.engines.base import Engine, Frame, Location
+from odibi.engines.duckdb import scan
+from odibi.errors import Permanent
+from odibi.observe.snapshot import app_id
+from odibi.operations.python import Context, call
+from odibi.plan.compile import compile_step
+from odibi.plan.fingerprint import key_of, parts_of
+from odibi.plan.model import Action, PlannedStep
+from odibi.record.model import SampleRecord, StepStatus, WriteRecord
+from odibi.relational.compile import Compiled
+from odibi.relational.rules import closing_cast
+from odibi.relational.schema import Column, Schema, quote
+from odibi.run.context import Dataset, RunContext
+from odibi.run.outcome import Outcome, error_record
+
+__all__ = ["attempt"]
+
+
+def attempt(context: RunContext, planned: PlannedStep) -> Outcome:
+    """Try the step once. User errors and odibi's own become an outcome, they are not raised."""
+    try:
+        return _Attempt(context, planned).outcome()
+    except Exception as error:  # noqa: BLE001 - the one place where errors become values
+        if type(error).__name__ == "InterruptException":
+            return Outcome(StepStatus.CANCELLED, error=error_record(error))
+        files = (planned.function.file,) if planned.function else ()
+        return Outcome(StepStatus.FAILED, error=error_record(error, files))
+
+
+class _Attempt:
+    def __init__(self, context: RunContext, planned: PlannedStep) -> None:
+        self.context = context
+        self.planned = planned
+        self.engine: Engine = context.engine(planned.engine)
+        self.sql_run = ""
+        self.warnings: tuple[str, ...] = ()
+
+    def outcome(self) -> Outcome:
+        planned = self.planned
+        # A target's handle is opened before anything is read: a commit that sees the table moved
+        # on since then is refused, instead of overwriting what it never saw.
+        handles = {
+            dataset: open_table(group[0].url)
+            for dataset, group in planned.targets.items()
+            if group[0].format == "delta"
+        }
+        inputs = {
+            alias: self.context.dataset(dataset, self.engine) for alias, dataset in planned.inputs.items()
+        }
+        versions = {alias: dataset.version for alias, dataset in inputs.items()}
+        if planned.seen is not None:
+            versions["files"] = planned.seen.version
+        parts = parts_of(planned.code, planned.engine, versions)
+        key = key_of(parts)
+        rows_in = {alias: dataset.rows for alias, dataset in inputs.items()}
+        if planned.key is None and (reused := self._unchanged(key)) is not None:
+            return reused
+        job = Job(
+            app_id(self.context.loaded, planned.step),
+            self.context.loaded.logical_date.isoformat(),
+            key,
+            parts,
+            self.context.loaded.run_id,
+        )
+        datasets: dict[str, Dataset] = {}
+        writes: list[WriteRecord] = []
+        sample = None
+        shown: tuple[Schema, int | None, str] = ((), None, "")
+        location: Location | None
+        for position, (name, (frame, schema, rounded)) in enumerate(self._computed(inputs).items()):
+            targets = planned.targets.get(name, ())
+            if targets:
+                job_of = Job(job.app_id, job.logical_date, key, parts, job.run_id, rounded)
+                written = write(
+                    self.context.db,
+                    self.engine,
+                    self.context.intents,
+                    frame,
+                    schema,
+                    targets,
+                    handles.get(name),
+                    job_of,
+                )
+                dataset, location = self._as_read(written), written.staged.location
+                writes += _records(written)
+            else:
+                dataset, location = self._handed_over(frame, schema, key)
+            datasets[name] = dataset
+            if position == 0:
+                rows = written.staged.rows if targets else dataset.rows
+                shown = (written.schema if targets else schema, rows, dataset.version)
+                sample = self._sample(location, shown[0]) if location is not None else None
+        self.context.publish(
+            {name: d for name, d in datasets.items() if name in planned.step.outputs.values()}
+        )
+        columns, rows_out, digest = shown
+        return Outcome(
+            StepStatus.COMPLETED,
+            datasets=datasets,
+            rows_in=rows_in,
+            rows_out=rows_out,
+            columns=columns,
+            writes=tuple(writes),
+            sample=sample,
+            sql_run=self.sql_run,
+            key=key,
+            digest=digest,
+            warnings=self.warnings,
+        )
+
+    def _unchanged(self, key: str) -> Outcome | None:
+        """The outcome where the inputs came out equal to those of the last result."""
+        planned = self.planned
+        groups = planned.targets.values()
+        if (
+            planned.volatile
+            or not planned.targets
+            or any(t.format != "delta" for group in groups for t in group)
+        ):
+            return None
+        commits = [ledger(group[0], app_id(self.context.loaded, planned.step)) for group in groups]
+        if not all(commit is not None and commit.note.get("key") == key for commit in commits):
+            return None
+        return Outcome(StepStatus.REUSED, reason="its inputs came out as they were", key=key)
+
+    # --- computing ---------------------------------------------------------------------------
+
+    def _computed(self, inputs: Mapping[str, Dataset]) -> dict[str, tuple[Frame, Schema, bool]]:
+        """Each dataset the step makes: frame, columns, and whether doubles in it are sums."""
+        planned, step = self.planned, self.planned.step
+        if step.node is Node.INGEST:
+            if planned.source is None or planned.seen is None:
+                raise Permanent("there is nothing to read")
+            frame, schema = read(self.engine, planned.source, planned.seen)
+            return {next(iter(step.outputs.values())): (*self._closed(frame, schema), False)}
+        if step.type is StepType.FUNCTION:
+            return {next(iter(step.outputs.values())): (*self._called(inputs), False)}
+        if step.type is StepType.CONFIG_OP and "operations" not in step.params:
+            dataset = next(iter(inputs.values()))
+            return {step.name: (dataset.frame, dataset.schema, False)}
+        frames = {planned.inputs[alias]: dataset.frame for alias, dataset in inputs.items()}
+        compiled = self._compiled(inputs)
+        self.sql_run = ";\n\n".join(query.sql for query in compiled.values())
+        return {
+            name: (
+                self.engine.query(query.query, {d: frames[d] for d in query.inputs}),
+                query.schema,
+                _sums(query),
+            )
+            for name, query in compiled.items()
+        }
+
+    def _compiled(self, inputs: Mapping[str, Dataset]) -> Mapping[str, Compiled]:
+        """The plan's queries where the inputs are as it assumed, else compiled for what they are."""
+        planned = self.planned
+        actual = {planned.inputs[alias]: dataset.schema for alias, dataset in inputs.items()}
+        if planned.compiled is not None and planned.assumed == actual:
+            return planned.compiled
+        return compile_step(planned.step, planned.script, planned.inputs, actual, self.context.binder)
+
+    def _called(self, inputs: Mapping[str, Dataset]) -> tuple[Frame, Schema]:
+        function, step, loaded = self.planned.function, self.planned.step, self.context.loaded
+        if function is None:
+            raise Permanent(f"there is no function {step.value!r}")
+        context = Context(loaded.run_id, loaded.logical_date.isoformat(), step.name, loaded.params)
+        frames = {alias: dataset.frame for alias, dataset in inputs.items()}
+        batches, self.warnings = call(self.engine, function, frames, step.params, context)
+        schema = _arrow_schema(self.context, batches.schema)
+        if function.schema is not None and [c.name for c in function.schema] != [c.name for c in schema]:
+            raise Permanent(
+                f"{function.name}() declares the columns {', '.join(c.name for c in function.schema)} "
+                f"and returned {', '.join(c.name for c in schema)}",
+                where=f"{function.file}:{function.line}",
+            )
+        return self._closed(self.engine.from_arrow(batches), schema, function.schema)
+
+    def _closed(self, frame: Frame, schema: Schema, wanted: Schema | None = None) -> tuple[Frame, Schema]:
+        """The frame cast to types that can be stored, or to the ones that were declared."""
+        from sqlglot import exp
+
+        columns = [exp.column(column.name, quoted=True) for column in schema]
+        query: exp.Query = exp.select(*columns).from_("result")
+        if wanted is not None:
+            casts = [
+                exp.cast(exp.column(c.name, quoted=True), c.type, dialect="duckdb").as_(c.name, quoted=True)
+                for c in wanted
+            ]
+            query, schema = exp.select(*casts).from_("result"), wanted
+        closed, stored = closing_cast(query, schema)
+        if stored == schema and wanted is None:
+            return frame, schema
+        return self.engine.query(closed, {"result": frame}), stored
+
+    # --- what readers see --------------------------------------------------------------------
+
+    def _as_read(self, written: Written) -> Dataset:
+        target = written.targets[0]
+        if target.mode == "append" and written.table is not None:
+            rows = Digest.parse(written.digest).rows if written.digest.count(":") == 2 else None
+            return Dataset(frame_of(self.engine, written.table), written.table.schema, written.digest, rows)
+        if target.mode == "append":
+            return self.context.read_files(target, written.schema, self.engine)
+        frame = self.engine.read(written.staged.location)
+        return Dataset(frame, written.schema, written.digest, written.staged.rows)
+
+    def _handed_over(self, frame: Frame, schema: Schema, key: str) -> tuple[Dataset, Location | None]:
+        """A result nobody keeps: lazy for one reader, computed once for several, or to show it."""
+        if self.planned.readers == 1:
+            return Dataset(frame, schema, f"key:{key}"), None
+        folder = str(self.context.db.scratch / self.context.db.new_name())
+        staged = self.engine.stage(frame, schema, folder, ())
+        return Dataset(self.engine.read(staged.location), schema, f"key:{key}", staged.rows), staged.location
+
+    def _sample(self, location: Location, schema: Schema) -> SampleRecord | None:
+        most = self.context.loaded.pipeline.samples
+        if not most or not location.files:
+            return None
+        patterns = self.context.loaded.pipeline.sensitive
+        masked = tuple(c.name for c in schema if any(fnmatchcase(c.name, pattern) for pattern in patterns))
+        columns = ", ".join(
+            f"CASE WHEN {quote(c.name)} IS NOT NULL THEN '***' END"
+            if c.name in masked
+            else f"CAST({quote(c.name)} AS VARCHAR)[:200]"
+            for c in location.schema or schema
+        )
+        rows = self.context.db.rows(f"SELECT {columns} FROM ({scan(location)}) LIMIT {most}")
+        return SampleRecord(
+            columns=tuple(c.name for c in location.schema or schema), rows=tuple(rows), masked=masked
+        )
+
+
+def _records(written: Written) -> list[WriteRecord]:
+    staged = written.staged
+    return [
+        WriteRecord(
+            uri=target.url,
+            format=target.format,
+            mode=str(target.mode),
+            rows=staged.rows,
+            files=len(staged.parts) if target.format == "delta" else None,
+            bytes=staged.bytes if target.format == "delta" else None,
+            version=written.version if target.format == "delta" else None,
+            note=written.note,
+        )
+        for target in written.targets
+    ]
+
+
+def _sums(query: Compiled) -> bool:
+    """Whether doubles of the result may come out of an aggregate."""
+    from sqlglot import exp
+
+    return query.query.find(exp.AggFunc) is not None
+
+
+def _arrow_schema(context: RunContext, schema: object) -> Schema:
+    """Arrow columns as DuckDB spells them."""
+    cursor = context.db.cursor
+    cursor.register("odibi_columns", schema.empty_table())  # type: ignore[attr-defined]
+    try:
+        rows = cursor.execute("DESCRIBE SELECT * FROM odibi_columns").fetchall()
+    finally:
+        cursor.unregister("odibi_columns")
+    return tuple(Column(str(row[0]), str(row[1])) for row in rows)
