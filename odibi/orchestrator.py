@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from odibi.config.check import check
 from odibi.config.load import from_steps, load
@@ -68,7 +68,19 @@ def plan(
     _refuse(loaded)
     home = home or Home.find()
     with Database(home.scratch(loaded.run_id), threads=1) as db:
-        return build(loaded, observe(loaded, db), chosen=chosen, excluded=excluded)
+        return _planned(loaded, db, chosen, excluded)
+
+
+def _planned(
+    loaded: Loaded, db: Database, chosen: Sequence[str], excluded: Sequence[str], binder: Binder | None = None
+) -> Plan:
+    """The plan; what a selection gets wrong is a problem of the config like any other."""
+    try:
+        return build(loaded, observe(loaded, db), chosen=chosen, excluded=excluded, binder=binder)
+    except ConfigError:
+        raise
+    except Permanent as error:
+        raise ConfigError([Problem(loaded.file, 0, 0, error.message, error.hint)]) from error
 
 
 def _refuse(loaded: Loaded) -> None:
@@ -83,7 +95,8 @@ class Result:
 
     run: RunRecord
     story: Path | None = None
-    stuck: bool = False
+    stuck: bool = False  # a step did not end in time after a stop; its thread still runs
+    stopped: str = ""  # the signal that ended the run early, such as SIGTERM
     _final: Callable[[], Any] = field(default=lambda: None, repr=False)
 
     @property
@@ -168,9 +181,7 @@ def run(
     store_import.start()
     with Database(home.scratch(loaded.run_id), pipeline.memory_limit) as db:
         binder = Binder()
-        the_plan = build(loaded, observe(loaded, db), chosen=chosen, excluded=excluded, binder=binder)
-        if planned is not None:
-            planned(the_plan)
+        the_plan = _planned(loaded, db, chosen, excluded, binder)
         _writable(home)
         store_import.join()
         from odibi.record.store import open_store
@@ -183,14 +194,17 @@ def run(
             sweep(home.intents)
             record = _started(loaded, the_plan)
             store.start_run(record)
+            if planned is not None:
+                planned(the_plan)
             context = RunContext(loaded, the_plan, db, intents, binder)
-            done = walk(
-                context,
-                workers=workers or (pipeline.distributed_max_workers if pipeline.distributed else 1),
-                fail_fast=pipeline.fail_fast if fail_fast is None else fail_fast,
-                listener=_Recorder(store, loaded.run_id, listener),
-                stop=stop,
-            )
+            with _Recorder(store, loaded.run_id, listener) as recorder:
+                done = walk(
+                    context,
+                    workers=workers or (pipeline.distributed_max_workers if pipeline.distributed else 1),
+                    fail_fast=pipeline.fail_fast if fail_fast is None else fail_fast,
+                    listener=recorder,
+                    stop=stop,
+                )
             record = _ended(record, done, _lineage(the_plan) if pipeline.enable_tracker else {})
             store.finish_run(record)
             final = _final(context, the_plan, done) if keep_final else {}
@@ -199,7 +213,13 @@ def run(
             binder.close()
         else:
             db.abandon()
-    return Result(record, story, done.stuck, lambda: next(iter(final.values())) if len(final) == 1 else final)
+    return Result(
+        record,
+        story,
+        done.stuck,
+        done.stopped,
+        lambda: next(iter(final.values())) if len(final) == 1 else final,
+    )
 
 
 def _import_store() -> None:
@@ -222,16 +242,45 @@ def _writable(home: Home) -> None:
 
 
 class _Recorder:
-    """Keeps what changes: the end of a step at once, its start so that ``status`` can show it."""
+    """Keeps what changes, so that ``status`` can show it: many changes in one transaction.
+
+    Saving happens on a thread of its own, because a commit takes longer than a trivial step.
+    """
 
     def __init__(self, store: RunStore, run_id: str, listener: Listener | None) -> None:
-        self.store, self.run_id, self.listener = store, run_id, listener
+        self._store, self._run_id, self._listener = store, run_id, listener
+        self._changes: queue.SimpleQueue[StepRecord | None] = queue.SimpleQueue()
+        self._error: OdibiError | None = None
+        self._thread = threading.Thread(target=self._save, name="odibi-record")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._changes.put(None)
+        self._thread.join()
+        if self._error is not None and raised[0] is None:
+            raise self._error
 
     def __call__(self, record: StepRecord) -> None:
         if record.status is StepStatus.RUNNING or record.status.ended:
-            self.store.save_step(self.run_id, record)
-        if self.listener is not None:
-            self.listener(record)
+            self._changes.put(record)
+        if self._listener is not None:
+            self._listener(record)
+
+    def _save(self) -> None:
+        ended = False
+        while not ended:
+            waiting = [self._changes.get()]
+            while not self._changes.empty():
+                waiting.append(self._changes.get())
+            ended = None in waiting
+            changed = {record.name: record for record in waiting if record is not None}
+            try:
+                self._store.save_steps(self._run_id, changed.values())
+            except OdibiError as error:
+                self._error = error
 
 
 @contextmanager

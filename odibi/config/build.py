@@ -6,6 +6,7 @@ Every part goes on after a problem with what is known, so that all of them are f
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, tzinfo
 from typing import Any
@@ -72,14 +73,17 @@ class Builder:
         data = dict(self.document.data)
         given = data.pop("steps", None)
         data = self.known(data, ())
+        misspelt = data.pop("steps", None) is not None
         day = self.logical_date(data)
         variables = self.variables(data, self.request.target)
         context = self.context(data, variables, day)
         data = self.header(data, variables, context)
         steps = self.steps(given, context)
-        if "steps" in self.document.data:
-            data["steps"] = [step for _, step in steps] if isinstance(given, list | tuple) else given
-        pipeline = self.pipeline(data, some=bool(given))
+        if "steps" in self.document.data or misspelt:
+            data["steps"] = (
+                [step for _, step in steps] if isinstance(given, list | tuple) or misspelt else given
+            )
+        pipeline = self.pipeline(data, some=bool(given) or misspelt)
         if pipeline is None:
             raise ConfigError(self.problems)
         loaded = Loaded(
@@ -236,7 +240,7 @@ class Builder:
             return value
 
     def steps(self, given: Any, context: Mapping[str, Any]) -> list[tuple[int, Step]]:
-        """The steps that are right, each with its position in the file."""
+        """The steps, each with its position in the file, without what is wrong in them."""
         found: list[tuple[int, Step]] = []
         for position, item in enumerate(given if isinstance(given, list | tuple) else ()):
             at, label = ("steps", position), f"step {position + 1}: "
@@ -251,8 +255,13 @@ class Builder:
                 found.append((position, Step.model_validate(step)))
             except ValidationError as error:
                 self.assume |= _declared(step)
+                wrong: set[Any] = set()
                 for finding in explain(error, step):
+                    wrong.update(finding.path[:1])
                     self.add(replace(finding, path=(*at, *finding.path)), label)
+                rest = {key: value for key, value in step.items() if key not in wrong}
+                with suppress(ValidationError):  # then the rest of it means nothing
+                    found.append((position, Step.model_validate({"layer": "silver", **rest})))
         return found
 
     def pipeline(self, data: Mapping[str, Any], *, some: bool) -> Pipeline | None:

@@ -79,7 +79,7 @@ def load_all(
             found.append(files.load(place))
         except ConfigError as error:
             problems += error.problems
-    if files.all_read:
+    if files.all_read and places:
         problems += _unused(files.request, files.used, places[0])
     return tuple(found), ConfigError(problems).problems
 

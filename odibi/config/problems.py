@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
@@ -41,21 +41,25 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _keys(model: type[BaseModel], *others: str) -> frozenset[str]:
-    fields = {field.alias or name for name, field in model.model_fields.items()}
-    return frozenset(fields | set(model.model_fields) | set(others))
+class _Keys(NamedTuple):
+    """The keys of a mapping: by their names, by other spellings, and those of later versions."""
+
+    names: frozenset[str]
+    spellings: frozenset[str] = frozenset()
+    later: frozenset[str] = frozenset()
 
 
-_STEP = _keys(Step, *VERBS, "dependsOn")
-_PIPELINE = _keys(Pipeline, "name", "engine_type")
-_WRITE = _keys(Write, "format", "partitionBy")
-_NESTED: Mapping[tuple[str, ...], tuple[frozenset[str], frozenset[str]]] = {
-    (): (_PIPELINE, LATER_PIPELINE),
-    ("connections", "*"): (_keys(Connection), frozenset()),
-    ("targets", "*"): (_keys(Target), frozenset()),
-    ("targets", "*", "connections", "*"): (_keys(Connection), frozenset()),
-    ("steps", "*"): (_STEP, LATER_STEP),
-    ("steps", "*", "write"): (_WRITE, frozenset()),
+def _names(model: type[BaseModel], *others: str) -> frozenset[str]:
+    return frozenset({field.alias or name for name, field in model.model_fields.items()} | set(others))
+
+
+_KEYS: Mapping[tuple[str, ...], _Keys] = {
+    (): _Keys(_names(Pipeline), frozenset({"name", "engine_type"}), LATER_PIPELINE),
+    ("connections", "*"): _Keys(_names(Connection)),
+    ("targets", "*"): _Keys(_names(Target)),
+    ("targets", "*", "connections", "*"): _Keys(_names(Connection)),
+    ("steps", "*"): _Keys(_names(Step, *VERBS), frozenset({"dependsOn"}), LATER_STEP),
+    ("steps", "*", "write"): _Keys(_names(Write), frozenset({"format", "partitionBy", "schema_policy"})),
 }
 
 
@@ -65,35 +69,32 @@ def known_keys(data: Any, path: tuple[Any, ...], findings: list[Finding]) -> Any
     A misspelt key goes on under the name it is close to, so that one slip is reported once.
     """
     shape = ("steps", "*", *path[2:]) if path[:1] == ("steps",) else path
-    return _known(data, path, tuple(map(str, shape)), findings)
+    return _known(data, path, shape, findings)
 
 
 def _known(data: Any, path: tuple[Any, ...], shape: tuple[str, ...], findings: list[Finding]) -> Any:
-    if not isinstance(data, Mapping) or not any(rule[: len(shape)] == shape for rule in _NESTED):
+    if not isinstance(data, Mapping) or not any(rule[: len(shape)] == shape for rule in _KEYS):
         return data
+    keys = _KEYS.get(shape)
     out: dict[Any, Any] = {}
-    known, later = _NESTED.get(shape, (None, frozenset()))
     for key, value in data.items():
         name = key
-        if known is not None and key not in known:
-            name = _report(key, (*path, key), known, later, findings)
+        if keys is not None and key not in keys.names and key not in keys.spellings:
+            name = _report(key, (*path, key), keys, findings)
             if name is None or name in data:
                 continue
-        under = "*" if known is None else str(name)
-        out[name] = _known(value, (*path, key), (*shape, under), findings)
+        out[name] = _known(value, (*path, key), (*shape, "*" if keys is None else str(name)), findings)
     return out
 
 
-def _report(
-    key: Any, path: tuple[Any, ...], known: frozenset[str], later: frozenset[str], findings: list[Finding]
-) -> str | None:
-    if key in later:
-        findings.append(
-            Finding(path, f"{key!r} is not available in this version of odibi", "remove it", key=True)
-        )
+def _report(key: Any, path: tuple[Any, ...], keys: _Keys, findings: list[Finding]) -> str | None:
+    """Find an unknown key; the name that was probably meant, if there is one."""
+    if key in keys.later:
+        message = f"{key!r} is not available in this version of odibi"
+        findings.append(Finding(path, message, "remove it", key=True))
         return None
-    findings.append(Finding(path, f"unknown key {key!r}", nearest(key, known, "known keys"), key=True))
-    return next(iter(get_close_matches(str(key).lower(), known, 1, 0.6)), None)
+    findings.append(Finding(path, f"unknown key {key!r}", nearest(key, keys.names, "known keys"), key=True))
+    return next(iter(get_close_matches(str(key).lower(), keys.names, 1, 0.6)), None)
 
 
 _KINDS = {

@@ -186,7 +186,10 @@ def _decode(raw: bytes, file: str) -> str:
 
 
 def _as_yaml(text: str) -> str:
-    """JSON made digestible for a YAML 1.1 scanner: leading tabs, and characters given as two halves."""
+    """JSON made digestible for a YAML 1.1 scanner.
+
+    It knows no tabs before a line, no characters given in two halves, and more ends of line.
+    """
     if text.lstrip()[:1] not in ("{", "["):
         return text
 
@@ -195,7 +198,8 @@ def _as_yaml(text: str) -> str:
         return f"{match[1]}\\U{ord(pair):08x}"
 
     text = re.sub(r"(?m)^[ \t]+", lambda match: " " * len(match[0]), text)
-    return _SURROGATES.sub(whole, text)
+    text = _SURROGATES.sub(whole, text)
+    return re.sub("[\x85\u2028\u2029]", lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 _SYNTAX = (

@@ -7,14 +7,21 @@ together is the sum of theirs. XOR would lose duplicate rows, one digest per col
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from odibi.engines.base import Location
 from odibi.engines.database import Database
-from odibi.engines.duckdb import scan
+from odibi.engines.duckdb import literal, scan
 from odibi.relational.schema import Column, quote
 
-__all__ = ["Digest", "digest"]
+__all__ = ["Digest", "Sample", "digest", "measure"]
+
+LONGEST_CELL = 200
+"""Characters of a value that a sample shows."""
+
+Sample = tuple[tuple[str | None, ...], ...]
+"""A few rows as text, NULL as None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +58,46 @@ def digest(db: Database, location: Location, *, rounded: bool = False) -> Digest
     ``rounded`` takes doubles at 12 significant digits: sums made in parallel differ in the last
     bits each time they are made.
     """
+    return measure(db, location, rounded=rounded)[0]
+
+
+def measure(
+    db: Database, location: Location, *, rounded: bool = False, sample: int = 0, masked: Sequence[str] = ()
+) -> tuple[Digest, Sample]:
+    """The digest of staged rows and a few of them as text, in one pass over the files.
+
+    Args:
+        db: reads the files.
+        location: Parquet files with a known schema.
+        rounded: see :func:`digest`.
+        sample: how many rows to show at most.
+        masked: columns whose values are shown as asterisks.
+    """
     import duckdb
 
     # hash() may change with DuckDB's version, so the version is part of the digest.
     name = f"duckdb{'.'.join(duckdb.__version__.split('.')[:2])}"
+    schema = location.schema or ()
     if not location.files:
-        return Digest(name, 0, 0)
-    columns = ", ".join(_value(column, rounded) for column in location.schema or ())
-    rows, total = db.rows(f"SELECT count(*), coalesce(sum(hash({columns})), 0) FROM ({scan(location)})")[0]
-    return Digest(name, int(rows), int(total))
+        return Digest(name, 0, 0), ()
+    values = ", ".join(_value(column, rounded) for column in schema)
+    parts = f"count(*) AS rows, coalesce(sum(hash({values})), 0) AS total"
+    if not sample:
+        rows, total = db.rows(f"SELECT {parts} FROM ({scan(location)})")[0]
+        return Digest(name, int(rows), int(total)), ()
+    numbered = replace(location, options={**location.options, "file_row_number": True})
+    fields = ", ".join(f"{literal(f'c{i}')}: {quote(column.name)}" for i, column in enumerate(schema))
+    texts = ", ".join(
+        f"CASE WHEN x.c{i} IS NOT NULL THEN '***' END"
+        if column.name in masked
+        else f"CAST(x.c{i} AS VARCHAR)[:{LONGEST_CELL}]"
+        for i, column in enumerate(schema)
+    )
+    rows, total, cells = db.rows(
+        f"SELECT rows, total, list_transform(shown[1:{sample}], lambda x: [{texts}]) FROM (SELECT {parts}, "
+        f"list({{{fields}}}) FILTER (file_row_number < {sample}) AS shown FROM ({scan(numbered)}))"
+    )[0]
+    return Digest(name, int(rows), int(total)), tuple(tuple(row) for row in cells or ())
 
 
 def _value(column: Column, rounded: bool) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from odibi.config.models import Format, SchemaPolicy, Write, WriteMode
 from odibi.datasets import files
 from odibi.datasets.delta import Commit, Table, create_table, last_commit, open_table
-from odibi.datasets.digest import Digest, digest
+from odibi.datasets.digest import Digest, Sample, measure
 from odibi.datasets.guard import guard
 from odibi.datasets.staging import Intents
 from odibi.engines.base import Engine, Frame, Staged
@@ -82,7 +82,8 @@ class Job:
     """Who writes what for when: the identity and the note of a write.
 
     ``app_id`` is ``pipeline/step/logical-date``. ``key`` identifies the result, ``parts`` are what
-    the key is made of, kept so that a later plan can say what changed.
+    the key is made of, kept so that a later plan can say what changed. ``rounded`` is for the
+    digest; ``sample`` is how many rows to show and ``masked`` the columns to hide in them.
     """
 
     app_id: str
@@ -91,6 +92,8 @@ class Job:
     parts: Mapping[str, Any]
     run_id: str
     rounded: bool = False
+    sample: int = 0
+    masked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +104,9 @@ class Written:
     staged: Staged
     schema: Schema
     digest: str
-    table: Table | None  # the Delta table at the version that was committed
+    table: Table | None  # an append's Delta table at the version that was committed
     version: int | None
+    sample: Sample = ()
     note: str = ""
 
 
@@ -139,8 +143,8 @@ def write(
     staged = engine.stage(frame, schema, scratch, () if first.format != "parquet" else first.partition_by)
     for target in targets:
         _export(db, staged, target, job)
-    found = digest(db, staged.location, rounded=job.rounded)
-    return Written(targets, staged, schema, str(found), None, None)
+    found, sample = measure(db, staged.location, rounded=job.rounded, sample=job.sample, masked=job.masked)
+    return Written(targets, staged, schema, str(found), None, None, sample)
 
 
 def _write_delta(
@@ -155,7 +159,7 @@ def _write_delta(
         frame, incoming = _rewritten(engine, frame, incoming, handle, change.schema, target, job)
     staged = engine.stage(frame, incoming, intents.folder(target.url), partitions)
     _refuse_empty_partitions(staged)
-    added = digest(db, staged.location, rounded=job.rounded)
+    added, sample = measure(db, staged.location, rounded=job.rounded, sample=job.sample, masked=job.masked)
     whole, replaced = _whole(added, handle, target, job)
     rows = staged.rows if replaced == "all" or whole is None else whole.rows
     note = {
@@ -181,9 +185,10 @@ def _write_delta(
         )
     for other in targets[1:]:
         _export(db, staged, other, job)
-    table = open_table(target.url, version)
+    # An overwrite's table is its parts; only an append's readers see more than what was staged.
+    table = open_table(target.url, version) if target.mode is WriteMode.APPEND else None
     text = str(whole) if whole else f"{target.url}@{version}"
-    return Written(targets, staged, change.schema, text, table, version)
+    return Written(targets, staged, change.schema, text, table, version, sample)
 
 
 def _dated(

@@ -27,7 +27,8 @@ class Location:
 
     ``schema`` is what the rows must look like (columns missing in a file are NULL, others are
     left out), None where the files themselves decide. ``partitions`` are the columns whose values
-    stand in the folder names. ``options`` are the format's own, such as ``header``.
+    stand in the folder names. ``options`` are the format's own, such as ``header``. ``exact``
+    says that every file has just the columns and types of the schema.
     """
 
     format: str
@@ -35,6 +36,7 @@ class Location:
     schema: Schema | None = None
     partitions: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,8 @@ class Staged:
     @property
     def location(self) -> Location:
         """Where the rows can be read back."""
-        return Location("parquet", tuple(part.path for part in self.parts), self.schema, self.partitions)
+        paths = tuple(part.path for part in self.parts)
+        return Location("parquet", paths, self.schema, self.partitions, exact=True)
 
 
 class Engine(Protocol):

@@ -133,7 +133,7 @@ def scan(location: Location) -> str:
     added later, widened types, empty tables and partition columns all come out as declared.
     """
     source = f"SELECT * FROM {_reader(location)}" if location.files else ""
-    if location.schema is None:
+    if location.schema is None or (location.exact and source):
         return source
     empty = ", ".join(f"CAST(NULL AS {c.type}) AS {quote(c.name)}" for c in location.schema)
     typed = f"SELECT {empty} WHERE false"
@@ -149,7 +149,10 @@ def _reader(location: Location) -> str:
     if location.format == "parquet":
         options["union_by_name"] = len(location.files) > 1
         options["hive_partitioning"] = bool(location.partitions)
-        if location.partitions:
+        if location.partitions and location.exact:
+            types = {column.name: column.type for column in location.schema or ()}
+            options["hive_types"] = {name: types[name] for name in location.partitions}
+        elif location.partitions:
             options["hive_types_autocast"] = False
     elif location.schema is not None:
         options["columns"] = {column.name: column.type for column in location.schema}

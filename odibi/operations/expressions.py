@@ -8,17 +8,15 @@ and unknown functions are DuckDB's binder's business, not ours.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from typing import Annotated
 
-from sqlglot import Dialect, exp
-from sqlglot.errors import SqlglotError
+from sqlglot import exp
 
 from odibi.errors import nearest
 from odibi.operations.columns import Names, column, refuse_twins
 from odibi.operations.errors import OperationError, Path
+from odibi.operations.syntax import parsed
 from odibi.relational.functions import is_aggregate
-from odibi.relational.parse import SqlError, parse
 from odibi.relational.schema import Relation
 
 __all__ = [
@@ -28,7 +26,6 @@ __all__ = [
     "expression",
     "named",
     "ordering",
-    "parsed",
     "see_only",
     "ties",
     "type_of",
@@ -51,7 +48,7 @@ def expression(given: Expression, table: Relation, path: Path) -> exp.Expr:
     if not isinstance(given, str):
         return exp.convert(given)
     exact = _column_of(table, given)
-    return exact or _checked(parsed(exp.Condition, given, path, "SELECT "), table, path)
+    return exact or _checked(parsed(exp.Condition, "", given, path, lead="SELECT "), table, path)
 
 
 def named(given: Named, table: Relation, path: Path) -> dict[str, exp.Expr]:
@@ -85,7 +82,7 @@ def _named(text: str, table: Relation, path: Path) -> tuple[str, exp.Expr]:
     exact = _column_of(table, text)
     if exact:
         return exact.name, exact
-    tree = _checked(parsed(exp.Expr, text, path, "SELECT "), table, path)
+    tree = _checked(parsed(exp.Expr, "", text, path, lead="SELECT "), table, path)
     if isinstance(tree, exp.Alias):
         return tree.alias, tree.this
     if isinstance(tree, exp.Column) and not tree.table:
@@ -111,7 +108,7 @@ def ordering(given: Names, table: Relation, path: Path) -> list[exp.Ordered]:
         if exact:
             terms.append(exp.Ordered(this=exact, nulls_first=False))
             continue
-        order = parsed(exp.Order, f"ORDER BY {text}", place, "SELECT 1 ", len("ORDER BY "))
+        order = parsed(exp.Order, "ORDER BY ", text, place, lead="SELECT 1 ")
         for term in order.expressions:
             _checked(term, table, place)
             if isinstance(term.this, exp.Literal):
@@ -182,7 +179,7 @@ _WRAPPERS = (exp.Filter, exp.IgnoreNulls, exp.RespectNulls, exp.WithinGroup)
 
 def type_of(text: str, path: Path) -> exp.DataType:
     """A type in DuckDB's spelling. Raises OperationError with the nearest type for an unknown one."""
-    tree = parsed(exp.Condition, f"CAST(x AS {text})", path, "SELECT ", len("CAST(x AS "))
+    tree = parsed(exp.Condition, "CAST(x AS ", text, path, after=")", lead="SELECT ")
     if not isinstance(tree, exp.Cast):
         raise OperationError(f"{text!r} is not a type", path)
     for part in tree.to.find_all(exp.DataType):
@@ -199,38 +196,6 @@ _TYPES = (
     "BIGINT", "BLOB", "BOOLEAN", "DATE", "DECIMAL(18,2)", "DOUBLE", "FLOAT", "INTEGER", "SMALLINT",
     "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TINYINT", "VARCHAR",
 )  # fmt: skip
-
-
-@cache
-def _duckdb() -> Dialect:
-    return Dialect.get_or_raise("duckdb")
-
-
-def parsed(into: type[exp.Expr], text: str, path: Path, before: str, own: int = 0) -> exp.Expr:
-    """The tree of one text; ``before`` makes it a statement, ``own`` characters of it are not the user's."""
-    if not text[own:].strip():
-        raise OperationError("there is no expression here", path)
-    try:
-        trees = _duckdb().parse_into(into, text)
-    except SqlglotError as error:
-        raise _syntax_error(text, path, before, own) from error
-    if len(trees) != 1 or not isinstance(trees[0], exp.Expr):
-        raise OperationError(f"one expression expected, found {len(trees)} statements", path)
-    return trees[0]
-
-
-def _syntax_error(text: str, path: Path, before: str, own: int) -> OperationError:
-    """In the words of DuckDB where it refuses the text too."""
-    try:
-        parse(before + text)
-    except SqlError as error:
-        if error.__cause__ is None:  # it parses, as several statements
-            return OperationError("one expression expected, found several statements", path)
-        shift = len(before) + own if error.line == 1 else 0
-        return OperationError(
-            error.message, path, hint=error.hint, line=error.line, column=max(error.column - shift, 1)
-        )
-    return OperationError(f"{text[own:]!r} is not one expression", path)
 
 
 def _checked(tree: exp.Expr, table: Relation, path: Path) -> exp.Expr:

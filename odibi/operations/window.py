@@ -6,7 +6,8 @@ from sqlglot import exp
 
 from odibi.operations.columns import Names, column, find_all, with_columns
 from odibi.operations.errors import OperationError
-from odibi.operations.expressions import Expression, aggregates, expression, ordering, parsed, see_only, ties
+from odibi.operations.expressions import Expression, aggregates, expression, ordering, see_only, ties
+from odibi.operations.syntax import parsed
 from odibi.relational.schema import Relation
 
 __all__ = ["window"]
@@ -86,8 +87,7 @@ _WITHOUT_FRAME = (*_PEERS, exp.RowNumber, exp.Ntile, exp.Lag, exp.Lead)
 
 
 def _frame(text: str) -> exp.WindowSpec:
-    before = "COUNT(*) OVER (ORDER BY x "
-    tree = parsed(exp.Condition, f"{before}{text})", ("frame",), "SELECT ", len(before))
+    tree = parsed(exp.Condition, "COUNT(*) OVER (ORDER BY x ", text, ("frame",), after=")", lead="SELECT ")
     spec = tree.args.get("spec") if isinstance(tree, exp.Window) else None
     if not isinstance(spec, exp.WindowSpec):
         raise OperationError(

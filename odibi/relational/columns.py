@@ -1,7 +1,7 @@
 """Column lineage: of which base columns each output column of a query is made.
 
-``direct`` columns give the value, ``indirect`` ones decide which rows or groups there are, how
-they are ordered, or which value is taken. A column too many is harmless, one too few is not:
+``direct`` columns give the value; ``indirect`` ones decide which rows or groups there are, how
+they are ordered, or which value is taken. One column too many is harmless, one too few is not:
 whatever is not understood depends on everything it could see.
 """
 
@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product, zip_longest
-from typing import Any
 
 from sqlglot import exp
 
 from odibi.relational.columns_scope import (
-    NONE,
     Field,
     Names,
     Relation,
@@ -23,9 +21,12 @@ from odibi.relational.columns_scope import (
     Source,
     fold,
     is_star,
-    join_fields,
-    name_pattern,
-    star_fields,
+    join,
+    matcher,
+    outside_aggregates,
+    star,
+    value,
+    walk,
 )
 from odibi.relational.schema import Schema
 
@@ -49,12 +50,12 @@ def lineage(
     Args:
         query: a parsed query whose tables are dataset names.
         schemas: the columns of each dataset the query names; names are matched without case.
-        names: the output columns as the binder gives them. Then there is exactly one origin for
-            each of them; without it, an expression without alias is named after its SQL, and
-            columns that cannot be counted (PIVOT without values) are one origin named ``*``.
+        names: the output columns as the binder gives them. With it there is exactly one origin
+            for each of them; without it an expression that has no alias is named after its SQL,
+            and columns that cannot be counted (PIVOT without values) are one origin named ``*``.
     """
-    reader = _Reader(schemas, query)
-    relation = reader.query(query, Scope())
+    reader = _Reader(query, schemas)
+    relation = reader.query(query, Scope(reader.query))
     known: dict[Names, tuple[str, ...]] = {}
 
     def ordered(columns: Names) -> tuple[str, ...]:
@@ -62,72 +63,63 @@ def lineage(
             known[columns] = tuple(sorted(columns))
         return known[columns]
 
+    fields = relation.everything if names is None else _named(names, relation, reader.anything)
     return tuple(
-        Origin(f.name or (f.made.sql("duckdb") if f.made else ""), ordered(f.direct), ordered(f.indirect | relation.rows))
-        for f in _named(relation, names, reader)
+        Origin(
+            f.name or (f.made.sql("duckdb") if f.made else ""),
+            ordered(f.direct),
+            ordered(f.indirect | relation.rows),
+        )
+        for f in fields
     )
 
 
-def _named(relation: Relation, names: Sequence[str] | None, reader: _Reader) -> Sequence[Field]:
-    if names is None:
-        return relation.everything
-    if relation.more is None and len(names) == len(relation.fields):
-        return [field._replace(name=name) for field, name in zip(relation.fields, names, strict=True)]
-    if relation.more is None:
-        return [reader.anything()._replace(name=name) for name in names]
-    anything = join_fields(relation.everything)
-    known = {key: join_fields((field, relation.more)) for key, field in relation.index.items()}
-    return [known.get(fold(name), anything)._replace(name=name) for name in names]
+def _named(names: Sequence[str], relation: Relation, anything: Callable[[], Field]) -> Iterable[Field]:
+    """The fields of a relation under the names that the binder gives its columns."""
+    if relation.more:
+        known, all_of_it = relation.index, join(relation.everything)
+        return [
+            (join((known[fold(n)], relation.more), n) if fold(n) in known else all_of_it._replace(name=n))
+            for n in names
+        ]
+    if len(names) != len(relation.fields):
+        return [anything()._replace(name=name) for name in names]
+    return [field._replace(name=name) for field, name in zip(relation.fields, names, strict=True)]
 
-
-Target = set[str]
-Steps = Iterable[tuple[Any, Target]]
-
-_STABLE = (
-    exp.Sum, exp.Count, exp.CountIf, exp.Min, exp.Max, exp.Avg, exp.LogicalAnd, exp.LogicalOr,
-    exp.Rank, exp.DenseRank, exp.CumeDist, exp.PercentRank,
-)  # fmt: skip
-"""Aggregates that give the same whatever the order of rows that tie."""
 
 _LISTS = (exp.Array, exp.ArrayAgg, exp.ArrayFilter, exp.GenerateSeries, exp.Split, exp.Transform)
 """What certainly makes a list, so that UNNEST of it is one column."""
 
-_SPREADS = frozenset({"generate_subscripts"})
-"""Functions unknown to the parser that make several rows of one, as UNNEST does."""
-
-_OWN = frozenset({"expressions", "from_", "joins", "laterals", "with_", "group", "order", "distinct", "windows", "limit", "offset"})  # fmt: skip
-"""Clauses of a SELECT that are more than a condition on its rows."""
+_CLAUSES = frozenset({"expressions", "from_", "joins", "laterals", "with_", "windows", "group", "distinct", "order", "limit", "offset"})  # fmt: skip
+"""Parts of a SELECT that are more than a condition on its rows."""
 
 
 class _Reader:
-    """One walk over one query."""
+    """Reads the queries of one tree, from the inside out."""
 
-    def __init__(self, schemas: Mapping[str, Schema], query: exp.Expr) -> None:
+    def __init__(self, tree: exp.Expr, schemas: Mapping[str, Schema]) -> None:
+        self._tree = tree
         self._schemas = schemas
-        self._query = query
         self._known: dict[str, Relation | None] = {}
         self._folded: dict[str, str] | None = None
-        self._column: Field | None = None  # what COLUMNS(...) stands for at the moment
-        self._met: list[exp.Expr] = []  # the COLUMNS(...) met while it stood for nothing
 
     def anything(self) -> Field:
-        """All columns of all tables the query names; of all there are if it may name them in text."""
-        tables = list(self._query.find_all(exp.Table))
-        names = [t.name for t in tables]
-        if any(isinstance(t.this, exp.Func) and not isinstance(t.this, exp.GenerateSeries) for t in tables):
-            names = list(self._schemas)
-        found = (self._dataset(name) for name in names)
-        return join_fields((f for r in found if r for f in r.fields), "*")
+        """All columns of all tables the tree names; of all there are if it may name them in text."""
+        tables = list(self._tree.find_all(exp.Table))
+        hidden = any(
+            isinstance(t.this, exp.Func) and not isinstance(t.this, exp.GenerateSeries) for t in tables
+        )
+        found = [self._dataset(name) for name in (self._schemas if hidden else {t.name for t in tables})]
+        return join((field for relation in found if relation for field in relation.fields), "*")
 
     def _dataset(self, name: str) -> Relation | None:
-        """The columns of a dataset, None if there is none of that name."""
         if name not in self._known:
             if self._folded is None and name not in self._schemas:
                 self._folded = {fold(key): key for key in self._schemas}
             key = name if name in self._schemas else (self._folded or {}).get(fold(name))
-            self._known[name] = key if key is None else Relation(
-                Field(c.name, frozenset((f"{key}.{c.name}",)), NONE, c.type) for c in self._schemas[key]
-            )
+            schema = self._schemas[key] if key is not None else ()
+            fields = [Field(c.name, frozenset((f"{key}.{c.name}",)), type=c.type) for c in schema]
+            self._known[name] = None if key is None else Relation(fields)
         return self._known[name]
 
     # Queries
@@ -135,185 +127,86 @@ class _Reader:
     def query(self, node: exp.Expr, outer: Scope) -> Relation:
         """The columns a query gives, seen from inside ``outer``."""
         if node.args.get("with_"):
-            outer = self._ctes(node.args["with_"], outer)
+            outer = self._with(node.args["with_"], outer)
         if isinstance(node, exp.Select):
             return self._select(node, outer)
         if isinstance(node, exp.SetOperation):
             return self._set_operation(node, outer)
         if isinstance(node, exp.Subquery) and isinstance(node.this, exp.Query):
-            return self._ordered(node, self.query(node.this, outer), outer)
-        scope = Scope(outer)
+            return self._cut(node, self.query(node.this, outer), outer)
+        scope = outer.within()
         self._source(node.this if isinstance(node, exp.Subquery) else node, scope)
-        return self._ordered(node, scope.relation(), outer)
+        return self._cut(node, scope.relation(), outer)
 
-    def _ctes(self, with_: exp.Expr, outer: Scope) -> Scope:
+    def _with(self, with_: exp.Expr, outer: Scope) -> Scope:
         tables = dict(outer.tables)
-        scope = Scope(outer, tables)
+        scope = outer.within(tables)
         for cte in with_.expressions:
             body, columns, key = cte.this, _alias_columns(cte), fold(cte.alias)
             if with_.args.get("recursive") and isinstance(body, exp.SetOperation):
                 found = self.query(body.this, scope).renamed(columns)
                 before: Relation | None = None
-                while before is None or not found.equals(before):  # sets of columns only grow
+                while not found.same(before):  # ends, because sets of columns only grow
                     before = found
-                    found = self.query(body, Scope(outer, {**tables, key: before})).renamed(columns)
+                    found = self.query(body, outer.within({**tables, key: found})).renamed(columns)
             else:
                 found = self.query(body, scope).renamed(columns)
             tables[key] = found
         return scope
 
     def _set_operation(self, node: exp.SetOperation, outer: Scope) -> Relation:
-        spine = [node]
-        while isinstance(spine[-1].this, exp.SetOperation) and not spine[-1].this.args.get("with_"):
-            spine.append(spine[-1].this)
-        relation = self.query(spine[-1].this, outer)
-        for operation in reversed(spine):
+        operations: list[exp.Expr] = [node]
+        while isinstance(operations[-1].this, exp.SetOperation) and not operations[-1].this.args.get("with_"):
+            operations.append(operations[-1].this)
+        relation = self.query(operations[-1].this, outer)
+        for operation in reversed(operations):
             relation = _combined(operation, relation, self.query(operation.expression, outer))
-        return self._ordered(node, relation, outer)
-
-    def _ordered(self, node: exp.Expr, relation: Relation, outer: Scope) -> Relation:
-        """The relation under ORDER BY and LIMIT of a whole query."""
-        scope = Scope(outer)
-        scope.aliases = relation.index
-        scope.rows |= relation.rows
-        scope.order |= relation.order
-        self._cut(node, scope, relation)
-        return Relation(relation.fields, frozenset(scope.rows), relation.more, relation.order)
-
-    def _cut(self, node: exp.Expr, scope: Scope, result: Relation) -> None:
-        """Add what ORDER BY and LIMIT depend on to the rows of the scope."""
-        scope.ambiguous = True
-        if node.args.get("order"):
-            self._terms(node.args["order"].expressions, scope, result)
-        for key in ("limit", "offset"):
-            if node.args.get(key):
-                scope.rows |= scope.order
-                self._walk(node.args[key], scope, scope.rows, scope.rows)
+        return self._cut(node, relation, outer)
 
     def _select(self, node: exp.Select, outer: Scope) -> Relation:
-        args, scope = node.args, Scope(outer)
-        kept, self._met, self._column = (self._met, self._column), [], None
+        args, scope = node.args, outer.within()
         if args.get("from_"):
             self._source(args["from_"].this, scope)
-        start = 0
-        for join in args.get("joins") or ():
-            start = self._join(join, scope, start)
+        self._joins(args.get("joins"), scope, 0)
         for lateral in args.get("laterals") or ():
             self._source(lateral, scope)
         scope.given = frozenset(scope.order)
-        scope.windows = {fold(w.name): w for w in args.get("windows") or ()}
-        items = [(item, *self._item(item, scope)) for item in args["expressions"]]
-        if scope.order != scope.given:  # windows sort one after the other: ties fall by all their keys
+        scope.windows = {fold(window.name): window for window in args.get("windows") or ()}
+        items = [(item, _item(item, scope)) for item in node.expressions]
+        if scope.order != scope.given:  # windows sort one after the other: a tie falls by the keys of all
             scope.aliases = {}
-            items = [(item, *self._item(item, scope)) for item in args["expressions"]]
-        more = [m for _, _, m in items if m]
-        result = Relation((f for _, fields, _ in items for f in fields), NONE, join_fields(more, "*") if more else None)
+            items = [(item, _item(item, scope)) for item in node.expressions]
+        more = join((made.more for _, made in items), "*")
+        fields = [field for _, made in items for field in made.fields]
+        result = Relation(fields, more=more if any(made.more for _, made in items) else None)
         for key, clause in args.items():
-            if key not in _OWN and isinstance(clause, exp.Expr):
+            if key not in _CLAUSES and clause:
                 scope.ambiguous = key in ("having", "qualify")
-                self._walk(clause, scope, scope.rows, scope.rows)
+                walk(clause, scope, scope.rows, scope.rows)
         scope.ambiguous = False
         if args.get("group"):
-            self._group(args["group"], items, scope, result)
-        if args.get("distinct"):
-            self._distinct(args["distinct"], scope, result)
-        self._cut(node, scope, result)
-        self._met, self._column = kept
-        return Relation(result.fields, frozenset(scope.rows), result.more, frozenset(scope.order))
-
-    def _group(
-        self, group: exp.Expr, items: list[tuple[exp.Expr, list[Field], Field | None]], scope: Scope, result: Relation
-    ) -> None:
-        for terms in group.args.values():
-            if isinstance(terms, list):
-                self._terms(terms, scope, result)
-        if group.args.get("all"):
-            for item, fields, more in items:
-                if item.find(exp.AggFunc):
-                    for key in _outside_aggregates(item):
-                        self._walk(key, scope, scope.rows, scope.rows)
-                else:
-                    scope.rows |= join_fields((*fields, *((more,) if more else ()))).all
-
-    def _distinct(self, distinct: exp.Expr, scope: Scope, result: Relation) -> None:
-        on = distinct.args.get("on")
-        if on is None:
-            scope.rows |= join_fields(result.everything).all
-            return
+            _group(args["group"], items, scope, result)
         scope.ambiguous = True
-        scope.rows |= scope.order
-        self._terms((on,), scope, result)
+        if args.get("distinct"):
+            on = args["distinct"].args.get("on")
+            scope.rows |= scope.order if on else join(result.everything).all
+            _terms([on] if on else [], scope, result)
+        _sort(node, scope, result)
+        return Relation(result.fields, scope.rows, result.more, scope.order)
 
-    def _terms(self, terms: Iterable[exp.Expr], scope: Scope, result: Relation) -> None:
-        """Add what the terms of ORDER BY, GROUP BY or DISTINCT ON depend on to the rows."""
-        for term in terms:
-            inner = term.this if isinstance(term, exp.Ordered) else term
-            if isinstance(inner, exp.Tuple | exp.Cube | exp.Rollup | exp.GroupingSets):
-                self._terms(inner.expressions, scope, result)
-            elif isinstance(inner, exp.Paren):
-                self._terms((inner.this,), scope, result)
-            elif isinstance(inner, exp.Var) and inner.name.upper() == "ALL":
-                scope.rows |= join_fields(result.everything).all
-            elif isinstance(inner, exp.Literal) and inner.is_int:
-                at = int(inner.name)
-                known = result.more is None and 0 < at <= len(result.fields)
-                scope.rows |= join_fields(result.fields[at - 1 : at] if known else result.everything).all
-            else:
-                self._walk(inner, scope, scope.rows, scope.rows)
-
-    # The SELECT list
-
-    def _item(self, item: exp.Expr, scope: Scope) -> tuple[list[Field], Field | None]:
-        """The columns an item of the SELECT list becomes, and what further ones are made of."""
-        node, alias = (item.this, item.alias) if isinstance(item, exp.Alias) else (item, "")
-        if is_star(node):
-            return star_fields(node, scope, lambda e: self._value(e.this, scope, e.alias))
-        if is_star(node.this) and name_pattern(node):
-            return self._spread(node, alias, scope, lambda field: field)
-        self._met = []
-        field = self._value(node, scope)
-        field = field._replace(name=alias or _name(node, field), made=node)
-        if alias:
-            scope.name(alias, field)
-        if self._met:
-            return self._spread(self._met[0].this, alias, scope, lambda _: self._value(node, scope))
-        if isinstance(node, exp.Explode) and not self._is_list(node, scope):
-            return [], field._replace(name="*")  # a struct becomes one column for each of its fields
-        return [field], None
-
-    def _spread(
-        self, columns: exp.Expr, alias: str, scope: Scope, value: Callable[[Field], Field]
-    ) -> tuple[list[Field], Field | None]:
-        """One column for each that ``columns`` matches, where ``value`` says what it is made of."""
-        matches = name_pattern(columns)
-        star = columns if is_star(columns) else columns.this if is_star(columns.this) else exp.Star()
-        fields, more = star_fields(star, scope, lambda e: self._value(e.this, scope, e.alias))
-        out = []
-        for field in fields:
-            match = matches(field.name) if matches else None
-            if match:
-                self._column = field
-                name = match.expand(alias.replace("\\0", "\\g<0>")) if "\\" in alias else alias
-                out.append(value(field)._replace(name=name or field.name))
-                self._column = None
-        if matches is None or more or not all(f.name for f in fields):
-            return [], join_fields([*out, *fields, *((more,) if more else ())], "*")
-        return out, None
-
-    def _is_list(self, node: exp.Explode, scope: Scope) -> bool:
-        if node.expressions:  # recursive := true goes into structs
-            return False
-        if isinstance(node.this, exp.Column):
-            return scope.resolve(*_parts(node.this)).type.endswith("]")
-        return isinstance(node.this, _LISTS)
+    def _cut(self, node: exp.Expr, relation: Relation, outer: Scope) -> Relation:
+        """The relation after ORDER BY and LIMIT behind a whole query."""
+        scope = outer.within()
+        scope.aliases, scope.rows, scope.order = relation.index, set(relation.rows), set(relation.order)
+        _sort(node, scope, relation)
+        return Relation(relation.fields, scope.rows, relation.more, scope.order)
 
     # FROM
 
     def _source(self, node: exp.Expr, scope: Scope) -> None:
-        """Add a table, subquery, function or joined tables to the scope."""
-        start = len(scope.sources)
-        alias, columns = node.alias, _alias_columns(node)
-        if isinstance(node, exp.Subquery) and not isinstance(node.unnest(), exp.Query) and _is_joined(node.this):
+        """Put a table, subquery, function or parenthesis of joined tables into the scope."""
+        start, alias, columns = len(scope.sources), node.alias, _alias_columns(node)
+        if isinstance(node, exp.Subquery) and isinstance(node.unnest(), exp.Table):
             self._source(node.this, scope)
             if alias:
                 relation = scope.relation(start)
@@ -323,152 +216,298 @@ class _Reader:
             relation, name = self._relation(node, scope)
             scope.add(Source(alias or name, relation.renamed(columns)))
         for pivot in node.args.get("pivots") or ():
-            inner = Scope(scope)
+            inner = scope.within()
             inner.sources = scope.sources[start:]
-            relation = self._pivot(pivot, inner).renamed(_alias_columns(pivot))
             name = pivot.alias or inner.sources[0].name
             del scope.sources[start:]
-            scope.add(Source(name, relation))
-        group = start
-        for join in node.args.get("joins") or ():
-            group = self._join(join, scope, group)
+            scope.add(Source(name, _pivot(pivot, inner).renamed(_alias_columns(pivot))))
+        self._joins(node.args.get("joins"), scope, start)
 
     def _relation(self, node: exp.Expr, scope: Scope) -> tuple[Relation, str]:
-        """What one thing in FROM gives, and the name it has unless it is given one."""
-        if isinstance(node, exp.Table) and not isinstance(node.this, exp.Func):
+        """What one thing in FROM gives, and the name it has if it is given none."""
+        if isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier):
             return self._table(node, scope), node.name
+        if isinstance(node, exp.Table | exp.Lateral):
+            return self._relation(node.this, scope)
         if isinstance(node, exp.Query):
             return self.query(node, scope), ""
         if isinstance(node, exp.Values):
             rows = [row.expressions if isinstance(row, exp.Tuple) else [row] for row in node.expressions]
-            values = [[self._value(e, scope) for e in row] for row in rows]
-            columns = zip_longest(*values, fillvalue=Field("", NONE))
-            return Relation(join_fields(column, f"col{i}") for i, column in enumerate(columns)), ""
+            columns = zip_longest(*([value(e, scope) for e in row] for row in rows), fillvalue=Field(""))
+            return Relation(join(column, f"col{i}") for i, column in enumerate(columns)), ""
         if isinstance(node, exp.Pivot):
-            inner = Scope(scope)
+            inner = scope.within()
             self._source(node.this, inner)
-            return self._pivot(node, inner), ""
-        if isinstance(node, exp.Table | exp.Lateral):
-            return self._relation(node.this, scope)
-        if not isinstance(node, exp.Unnest | exp.GenerateSeries):
-            return Relation((), NONE, self.anything()), ""
-        name = "unnest" if isinstance(node, exp.Unnest) else "range" if node.args.get("is_end_exclusive") else "generate_series"
-        field = self._value(node, scope, name)
-        fields = [field, Field("ordinality", NONE)] if node.args.get("offset") else [field]
-        return Relation(fields, field.all), name
+            return _pivot(node, inner), ""
+        if isinstance(node, exp.Unnest | exp.GenerateSeries):
+            exclusive = node.args.get("is_end_exclusive")
+            name = "unnest" if isinstance(node, exp.Unnest) else "range" if exclusive else "generate_series"
+            made = value(node, scope, name)
+            return Relation(
+                [made, Field("ordinality")] if node.args.get("offset") else [made], made.all
+            ), name
+        return Relation((), more=self.anything()), ""
 
     def _table(self, node: exp.Table, scope: Scope) -> Relation:
-        if fold(node.name) in scope.tables and fold(node.db) in ("", "recurring"):
+        if fold(node.name) in scope.tables and node.db in ("", "recurring"):
             return scope.tables[fold(node.name)]
-        found = self._dataset(f"{node.db}.{node.name}") if node.db else None
-        found = found or self._dataset(node.name)
-        return found or Relation((), NONE, Field("*", frozenset((f"{node.name}.*",))))
+        found = (self._dataset(f"{node.db}.{node.name}") if node.db else None) or self._dataset(node.name)
+        return found or Relation((), more=Field("*", frozenset((f"{node.name}.*",))))
 
-    def _join(self, join: exp.Expr, scope: Scope, start: int) -> int:
-        """Join a source to those from ``start`` on; the start for the next join comes back.
+    def _joins(self, joins: Iterable[exp.Expr] | None, scope: Scope, start: int) -> None:
+        """Join sources to those from ``start`` on.
 
-        A comma binds weaker than JOIN, so USING and NATURAL look no further than to the last one.
+        A comma binds weaker than JOIN, so USING and NATURAL look back no further than the last one.
         """
-        here = len(scope.sources)
-        self._source(join.this, scope)
-        args = join.args
-        method, side, kind = (str(args.get(key) or "").upper() for key in ("method", "side", "kind"))
-        if not (method or side or kind or args.get("on") or args.get("using")):
-            return here
-        left, right = scope.sources[start:here], scope.sources[here:]
-        if args.get("using"):
-            _merge([fold(e.name) for e in args["using"]], left, right, side, scope)
-        elif method == "NATURAL":
-            _merge([key for s in left for key in s.index if any(key in r.index for r in right)], left, right, side, scope)
-            if any(s.relation.more for s in (*left, *right)):
-                scope.rows |= join_fields(f for s in (*left, *right) for f in s.relation.everything).all
-        if args.get("on"):
-            self._walk(args["on"], scope, scope.rows, scope.rows)
-        if method == "POSITIONAL":
-            scope.rows |= scope.order
-        if kind in ("SEMI", "ANTI"):
-            del scope.sources[here:]
-        return start
+        for node in joins or ():
+            args, here = node.args, len(scope.sources)
+            self._source(node.this, scope)
+            method, side, kind = (node.text(key).upper() for key in ("method", "side", "kind"))
+            if not (method or side or kind or args.get("on") or args.get("using")):
+                start = here
+                continue
+            left, right = scope.sources[start:here], scope.sources[here:]
+            if args.get("using"):
+                _merge([fold(e.name) for e in args["using"]], left, right, side, scope)
+            elif method == "NATURAL":
+                _merge(
+                    {k for s in left for k in s.index if any(k in r.index for r in right)},
+                    left,
+                    right,
+                    side,
+                    scope,
+                )
+                if any(s.relation.more for s in (*left, *right)):
+                    scope.rows |= join(f for s in (*left, *right) for f in s.relation.everything).all
+            elif method == "POSITIONAL":
+                scope.rows |= scope.order
+            walk(args.get("on"), scope, scope.rows, scope.rows)
+            if kind in ("SEMI", "ANTI"):
+                del scope.sources[here:]
 
-    def _pivot(self, node: exp.Expr, scope: Scope) -> Relation:
-        """PIVOT, as a statement or in FROM: groups first, then values times aggregates."""
-        if node.args.get("unpivot"):
-            return self._unpivot(node, scope)
-        in_from = node.args.get("fields")
-        on, aggregates = (in_from, node.expressions) if in_from else (node.expressions, node.args.get("using") or [])
-        keys = [e.this if isinstance(e, exp.In) else e for e in on]
-        key = join_fields(self._value(e, scope) for e in keys)
-        measures = [self._value(e, scope, e.alias) for e in aggregates] or [Field("", NONE)]
-        used = {fold(c.name) for e in (*keys, *aggregates) for c in e.find_all(exp.Column)}
-        visible = scope.relation()
-        group = node.args.get("group")
-        groups = [f for f in visible.fields if fold(f.name) not in used]
-        if group:
-            groups = [field for e in group.expressions for field in self._item(e, scope)[0]]
-        rows = scope.rows | join_fields((*groups, *((visible.more,) if visible.more else ()))).all
-        made = [m._replace(indirect=m.indirect | key.all) for m in measures]
-        values = [_pivot_values(e) for e in on]
-        if visible.more or not all(values):
-            more = join_fields((*made, *((visible.more,) if visible.more else ())), "*")
-            return Relation(groups, frozenset(rows), more, frozenset(scope.order))
-        for value, field in product(product(*values), made):
-            plain = len(made) == 1 and not field.name
-            known = all(value) and (plain or field.name)
-            groups.append(field._replace(name="_".join((*value, field.name) if field.name else value) if known else ""))
-        return Relation(groups, frozenset(rows), None, frozenset(scope.order))
 
-    def _unpivot(self, node: exp.Expr, scope: Scope) -> Relation:
-        """UNPIVOT: the columns left alone, the name of each column turned, its value (NULLs are skipped)."""
-        if node.args.get("fields"):
-            turned, name = node.args["fields"][0].expressions, node.args["fields"][0].this.name
-            labels = [e.name for v in node.expressions for e in (v.expressions or [v])]
+def _alias_columns(node: exp.Expr) -> list[str]:
+    alias = node.args.get("alias")
+    return [e.name for e in alias.args.get("columns") or ()] if isinstance(alias, exp.TableAlias) else []
+
+
+def _merge(names: Iterable[str], left: list[Source], right: list[Source], side: str, scope: Scope) -> None:
+    """Make one column of the two that USING or NATURAL equates."""
+    for name in names:
+        ours, theirs = ([s for s in sources if name in s.index] for sources in (left, right))
+        if not ours or not theirs:
+            scope.rows |= join(f for s in (*left, *right) for f in s.relation.everything).all
+            continue
+        field, other = (
+            join((s.index[name] for s in found), found[0].index[name].name) for found in (ours, theirs)
+        )
+        scope.rows |= field.all | other.all
+        taken = {"FULL": (field, other), "RIGHT": (other,)}.get(side, (field,))
+        ours[0].merge(name, join(taken, field.name))
+        for source in (*ours[1:], *theirs):
+            source.merge(name, None)
+
+
+def _combined(node: exp.Expr, left: Relation, right: Relation) -> Relation:
+    """UNION, INTERSECT or EXCEPT of two relations."""
+    both = (*left.fields, *right.fields)
+    whole = join((*left.everything, *right.everything), "*")
+    rows, order = left.rows | right.rows, left.order | right.order
+    if node.args.get("distinct") or not isinstance(node, exp.Union):
+        rows |= whole.all
+    by_name = node.args.get("by_name")
+    mismatch = not all(f.name for f in both) if by_name else len(left.fields) != len(right.fields)
+    if left.more or right.more or mismatch:
+        return Relation((), rows, whole, order)
+    pairs: Iterable[tuple[Field | None, Field | None]] = zip(left.fields, right.fields, strict=False)
+    if by_name:
+        pairs = (
+            (left.index.get(key), right.index.get(key)) for key in dict.fromkeys((*left.index, *right.index))
+        )
+    elif isinstance(node, exp.Except):
+        pairs = ((field, None) for field in left.fields)
+    return Relation((_united(*pair) for pair in pairs), rows, None, order)
+
+
+def _united(ours: Field | None, theirs: Field | None) -> Field:
+    first = ours or theirs or Field("")
+    return join((ours, theirs))._replace(name=first.name, made=first.made)
+
+
+# The SELECT list
+
+
+def _item(item: exp.Expr, scope: Scope) -> Relation:
+    """The columns an item of a SELECT list becomes."""
+    node, alias = (item.this, item.alias) if isinstance(item, exp.Alias) else (item, "")
+    if is_star(node):
+        return star(node, scope)
+    if isinstance(node, exp.Binary) and is_star(node.this):  # * LIKE '...'
+        return _spread(node, alias, scope, lambda field: field)
+    scope.met = []
+    made = value(node, scope)
+    made = made._replace(name=alias or _name(node, made), made=node)
+    if alias:
+        scope.name(alias, made)
+    if scope.met:
+        return _spread(scope.met[0].this, alias, scope, lambda _: value(node, scope))
+    if isinstance(node, exp.Explode) and not _is_list(node, scope):
+        return Relation((), more=made._replace(name="*"))  # a struct becomes a column for each field
+    return Relation([made])
+
+
+def _spread(columns: exp.Expr, alias: str, scope: Scope, made: Callable[[Field], Field]) -> Relation:
+    """One column for each one that ``columns`` matches; ``made`` says what it is made of."""
+    matches = matcher(columns)
+    found = star(
+        columns if is_star(columns) else columns.this if is_star(columns.this) else exp.Star(), scope
+    )
+    fields = []
+    for field in found.fields:
+        match = matches(field.name) if matches else None
+        if match:
+            name = match.expand(alias.replace("\\0", "\\g<0>")) if "\\" in alias else alias
+            scope.column = field
+            fields.append(made(field)._replace(name=name or field.name))
+            scope.column = None
+    if matches and not found.more and all(field.name for field in found.fields):
+        return Relation(fields)
+    return Relation((), more=join((*fields, *found.everything), "*"))
+
+
+def _name(node: exp.Expr, made: Field) -> str:
+    """The name of an item without alias, empty where DuckDB makes it up from the expression."""
+    node = node.unnest()
+    if fold(made.name) == fold(node.name):
+        return made.name
+    if isinstance(node, exp.Column):
+        return node.name
+    return (
+        node.expression.name
+        if isinstance(node, exp.Dot) and isinstance(node.expression, exp.Identifier)
+        else ""
+    )
+
+
+def _is_list(node: exp.Explode, scope: Scope) -> bool:
+    if node.expressions:  # recursive := true goes into structs
+        return False
+    if isinstance(node.this, exp.Column):
+        return value(node.this, scope).type.endswith("]")
+    return isinstance(node.this, _LISTS)
+
+
+# Clauses
+
+
+def _group(group: exp.Expr, items: list[tuple[exp.Expr, Relation]], scope: Scope, result: Relation) -> None:
+    for terms in group.args.values():
+        if isinstance(terms, list):
+            _terms(terms, scope, result)
+    for item, made in items if group.args.get("all") else ():
+        if item.find(exp.AggFunc):
+            walk(list(outside_aggregates(item)), scope, scope.rows, scope.rows)
         else:
-            into = node.args.get("into")
-            turned, name = node.expressions, into.this.name if into else "name"
-            labels = [e.name for e in into.expressions] if into else ["value"]
-        sets: list[list[Field]] = []
-        for e in turned:
-            inner = e.this if isinstance(e, exp.Alias | exp.PivotAlias) else e
-            if isinstance(inner, exp.Tuple):
-                sets.append([self._item(part, scope)[0][0] for part in inner.expressions])
-            else:
-                sets += [[field] for field in self._item(inner, scope)[0]]
-        visible = scope.relation()
-        used = {fold(f.name) for fields in sets for f in fields}
-        rest = [f for f in visible.fields if fold(f.name) not in used]
-        columns = zip_longest(*sets, fillvalue=Field("", NONE))
-        values = [join_fields(column, label) for column, label in zip(columns, labels, strict=False)]
-        rows = scope.rows | join_fields(f for fields in sets for f in fields).all
-        found = Relation([*rest, Field(name, NONE), *values], frozenset(rows), visible.more, frozenset(scope.order))
-        return found if len(values) == len(labels) and not visible.more else Relation((), found.rows, join_fields(visible.everything, "*"))
+            scope.rows |= join(made.everything).all
 
-    # Expressions
 
-    def _value(self, node: exp.Expr, scope: Scope, name: str = "") -> Field:
-        if type(node) is exp.Column and not is_star(node):
-            return scope.resolve(*_parts(node)) if not name else scope.resolve(*_parts(node))._replace(name=name)
-        direct: Target = set()
-        indirect: Target = set()
-        self._walk(node, scope, direct, indirect)
-        return Field(name, frozenset(direct), frozenset(indirect))
+def _sort(node: exp.Expr, scope: Scope, result: Relation) -> None:
+    """Add what ORDER BY, LIMIT and OFFSET depend on to the rows of the scope."""
+    args = node.args
+    scope.ambiguous = True
+    _terms(args["order"].expressions if args.get("order") else (), scope, result)
+    for clause in (args.get("limit"), args.get("offset")):
+        if clause:
+            scope.rows |= scope.order
+            walk(clause, scope, scope.rows, scope.rows)
 
-    def _walk(self, root: exp.Expr, scope: Scope, direct: Target, indirect: Target) -> None:
-        """Add the base columns an expression depends on. Deep expressions do not recurse."""
-        stack: list[tuple[Any, Target]] = [(root, direct)]
-        while stack:
-            node, into = stack.pop()
-            if isinstance(node, list):
-                stack += [(child, into) for child in node]
-            elif isinstance(node, exp.Expr):
-                step = _STEPS.get(type(node))
-                if step:
-                    stack += step(self, node, scope, into, indirect)
-                else:
-                    if scope.given and isinstance(node, exp.AggFunc | exp.Anonymous) and not isinstance(node, _STABLE):
-                        indirect |= scope.given
-                    stack += [(child, into) for child in node.args.values()]
 
-    def _take(self, field: Field, into: Target, indirect: Target) -> Steps:
-        into |= field.direct
-        indirect |= field.indirect
-        return ()
+def _terms(terms: Iterable[exp.Expr], scope: Scope, result: Relation) -> None:
+    """Add what terms of GROUP BY, DISTINCT ON or ORDER BY depend on: names, positions, ALL."""
+    for term in terms:
+        inner = term.this if isinstance(term, exp.Ordered) else term
+        if isinstance(inner, exp.Tuple | exp.Cube | exp.Rollup | exp.GroupingSets):
+            _terms(inner.expressions, scope, result)
+        elif isinstance(inner, exp.Paren):
+            _terms((inner.this,), scope, result)
+        elif isinstance(inner, exp.Literal) and inner.is_int and not result.more:
+            scope.rows |= join(result.fields[int(inner.name) - 1 : int(inner.name)]).all
+        elif isinstance(inner, exp.Literal) or (isinstance(inner, exp.Var) and inner.name.upper() == "ALL"):
+            scope.rows |= join(result.everything).all
+        else:
+            walk(inner, scope, scope.rows, scope.rows)
+
+
+# PIVOT
+
+
+def _pivot(node: exp.Expr, scope: Scope) -> Relation:
+    """The scope's sources after PIVOT: groups first, then a column for each value and aggregate."""
+    if node.args.get("unpivot"):
+        return _unpivot(node, scope)
+    on, aggregates = node.args.get("fields"), node.expressions  # in FROM, else a statement
+    if not on:
+        on, aggregates = node.expressions, node.args.get("using") or []
+    keys = [e.this if isinstance(e, exp.In) else e for e in on]
+    key = join(value(e, scope) for e in keys)
+    cells = [value(e, scope)._replace(name=e.alias, made=e) for e in aggregates] or [Field("")]
+    cells = [cell._replace(indirect=cell.indirect | key.all) for cell in cells]
+    before = scope.relation()
+    used = {fold(column.name) for e in (*keys, *aggregates) for column in e.find_all(exp.Column)}
+    groups = [field for field in before.fields if fold(field.name) not in used]
+    if node.args.get("group"):
+        groups = [field for e in node.args["group"].expressions for field in _item(e, scope).fields]
+    rows = scope.rows | join((*groups, before.more)).all
+    values = [_pivot_values(e) for e in on]
+    if before.more or not all(values):
+        return Relation(groups, rows, join((*cells, before.more), "*"), scope.order)
+    for labels in product(*values):
+        for cell in cells:
+            label = "_".join((*labels, cell.name) if cell.name else labels)
+            unknown = "" in labels or (len(cells) > 1 and not cell.name)
+            groups.append(cell._replace(name="" if unknown else label))
+    return Relation(groups, rows, None, scope.order)
+
+
+def _pivot_values(node: exp.Expr) -> list[str]:
+    """The names of the values in ``a IN (...)``, empty if they are not listed, "" for one not known."""
+    values = node.expressions if isinstance(node, exp.In) else []
+    return [
+        e.alias if isinstance(e, exp.PivotAlias) else e.name if isinstance(e, exp.Literal) else ""
+        for e in values
+    ]
+
+
+def _unpivot(node: exp.Expr, scope: Scope) -> Relation:
+    """The scope's sources after UNPIVOT: columns left alone, then name and values; NULLs are skipped."""
+    if node.args.get("fields"):
+        field = node.args["fields"][0]
+        turned, name, labels = (
+            field.expressions,
+            field.this.name,
+            [e for v in node.expressions for e in v.expressions or [v]],
+        )
+    else:
+        into = node.args.get("into") or exp.UnpivotColumns(this=exp.to_identifier("name"))
+        turned, name, labels = (
+            node.expressions,
+            into.this.name,
+            into.expressions or [exp.to_identifier("value")],
+        )
+    sets: list[tuple[Field, ...]] = []
+    for e in turned:
+        inner = e.this if isinstance(e, exp.Alias | exp.PivotAlias) else e
+        if isinstance(inner, exp.Tuple):
+            sets.append(tuple(value(part, scope) for part in inner.expressions))
+        else:
+            sets += [(made,) for made in _item(inner, scope).everything]
+    before = scope.relation()
+    cells = join(made for fields in sets for made in fields)
+    rows = scope.rows | cells.all
+    if before.more:
+        return Relation((), rows, join((*before.everything, cells), "*"), scope.order)
+    used = {fold(made.name) for fields in sets for made in fields}
+    rest = [made for made in before.fields if fold(made.name) not in used]
+    columns = zip_longest(labels, zip_longest(*sets))
+    values = [join(column or [cells], label.name if label else "") for label, column in columns]
+    return Relation([*rest, Field(name), *values], rows, None, scope.order)

@@ -1,24 +1,38 @@
-"""Names inside a query: which base columns does ``t.a`` mean here, and which does ``*``?
+"""Names and expressions inside a query: of which base columns are ``t.a``, ``*`` and ``f(a)`` made?
 
 DuckDB's rules: a table's column wins over an alias of the SELECT list, an inner scope over an
 outer one, names are equal without regard to (ASCII) case. A name that is not found stands for
-every column it could be: a dependency too many is harmless, one too few is not.
+every column it could be.
 """
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 from sqlglot import exp
 
-__all__ = ["NONE", "Field", "Names", "Relation", "Scope", "Source", "fold", "join_fields", "name_pattern", "star_fields"]
+__all__ = [
+    "Field",
+    "Names",
+    "Relation",
+    "Scope",
+    "Source",
+    "fold",
+    "is_star",
+    "join",
+    "matcher",
+    "outside_aggregates",
+    "star",
+    "value",
+    "walk",
+]
 
 Names = frozenset[str]
-NONE: Names = frozenset()
-_LOWER = str.maketrans({chr(c): chr(c + 32) for c in range(ord("A"), ord("Z") + 1)})
+_NONE: Names = frozenset()
+_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
 def fold(name: str) -> str:
@@ -29,13 +43,13 @@ def fold(name: str) -> str:
 class Field(NamedTuple):
     """A column of a relation and the base columns it is made of.
 
-    ``name`` is empty where DuckDB makes one up from the expression ``made``; ``type`` is known
-    for a base column that was handed on untouched.
+    ``name`` is empty where DuckDB makes one up from the expression ``made``; ``type`` is that of
+    a base column handed on untouched, else empty.
     """
 
     name: str
-    direct: Names
-    indirect: Names = NONE
+    direct: Names = _NONE
+    indirect: Names = _NONE
     type: str = ""
     made: exp.Expr | None = None
 
@@ -45,11 +59,10 @@ class Field(NamedTuple):
         return self.direct | self.indirect
 
 
-def join_fields(fields: Iterable[Field], name: str = "") -> Field:
-    """One field made of all the given ones."""
-    fields = list(fields)
-    direct, indirect = (NONE.union(*(f[i] for f in fields)) for i in (1, 2))
-    return Field(name, direct, indirect)
+def join(fields: Iterable[Field | None], name: str = "") -> Field:
+    """One field made of all that are given."""
+    found = [field for field in fields if field]
+    return Field(name, _NONE.union(*(f.direct for f in found)), _NONE.union(*(f.indirect for f in found)))
 
 
 class Relation:
@@ -57,20 +70,24 @@ class Relation:
 
     Args:
         fields: the columns.
-        rows: base columns that decided which rows there are; each column depends on them too.
+        rows: base columns that decided which rows there are; every column depends on them too.
         more: what an unknown number of further columns are made of; None if all are known.
-        order: base columns that may have decided nothing but the order of the rows.
+        order: base columns that may have decided the order of the rows and nothing else.
     """
 
     __slots__ = ("_index", "fields", "more", "order", "rows")
 
     def __init__(
-        self, fields: Iterable[Field], rows: Names = NONE, more: Field | None = None, order: Names = NONE
+        self,
+        fields: Iterable[Field],
+        rows: Iterable[str] = (),
+        more: Field | None = None,
+        order: Iterable[str] = (),
     ) -> None:
         self.fields = tuple(fields)
-        self.rows = rows
+        self.rows = frozenset(rows)
         self.more = more
-        self.order = order
+        self.order = frozenset(order)
         self._index: dict[str, Field] | None = None
 
     @property
@@ -80,36 +97,42 @@ class Relation:
 
     @property
     def index(self) -> dict[str, Field]:
-        """Fields by folded name; the second ``a`` is ``a_1``, as in DuckDB."""
+        """Fields by folded name, the first of those that have the same one."""
         if self._index is None:
-            index: dict[str, Field] = {}
-            count: dict[str, int] = {}
+            self._index = {}
             for field in self.fields:
-                name = base = fold(field.name)
-                while name and name in index:
-                    count[base] = count.get(base, 0) + 1
-                    name = f"{base}_{count[base]}"
-                if name:
-                    index[name] = field
-            self._index = index
+                if field.name:
+                    self._index.setdefault(fold(field.name), field)
         return self._index
 
-    def equals(self, other: Relation) -> bool:
-        """Whether columns and dependencies are the same."""
-        return (self.fields, self.rows, self.more) == (other.fields, other.rows, other.more)
+    def unique(self) -> Relation:
+        """The relation as a table: of two columns ``a`` the second is ``a_1``, as in DuckDB."""
+        if len(self.index) == len(self.fields):
+            return self
+        seen: set[str] = set()
+        fields = []
+        for field in self.fields:
+            name, count = field.name, 0
+            while name and fold(name) in seen:
+                count += 1
+                name = f"{field.name}_{count}"
+            seen.add(fold(name))
+            fields.append(field._replace(name=name))
+        return Relation(fields, self.rows, self.more, self.order)
 
-    def blurred(self) -> Relation:
-        """The same dependencies, where it is not known which column has which."""
-        return Relation((), self.rows, join_fields(self.everything, "*"), self.order)
+    def same(self, other: Relation | None) -> bool:
+        """Whether columns and dependencies are those of the other relation."""
+        keys = ("fields", "rows", "more", "order")
+        return other is not None and all(getattr(self, key) == getattr(other, key) for key in keys)
 
     def renamed(self, names: list[str]) -> Relation:
         """The relation with its first columns renamed, as ``t(p, q)`` does."""
         if not names:
             return self
-        if self.more or len(names) > len(self.fields):
-            return self.blurred()
-        fields = [f._replace(name=n) for f, n in zip(self.fields, names, strict=False)]
-        return Relation([*fields, *self.fields[len(names) :]], self.rows, None, self.order)
+        if self.more or len(names) > len(self.fields):  # no saying which column a name is for
+            return Relation((), self.rows, join(self.everything, "*"), self.order)
+        named = (field._replace(name=name) for field, name in zip(self.fields, names, strict=False))
+        return Relation((*named, *self.fields[len(names) :]), self.rows, None, self.order)
 
 
 class Source:
@@ -119,10 +142,10 @@ class Source:
 
     def __init__(self, name: str, relation: Relation) -> None:
         self.name = fold(name)
-        self.relation = relation
+        self.relation = relation = relation.unique()
         self.visible = relation.fields
         self.index = relation.index
-        self.merged: frozenset[str] = NONE
+        self.merged: set[str] = set()
 
     def has(self, table: str, column: str) -> bool:
         """Whether ``table.column`` is a column of this source."""
@@ -130,7 +153,7 @@ class Source:
 
     def merge(self, name: str, field: Field | None) -> None:
         """Let the USING column ``name`` mean ``field`` here, or be seen only when qualified."""
-        self.merged |= {name}
+        self.merged.add(name)
         self.index = {key: f for key, f in self.index.items() if key != name}
         if field:
             self.index[name] = field
@@ -140,22 +163,44 @@ class Source:
 
 
 class Scope:
-    """What names mean at one place of a query.
+    """What names mean at one place of a query, and what was found out about its rows.
 
     Args:
+        query: reads a subquery met in an expression.
         outer: the scope around it, whose names are seen too.
-        tables: common table expressions by folded name, if this scope adds any.
+        tables: common table expressions by folded name; those of ``outer`` if not given.
     """
 
-    def __init__(self, outer: Scope | None = None, tables: dict[str, Relation] | None = None) -> None:
+    def __init__(
+        self,
+        query: Callable[[exp.Expr, Scope], Relation],
+        outer: Scope | None = None,
+        tables: dict[str, Relation] | None = None,
+    ) -> None:
+        self.query = query
         self.outer = outer
-        self.tables: dict[str, Relation] = tables if tables is not None else (outer.tables if outer else {})
+        self.tables: dict[str, Relation] = tables if tables is not None else outer.tables if outer else {}
         self.sources: list[Source] = []
         self.aliases: dict[str, Field] = {}
         self.windows: dict[str, exp.Expr] = {}
-        self.rows: set[str] = set()
-        self.order: set[str] = set()
-        self.ambiguous = False  # whether an alias may win over a column here (ORDER BY)
+        self.rows: set[str] = set()  # as in Relation
+        self.order: set[str] = set()  # as in Relation, and what the windows of this scope sort by
+        self.given = _NONE  # the same without the windows: the order that aggregates see
+        self.ambiguous = False  # whether an alias may win over a column here, as in ORDER BY
+        self.column: Field | None = None  # what COLUMNS(...) stands for at the moment
+        self.met: list[exp.Columns] = []  # the COLUMNS(...) met while it stood for nothing
+
+    def within(self, tables: dict[str, Relation] | None = None) -> Scope:
+        """A scope inside this one."""
+        return Scope(self.query, self, tables)
+
+    def lambda_body(self, parameters: Iterable[str]) -> Scope:
+        """This scope with parameters that hide all else of their name."""
+        scope = self.within()
+        scope.rows, scope.order, scope.given = self.rows, self.order, self.given
+        scope.column, scope.met = self.column, self.met
+        scope.aliases = {fold(name): Field(name) for name in parameters}
+        return scope
 
     def chain(self) -> Iterator[Scope]:
         """This scope and those around it."""
@@ -164,136 +209,366 @@ class Scope:
             yield scope
             scope = scope.outer
 
-    def everything(self) -> Field:
-        """All columns in sight."""
-        scopes = list(self.chain())
-        fields = [f for scope in scopes for s in scope.sources for f in s.relation.everything]
-        return join_fields([*fields, *(f for scope in scopes for f in scope.aliases.values())])
-
     def add(self, source: Source) -> None:
         """Put a relation into FROM."""
         self.sources.append(source)
         self.rows |= source.relation.rows
         self.order |= source.relation.order
 
-    def name(self, alias: str, field: Field) -> None:
-        """Remember a SELECT item under its alias, for the items and clauses that come after it."""
-        key = fold(alias)
-        old = self.aliases.get(key)
-        self.aliases[key] = join_fields((old, field), alias) if old else field
+    def relation(self, start: int = 0) -> Relation:
+        """The sources from ``start`` on as ``SELECT *`` sees them."""
+        sources = self.sources[start:]
+        more = [s.relation.more for s in sources if s.relation.more]
+        fields = (field for s in sources for field in s.visible)
+        return Relation(fields, self.rows, join(more, "*") if more else None, self.order)
 
-    def resolve(self, *parts: str) -> Field:
+    def everything(self) -> Field:
+        """All columns in sight."""
+        scopes = list(self.chain())
+        fields = [f for scope in scopes for s in scope.sources for f in s.relation.everything]
+        return join([*fields, *(f for scope in scopes for f in scope.aliases.values())])
+
+    def name(self, alias: str, field: Field) -> None:
+        """Remember a SELECT item for the items and clauses that come after it."""
+        old = self.aliases.get(fold(alias))
+        self.aliases[fold(alias)] = join((old, field), alias) if old else field
+
+    def resolve(self, *names: str) -> Field:
         """What ``a`` or ``t.a`` or ``t.a.field`` is made of; all it could be if it is not found."""
-        parts = tuple(map(fold, parts))
+        names = tuple(map(fold, names))
         unsure: list[Field] = []
         for scope in self.chain():
-            found = scope._plain(parts[0]) if len(parts) == 1 else scope._dotted(parts)
+            found = scope.plain(names[0]) if len(names) == 1 else scope.dotted(names)
             if found:
-                return found[0] if len(found) == 1 and not unsure else join_fields((*found, *unsure))
-            unsure += scope._perhaps(parts)
-        return join_fields(unsure) if unsure and len(parts) > 1 else self.everything()
+                return found[0] if len(found) == 1 and not unsure else join((*found, *unsure))
+            unsure += scope.perhaps(names)
+        return join(unsure) if unsure and len(names) > 1 else self.everything()
 
-    def _plain(self, name: str) -> list[Field]:
+    def plain(self, name: str) -> list[Field]:
         found = [s.index[name] for s in self.sources if name in s.index]
         if not found:  # a table's name stands for its row
-            found = [join_fields(s.relation.everything) for s in self.sources if s.name == name]
+            found = [join(s.relation.everything) for s in self.sources if s.name == name]
         elif not self.ambiguous:
             return found
         return [*found, self.aliases[name]] if name in self.aliases else found
 
-    def _dotted(self, parts: tuple[str, ...]) -> list[Field]:
+    def dotted(self, names: tuple[str, ...]) -> list[Field]:
         """What ``a.b.c`` can be here: table.column, column.field, schema.table.column, alias.field."""
-        pairs = list(zip(parts, parts[1:], strict=False))
+        pairs = list(pairwise(names))
         found = [s.relation.index[pairs[0][1]] for s in self.sources if s.has(*pairs[0])]
-        if found and len(parts) == 2:
+        if found and len(names) == 2:
             return found
-        found += [s.index[parts[0]] for s in self.sources if parts[0] in s.index]
+        found += [s.index[names[0]] for s in self.sources if names[0] in s.index]
         found += [s.relation.index[pair[1]] for pair in pairs[1:] for s in self.sources if s.has(*pair)]
-        name = parts[1] if parts[0] == "alias" and parts[1] in self.aliases else parts[0]
-        if not found and name in self.aliases:
-            found = [self.aliases[name]]
-        return found
+        alias = names[1] if names[0] == "alias" and names[1] in self.aliases else names[0]
+        return found or ([self.aliases[alias]] if alias in self.aliases else [])
 
-    def _perhaps(self, parts: tuple[str, ...]) -> list[Field]:
+    def perhaps(self, names: tuple[str, ...]) -> list[Field]:
         """Columns here that may be meant, because their name or their number is not known."""
-        if len(parts) == 1:
+        if len(names) == 1:
             return [f for s in self.sources for f in s.relation.everything if f.name in ("", "*")]
-        return [f for s in self.sources if s.name in parts[:-1] for f in s.relation.everything]
+        return [f for s in self.sources if s.name in names[:-1] for f in s.relation.everything]
 
 
-def star_fields(
-    node: exp.Expr, scope: Scope, value: Callable[[exp.Expr], Field]
-) -> tuple[list[Field], Field | None]:
-    """The columns ``*`` or ``t.*`` stands for, after EXCLUDE, REPLACE and RENAME.
+def is_star(node: Any) -> bool:
+    """Whether the node is ``*`` or ``t.*``."""
+    return isinstance(node, exp.Star) or (isinstance(node, exp.Column) and isinstance(node.this, exp.Star))
 
-    ``value`` says what an expression of REPLACE is made of. The second result is what an unknown
-    number of further columns are made of, None if there are none.
-    """
-    star, sources, table = node, scope.sources, ""
+
+def star(node: exp.Expr, scope: Scope) -> Relation:
+    """The columns ``*`` or ``t.*`` stands for, after EXCLUDE, REPLACE and RENAME."""
+    sources, table = scope.sources, ""
     if isinstance(node, exp.Column):
-        star, table = node.this, fold(node.table)
+        table, node = fold(node.table), node.this
         sources = [s for s in scope.sources if s.name == table]
         if not sources:  # a struct unfolded into its fields
-            return [], scope.resolve(table)._replace(name="*")
-    dropped = {(fold(e.args["table"].name) if e.args.get("table") else "", fold(e.name)) for e in _list(star, "except_")}
+            return Relation((), more=scope.resolve(table)._replace(name="*"))
+    excepts, renames, replaces = (node.args.get(key) or () for key in ("except_", "rename", "replace"))
+    dropped = {(fold(e.text("table")), fold(e.name)) for e in excepts}
     if not table and any(s.name == owner and name in s.merged for s in sources for owner, name in dropped):
-        return [], scope.everything()._replace(name="*")  # it uncovers the other side's column
-    new_names = {fold(e.this.name): e.alias for e in _list(star, "rename")}
-    values = {fold(e.alias): value(e) for e in _list(star, "replace")}
-    kept: list[Field] = []
-    replaced: set[str] = set()
+        return Relation((), more=scope.everything()._replace(name="*"))  # uncovers the other side's column
+    renamed = {fold(e.this.name): e.alias for e in renames}
+    replaced = {fold(e.alias): value(e.this, scope, e.alias) for e in replaces}
+    fields: list[Field] = []
     for source in sources:
         for field in source.relation.fields if table else source.visible:
             key = fold(field.name)
-            if dropped and (("", key) in dropped or (source.name, key) in dropped):
-                continue
-            if key in values:
-                if key not in replaced:  # DuckDB drops a second column of that name
-                    kept.append(values[key])
-                replaced.add(key)
-            else:
-                kept.append(field._replace(name=new_names[key]) if key in new_names else field)
+            if key in replaced:
+                fields += [] if replaced[key] in fields else [replaced[key]]  # as DuckDB: once
+            elif ("", key) not in dropped and (source.name, key) not in dropped:
+                fields.append(field._replace(name=renamed[key]) if key in renamed else field)
+    if node.args.get("ilike"):
+        like = re.compile(_like(node.args["ilike"].name), re.I | re.S)
+        fields = [f for f in fields if like.fullmatch(f.name)]
     more = [s.relation.more for s in sources if s.relation.more]
-    if star.args.get("ilike"):
-        kept = [f for f in kept if re.fullmatch(_like(star.args["ilike"].name), f.name, re.I | re.S)]
-    return kept, join_fields(more, "*") if more else None
+    return Relation(fields, more=join(more, "*") if more else None)
 
 
-def _list(node: exp.Expr, key: str) -> list[exp.Expr]:
-    return node.args.get(key) or []
-
-
-def name_pattern(node: exp.Expr) -> Callable[[str], re.Match[str] | None] | None:
-    """What COLUMNS('regex'), COLUMNS(['a', 'b']) and ``* LIKE 'a%'`` match; None if that cannot be told."""
-    flags, whole = re.S, True
-    if isinstance(node, exp.Star | exp.Column):
-        text = ".*"
-    elif isinstance(node, exp.Array) and all(isinstance(e, exp.Literal) for e in node.expressions):
-        text, flags = "|".join(re.escape(e.name) for e in node.expressions), re.I
-    elif isinstance(node, exp.Literal):
-        text, whole = node.name, False
-    elif isinstance(node, _MATCHES) and isinstance(node.expression, exp.Literal):
-        text = node.expression.name
-        if isinstance(node, exp.Like | exp.ILike):
-            text, flags = _like(text), flags | (re.I if isinstance(node, exp.ILike) else 0)
-        elif isinstance(node, exp.Glob):
-            text = fnmatch.translate(text)
-        else:
-            whole = False
-        if node.args.get("negate"):
-            text = f"(?!(?:{text})$).*"
-    else:
-        return None
+def matcher(node: exp.Expr) -> Callable[[str], re.Match[str] | None] | None:
+    """What COLUMNS('regex'), COLUMNS(['a', 'b']) or ``* LIKE 'a%'`` matches; None if that cannot be told."""
     try:
-        found = re.compile(text, flags)
-    except re.error:
-        return None
-    return found.fullmatch if whole else found.search
-
-
-_MATCHES = (exp.Like, exp.ILike, exp.Glob, exp.SimilarTo)
+        if is_star(node):
+            return re.compile(".*", re.S).fullmatch
+        if isinstance(node, exp.Literal):
+            return re.compile(node.name, re.S).search
+        if isinstance(node, exp.Array) and all(isinstance(e, exp.Literal) for e in node.expressions):
+            return re.compile("|".join(re.escape(e.name) for e in node.expressions), re.I).fullmatch
+        if isinstance(node, exp.Like | exp.ILike) and isinstance(node.expression, exp.Literal):
+            text = _like(node.expression.name)
+            text = f"(?!{text}$).*" if node.args.get("negate") else text
+            return re.compile(text, re.S | (re.I if isinstance(node, exp.ILike) else 0)).fullmatch
+    except re.error:  # RE2 knows a few things that Python does not
+        pass
+    return None
 
 
 def _like(text: str) -> str:
-    """A LIKE pattern as a regular expression."""
     return "".join({"%": ".*", "_": "."}.get(c) or re.escape(c) for c in text)
+
+
+Target = set[str]
+Steps = Iterable[tuple[Any, Target]]
+
+
+def value(node: exp.Expr, scope: Scope, name: str = "") -> Field:
+    """What an expression is made of; a plain column keeps its name unless it is given another."""
+    if type(node) is exp.Column and not is_star(node):
+        field = scope.resolve(*_names(node))
+        return field._replace(name=name) if name else field
+    direct: Target = set()
+    indirect: Target = set()
+    walk(node, scope, direct, indirect)
+    return Field(name, frozenset(direct), frozenset(indirect))
+
+
+def walk(root: Any, scope: Scope, direct: Target, indirect: Target) -> None:
+    """Add the base columns an expression (or a list of them) is made of to the two sets.
+
+    Depth costs no recursion: a condition of a thousand ANDs is a tree a thousand deep.
+    """
+    stack: list[tuple[Any, Target]] = [(root, direct)]
+    while stack:
+        node, into = stack.pop()
+        if isinstance(node, list):
+            stack += [(child, into) for child in node]
+        elif isinstance(node, exp.Expr):
+            step = _STEPS.get(type(node))
+            if step:
+                stack += step(node, scope, into, indirect)
+            else:
+                if (
+                    scope.given
+                    and isinstance(node, exp.AggFunc | exp.Anonymous)
+                    and not isinstance(node, _STABLE)
+                ):
+                    indirect |= scope.given
+                stack += [(child, into) for child in node.args.values()]
+
+
+_STABLE = (
+    exp.Sum, exp.Count, exp.CountIf, exp.Min, exp.Max, exp.Avg, exp.LogicalAnd, exp.LogicalOr,
+    exp.Rank, exp.DenseRank, exp.CumeDist, exp.PercentRank,
+)  # fmt: skip
+"""Aggregates that give the same in whatever order tied rows come."""
+
+
+def _names(column: exp.Column) -> list[str]:
+    return [column.text(key) for key in ("catalog", "db", "table", "this") if column.args.get(key)]
+
+
+def _take(fields: Iterable[Field], into: Target, indirect: Target) -> Steps:
+    for field in fields:
+        into |= field.direct
+        indirect |= field.indirect
+    return ()
+
+
+def _column(node: exp.Column, scope: Scope, into: Target, indirect: Target) -> Steps:
+    fields = star(node, scope).everything if is_star(node) else (scope.resolve(*_names(node)),)
+    return _take(fields, into, indirect)
+
+
+def _identifier(node: exp.Identifier, scope: Scope, into: Target, indirect: Target) -> Steps:
+    return _take((scope.resolve(node.name),), into, indirect)
+
+
+def _dot(node: exp.Dot, scope: Scope, into: Target, indirect: Target) -> Steps:
+    """``a.b.upper()``: the parser leaves the names in front of a method bare."""
+    steps: list[tuple[Any, Target]] = []
+    names: list[str] = []
+    base: Any = node
+    while isinstance(base, exp.Dot):
+        if isinstance(base.expression, exp.Identifier):
+            names.insert(0, base.expression.name)
+        else:
+            names.clear()
+            steps.append((base.expression, into))
+        base = base.this
+    if not isinstance(base, exp.Identifier):
+        return [*steps, (base, into)]
+    _take((scope.resolve(base.name, *names),), into, indirect)
+    return steps
+
+
+def _star(_: exp.Star, scope: Scope, into: Target, indirect: Target) -> Steps:
+    nearest = next((s for s in scope.chain() if s.sources), scope)
+    return _take(nearest.relation().everything, into, indirect)
+
+
+def _columns(node: exp.Columns, scope: Scope, into: Target, indirect: Target) -> Steps:
+    if node.args.get("unpack"):  # the arguments of one call
+        return [(node.this if is_star(node.this) else exp.Star(), into)]
+    if scope.column:
+        return _take((scope.column,), into, indirect)
+    scope.met.append(node)
+    return [(exp.Star(), into)]
+
+
+def _positional(node: exp.PositionalColumn, scope: Scope, into: Target, indirect: Target) -> Steps:
+    found = star(exp.Star(), scope)
+    at = int(node.name)
+    return _take(found.everything if found.more else found.fields[at - 1 : at], into, indirect)
+
+
+def _case(node: exp.Expr, _: Scope, into: Target, indirect: Target) -> Steps:
+    return [(child, indirect if key == "this" else into) for key, child in node.args.items()]
+
+
+def _influenced(node: exp.Expr, _: Scope, into: Target, indirect: Target) -> Steps:
+    """``f(x) FILTER (WHERE y)``, ``x ORDER BY y``: all but ``this`` only has influence."""
+    return [(child, into if key == "this" else indirect) for key, child in node.args.items()]
+
+
+def _within_group(node: exp.WithinGroup, _: Scope, into: Target, __: Target) -> Steps:
+    return [(node.this, into), (node.expression.expressions, into)]  # what is ordered is the value
+
+
+def _labelled(node: exp.Expr, _: Scope, into: Target, __: Target) -> Steps:
+    return [(node.this if isinstance(node, exp.Alias) else node.expression, into)]
+
+
+def _count(node: exp.Count, _: Scope, into: Target, __: Target) -> Steps:
+    return [(child, into) for child in node.args.values() if not isinstance(child, exp.Star)]
+
+
+def _window(node: exp.Window, scope: Scope, into: Target, indirect: Target) -> Steps:
+    windows: list[exp.Expr] = [node]
+    while windows[-1].args.get("alias"):  # OVER w, OVER (w ORDER BY ...), WINDOW w2 AS (w)
+        name = fold(windows[-1].text("alias"))
+        found = next((s.windows[name] for s in scope.chain() if name in s.windows), None)
+        if found is None or found in windows:
+            break
+        windows.append(found)
+    keys: Target = set()
+    for window in windows:
+        for key, child in window.args.items():
+            if key not in ("this", "alias"):
+                walk(child, scope, keys, keys)
+    function = node.this
+    while isinstance(function, exp.Filter | exp.IgnoreNulls | exp.RespectNulls):
+        function = function.this
+    counted = any((w.args.get("spec") or exp.WindowSpec()).text("kind").upper() == "ROWS" for w in windows)
+    scope.order |= keys
+    indirect |= keys if isinstance(function, _STABLE) and not counted else scope.order
+    return [(node.this, into)]
+
+
+def _lambda(node: exp.Lambda, scope: Scope, into: Target, indirect: Target) -> Steps:
+    walk(node.this, scope.lambda_body(e.name for e in node.expressions), into, indirect)
+    return ()
+
+
+def _comprehension(node: exp.Comprehension, scope: Scope, into: Target, indirect: Target) -> Steps:
+    body = scope.lambda_body(e.name for e in (node.expression, node.args.get("position")) if e)
+    walk(node.this, body, into, indirect)
+    walk(node.args.get("condition"), body, indirect, indirect)
+    return [(node.args["iterator"], into)]
+
+
+def _unnest(node: exp.Expr, scope: Scope, into: Target, _: Target) -> Steps:
+    """One row becomes several, so the argument decides the rows."""
+    arguments = [child for key, child in node.args.items() if key in ("this", "expressions")]
+    walk(arguments, scope, scope.rows, scope.rows)
+    return [(arguments, into)]
+
+
+def _anonymous(node: exp.Anonymous, scope: Scope, into: Target, indirect: Target) -> Steps:
+    indirect |= scope.given
+    return (
+        _unnest(node, scope, into, indirect)
+        if node.name.lower() == "generate_subscripts"
+        else [(node.expressions, into)]
+    )
+
+
+def _subquery(node: exp.Expr, scope: Scope, into: Target, indirect: Target) -> Steps:
+    found = scope.query(node, scope)
+    _take(found.everything, into, indirect)
+    indirect |= found.rows | found.order
+    scope.order |= join(found.everything).all | found.rows  # a correlated one joins, which moves rows
+    return ()
+
+
+def _exists(node: exp.Exists, scope: Scope, into: Target, indirect: Target) -> Steps:
+    if not isinstance(node.this, exp.Query):
+        return [(child, into) for child in node.args.values()]
+    found = scope.query(node.this, scope)
+    indirect |= found.rows
+    scope.order |= found.rows
+    return ()
+
+
+def _in(node: exp.In, _: Scope, into: Target, indirect: Target) -> Steps:
+    return [(child, indirect if key == "query" else into) for key, child in node.args.items()]
+
+
+def _quantified(node: exp.Expr, _: Scope, into: Target, indirect: Target) -> Steps:
+    return [(node.this, indirect if isinstance(node.this, exp.Query) else into)]
+
+
+_STEPS: dict[type, Callable[[Any, Scope, Target, Target], Steps]] = {
+    exp.Alias: _labelled,
+    exp.All: _quantified,
+    exp.Anonymous: _anonymous,
+    exp.Any: _quantified,
+    exp.Case: _case,
+    exp.Column: _column,
+    exp.Columns: _columns,
+    exp.Comprehension: _comprehension,
+    exp.Count: _count,
+    exp.DataType: lambda *_: (),
+    exp.Dot: _dot,
+    exp.Except: _subquery,
+    exp.Exists: _exists,
+    exp.Explode: _unnest,
+    exp.Filter: _influenced,
+    exp.Identifier: _identifier,
+    exp.If: _case,
+    exp.In: _in,
+    exp.Intersect: _subquery,
+    exp.Kwarg: _labelled,
+    exp.Lambda: _lambda,
+    exp.Order: _influenced,
+    exp.PositionalColumn: _positional,
+    exp.PropertyEQ: _labelled,
+    exp.Select: _subquery,
+    exp.Star: _star,
+    exp.Subquery: _subquery,
+    exp.Union: _subquery,
+    exp.Unnest: _unnest,
+    exp.Values: _subquery,
+    exp.Window: _window,
+    exp.WithinGroup: _within_group,
+}
+"""How an expression is read; what is not here is made of all its parts."""
+
+
+def outside_aggregates(node: exp.Expr) -> Iterator[exp.Expr]:
+    """The columns and subqueries of an expression that GROUP BY ALL groups by."""
+    if isinstance(node, exp.Filter | exp.WithinGroup):
+        yield from outside_aggregates(node.this)
+    elif isinstance(node, exp.Column | exp.Query):
+        yield node
+    elif isinstance(node.parent, exp.Window) or not isinstance(node, exp.AggFunc):
+        for child in node.iter_expressions():
+            yield from outside_aggregates(child)

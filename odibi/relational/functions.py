@@ -82,7 +82,7 @@ _TEXT = (
     Function("Text", "upper(text)", "VARCHAR", "The text in upper case.", "upper('été')", "ÉTÉ", rule="Spark turns a sharp s into SS"),
 )
 _CONDITIONS = (
-    Function("Conditions", "coalesce(value, ...)", "as the values", "The first value that is not NULL.", "coalesce(NULL, 2, 3)", "2", ("ifnull",)),
+    Function("Conditions", "coalesce(value, ...)", "as the values", "The first value that is not NULL.", "coalesce(NULL, 2)", "2", ("ifnull",)),
     Function("Conditions", "greatest(value, ...)", "as the values", "The greatest value; NULLs are left out.", "greatest(1, NULL, 3)", "3"),
     Function("Conditions", "if(condition, yes, no)", "as the values", "One value where the condition is true, else the other.", "if(NULL, 'yes', 'no')", "no"),
     Function("Conditions", "isfinite(x)", "BOOLEAN", "Whether the number is neither infinite nor NaN.", "isfinite('inf'::DOUBLE)", "false", rule="Spark has no such function"),
@@ -148,11 +148,11 @@ _LISTS = (
     Function("Lists and structs", "list_contains(list, value)", "BOOLEAN", "Whether the value is an element.", "list_contains([1, NULL], 2)", "false", ("array_contains", "list_has", "array_has"), "Spark gives NULL where a NULL element hides the answer"),
     Function("Lists and structs", "list_extract(list, n)", "as an element", "The n-th element, from 1; NULL beyond the end.", "list_extract(['a', 'b'], 2)", "b", ("list_element", "array_extract"), "list[n] fails beyond the end on Spark"),
     Function("Lists and structs", "list_filter(list, lambda x: condition)", "as the list", "The elements for which the condition is true.", "list_filter([1, 2, 3], lambda x: x > 1)", "[2, 3]", ("array_filter",)),
-    Function("Lists and structs", "list_max(list)", "as an element", "The greatest element.", "list_max([1, 3, NULL])", "3", ("array_max",)),
-    Function("Lists and structs", "list_min(list)", "as an element", "The least element.", "list_min([3, 1, NULL])", "1", ("array_min",)),
+    Function("Lists and structs", "list_max(list)", "as an element", "The greatest element.", "list_max([1, 3, NULL])", "3"),
+    Function("Lists and structs", "list_min(list)", "as an element", "The least element.", "list_min([3, 1, NULL])", "1"),
     Function("Lists and structs", "list_reverse(list)", "as the list", "The elements in reverse.", "list_reverse([1, 2, 3])", "[3, 2, 1]", ("array_reverse",), "reverse() on Spark"),
     Function("Lists and structs", "list_sort(list)", "as the list", "The elements in order, NULLs first.", "list_sort([3, 1, 2])", "[1, 2, 3]", ("array_sort",)),
-    Function("Lists and structs", "list_transform(list, lambda x: expression)", "a list", "The expression for each element.", "list_transform([1, 2], lambda x: x * 10)", "[10, 20]", ("array_transform",)),
+    Function("Lists and structs", "list_transform(list, lambda x: expression)", "a list", "The expression for each element.", "list_transform([1, 2], lambda x: x * 10)", "[10, 20]"),
     Function("Lists and structs", "list_value(value, ...)", "a list", "A list of the values; [a, b] is the same.", "list_value(1, 2)", "[1, 2]"),
     Function("Lists and structs", "struct_extract(struct, name)", "as the field", "A field of a struct; struct.name is the same.", "struct_extract({'a': 1}, 'a')", "1"),
     Function("Lists and structs", "struct_pack(name := value, ...)", "a struct", "A struct of the values; {'name': value} is the same.", "struct_pack(a := 1, b := 'x')", "{'a': 1, 'b': x}"),

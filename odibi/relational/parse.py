@@ -1,29 +1,50 @@
-"""SQL text to trees: parsed once, refused early, scripts folded into queries.
-
-A script may change its inputs (DELETE, UPDATE, INSERT) and make tables (CREATE TABLE ... AS).
-Each statement becomes a query over what the table was before, so the sources stay untouched, no
-working copy is needed, and the same tree runs on every engine.
-"""
+"""SQL text to trees: parsed once, refused early, its inputs found from the tree."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import sqlglot
 from sqlglot import exp
+from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import ParseError, TokenError
 
 from odibi.errors import Permanent
 from odibi.relational.schema import Schema
 
-__all__ = ["Script", "SqlError", "fingerprint", "parse", "place", "shape", "table_name", "tables_in", "volatile"]
+__all__ = [
+    "Script",
+    "SqlError",
+    "fingerprint",
+    "is_cte",
+    "parse",
+    "place",
+    "shape",
+    "table_name",
+    "tables_in",
+    "target_of",
+    "volatile",
+]
 
-TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest", "generateseries"})
+TABLE_FUNCTIONS = frozenset(
+    {"range", "generate_series", "generateseries", "unnest", "repeat", "json_each", "json_tree"}
+)
 """Table functions that name nothing outside the query."""
+
+_FILES = (
+    ".csv", ".tsv", ".txt", ".json", ".ndjson", ".jsonl", ".parquet", ".gz", ".zst", ".xlsx", ".db", ".duckdb",
+)  # fmt: skip
+
+
+class _Plain(DuckDB):
+    """DuckDB's dialect as it is: sqlglot reads ``->> 'a.b'`` as a path, DuckDB as one key."""
+
+    def to_json_path(self, path: Any) -> Any:
+        return path
 
 
 class SqlError(Permanent):
@@ -40,7 +61,7 @@ class Script:
     """Parsed SQL: one query, or the statements of a script in order."""
 
     text: str
-    statements: tuple[exp.Expression, ...]
+    statements: tuple[exp.Expr, ...]
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -48,43 +69,31 @@ class Script:
         made: set[str] = set()
         found: dict[str, str] = {}
         for statement in self.statements:
+            new = target_of(statement) if isinstance(statement, exp.Create) else None
             for table in tables_in(statement):
                 name = table_name(table)
-                if name.lower() not in made:
+                if table is not new and name.lower() not in made:
                     found.setdefault(name.lower(), name)
-            if isinstance(statement, exp.Create):
-                made.add(table_name(_target(statement)).lower())
-        for statement in self.statements:
-            if isinstance(statement, exp.Create):
-                found.pop(table_name(_target(statement)).lower(), None)
+            if new is not None:
+                made.add(table_name(new).lower())
         return tuple(found.values())
 
-    def fold(self, schemas: Mapping[str, Schema]) -> dict[str, exp.Query]:
+    def fold(
+        self, schemas: Mapping[str, Schema], describe: Callable[[exp.Query], Schema] | None = None
+    ) -> dict[str, exp.Query]:
         """The queries the script ends with: name of the table to query.
 
         A script that ends in a query has that one, named ``data``; otherwise it has one for each
-        table it changed or made. ``schemas`` gives the columns of the tables that UPDATE and
-        INSERT change.
+        table it changed or made.
+
+        Args:
+            schemas: the columns of the tables the script is given.
+            describe: gives the columns of a query. Without it a script cannot insert a query's rows
+                nor change a table it has made.
         """
-        state: dict[str, exp.Query] = {}
-        columns = {name.lower(): schema for name, schema in schemas.items()}
-        names: dict[str, str] = {}
-        for statement in self.statements:
-            if isinstance(statement, exp.Query):
-                query = _inline(statement, state)
-                if statement is self.statements[-1]:
-                    return {"data": query}
-                raise SqlError("a SELECT in the middle of a script has no effect", hint="make it the last statement")
-            table = _target(statement)
-            name = table_name(table)
-            names.setdefault(name.lower(), name)
-            if isinstance(statement, exp.Create):
-                state[name.lower()] = _inline(statement.expression, state)
-                continue
-            if name.lower() not in columns:
-                raise SqlError(f"cannot change {name!r}: its columns are not known here")
-            state[name.lower()] = _inline(_changed(statement, table, columns[name.lower()]), state)
-        return {names[key]: query for key, query in state.items()}
+        from odibi.relational.script import fold
+
+        return fold(self.statements, schemas, describe)
 
 
 def parse(text: str) -> Script:
@@ -95,14 +104,36 @@ def parse(text: str) -> Script:
             read inside the query.
     """
     try:
-        statements = tuple(s for s in sqlglot.parse(text, read="duckdb") if s is not None)
+        found = [s for s in sqlglot.parse(text, read=_Plain) if s is not None]
     except (ParseError, TokenError) as error:
         raise _syntax_error(text, error) from error
+    statements = tuple(_as_query(s) for s in found if not isinstance(s, exp.Semicolon))
     if not statements:
         raise SqlError("there is no SQL here", line=1)
     for statement in statements:
         _refuse(statement)
     return Script(text, statements)
+
+
+def _as_query(node: exp.Expr) -> exp.Expr:
+    """A statement; PIVOT and VALUES, which DuckDB takes for queries, as a query over them."""
+    if isinstance(node, exp.Create | exp.Insert) and node.expression is not None:
+        node.set("expression", _as_query(node.expression))
+    if not isinstance(node, exp.Pivot | exp.Values):
+        return node
+    ctes = node.args.get("with_")
+    node.set("with_", None)
+    source = exp.Subquery(this=node) if isinstance(node, exp.Pivot) else exp.alias_(node, "rows", table=True)
+    query = exp.select("*").from_(source)
+    if ctes is not None:
+        query.set("with_", ctes)
+    return query
+
+
+def line_and_column(text: str, offset: int) -> tuple[int, int]:
+    """The 1-based line and column of a 0-based offset in the text's UTF-8 bytes, as DuckDB counts."""
+    before = text.encode()[:offset].decode(errors="ignore")
+    return before.count("\n") + 1, len(before) - before.rfind("\n")
 
 
 def _syntax_error(text: str, error: ParseError | TokenError) -> SqlError:
@@ -113,13 +144,10 @@ def _syntax_error(text: str, error: ParseError | TokenError) -> SqlError:
         try:
             database.extract_statements(text)
         except duckdb.Error as refused:
-            found = json.loads(str(refused)[str(refused).index("{") :])
-            before = text[: int(found.get("position") or 0)]
-            return SqlError(
-                f"SQL {found['exception_message'].splitlines()[0]}",
-                line=before.count("\n") + 1,
-                column=len(before) - (before.rfind("\n") + 1) + 1,
-            )
+            _, brace, said = str(refused).partition("{")
+            found = json.loads(brace + said) if brace else {"exception_message": str(refused)}
+            line, column = line_and_column(text, int(found.get("position") or 0))
+            return SqlError(f"SQL {found['exception_message'].splitlines()[0]}", line=line, column=column)
     first = error.errors[0] if isinstance(error, ParseError) and error.errors else {}
     return SqlError(
         f"SQL that odibi cannot read near {str(first.get('highlight') or '')!r}",
@@ -129,43 +157,75 @@ def _syntax_error(text: str, error: ParseError | TokenError) -> SqlError:
     )
 
 
-def _refuse(statement: exp.Expression) -> None:
-    made = isinstance(statement, exp.Create) and isinstance(statement.expression, exp.Query)
+# --- what a step may not say -----------------------------------------------------------------------
+
+
+def _refuse(statement: exp.Expr) -> None:
+    made = isinstance(statement, exp.Create) and statement.kind == "TABLE"
+    if made and not isinstance(statement.expression, exp.Query):
+        raise SqlError("CREATE TABLE without AS makes an empty table", hint="give it a query", line=1)
     if not made and not isinstance(statement, exp.Query | exp.Delete | exp.Update | exp.Insert):
-        kind = statement.key.upper() if not isinstance(statement, exp.Command) else str(statement.this).upper()
+        kind = str(statement.this) if isinstance(statement, exp.Command) else statement.key
+        if isinstance(statement, exp.Create):
+            kind = f"CREATE {statement.kind}"
         raise SqlError(
-            f"a SQL step cannot run {kind}", line=1, hint="use SELECT, DELETE, UPDATE, INSERT or CREATE TABLE ... AS"
+            f"a SQL step cannot run {kind.upper()}",
+            line=max(place(statement)[0], 1),
+            hint="use SELECT, DELETE, UPDATE, INSERT or CREATE TABLE ... AS",
         )
-    for table in statement.find_all(exp.Table):
-        source = table.this
-        if isinstance(source, exp.Func):
-            name = str(source.this if isinstance(source, exp.Anonymous) else source.sql_name()).lower()
-            if name not in TABLE_FUNCTIONS:
-                line, column = place(source)
-                raise SqlError(
-                    f"table function {name}() reads from outside the pipeline", line=line, column=column,
-                    hint="make it a read step and use its name",
-                )
-        elif "/" in table.name or "\\" in table.name or table.name.lower().endswith(_FILES):
-            line, column = place(table)
+    for table in statement.find_all(exp.Table, exp.Lateral):
+        if isinstance(table.this, exp.Func):
+            _refuse_function(table.this)
+        elif isinstance(table, exp.Table):
+            _refuse_path(table)
+    for pivot in statement.find_all(exp.Pivot):
+        on = pivot.args.get("fields") or pivot.expressions
+        if not pivot.args.get("unpivot") and not all(isinstance(x, exp.In) and x.expressions for x in on):
+            line, column = place(pivot)
             raise SqlError(
-                f"{table.name!r} is a file, not a dataset", line=line, column=column,
-                hint="make it a read step and use its name",
+                "PIVOT must declare its values: columns are known before the run",
+                line=line,
+                column=column,
+                hint="PIVOT ... ON status IN ('open', 'paid')",
             )
-        elif table.args.get("catalog"):
-            line, column = place(table)
-            raise SqlError(f"{table.sql()!r} names a database", line=line, column=column, hint="use a dataset's name")
 
 
-_FILES = (".csv", ".parquet", ".json", ".ndjson", ".jsonl", ".gz", ".zst", ".tsv", ".txt", ".xlsx", ".db", ".duckdb")
+def _refuse_function(function: exp.Func) -> None:
+    name = str(function.this if isinstance(function, exp.Anonymous) else function.sql_name()).lower()
+    if name not in TABLE_FUNCTIONS:
+        line, column = place(function)
+        raise SqlError(
+            f"table function {name}() reads from outside the pipeline",
+            line=line,
+            column=column,
+            hint="make it a read step and use its name",
+        )
 
 
-def place(node: exp.Expression) -> tuple[int, int]:
-    """Line and column of the first identifier at or below the node, (0, 0) if it has none."""
-    for found in node.find_all(exp.Identifier, exp.Anonymous):
-        if "line" in found.meta:
-            return int(found.meta["line"]), int(found.meta["col"]) - len(found.name) + 1
-    return 0, 0
+def _refuse_path(table: exp.Table) -> None:
+    line, column = place(table)
+    if "/" in table.name or "\\" in table.name or table.name.lower().endswith(_FILES):
+        raise SqlError(
+            f"{table.name!r} is a file, not a dataset",
+            line=line,
+            column=column,
+            hint="make it a read step and use its name",
+        )
+    if table.args.get("catalog"):
+        names = ".".join(part.name for part in table.parts)
+        raise SqlError(f"{names!r} names a database", line=line, column=column, hint="use a dataset's name")
+
+
+def place(node: exp.Expr) -> tuple[int, int]:
+    """Line and column where the node begins in the text, (0, 0) if that is not known."""
+    found = [n.meta for n in node.walk() if "start" in n.meta]
+    if not found:
+        return 0, 0
+    first = min(found, key=lambda meta: int(meta["start"]))
+    return int(first["line"]), int(first["col"]) - (int(first["end"]) - int(first["start"]))
+
+
+# --- which tables it names -------------------------------------------------------------------------
 
 
 def table_name(table: exp.Table) -> str:
@@ -173,116 +233,52 @@ def table_name(table: exp.Table) -> str:
     return f"{table.db}.{table.name}" if table.db else table.name
 
 
-def tables_in(statement: exp.Expression) -> Iterator[exp.Table]:
+def target_of(statement: exp.Expr) -> exp.Table:
+    """The table that a DELETE, UPDATE, INSERT or CREATE is about."""
+    found = statement.this.this if isinstance(statement.this, exp.Schema) else statement.this
+    if not isinstance(found, exp.Table):
+        raise SqlError(f"{statement.key.upper()} of something that is no table", line=1)
+    return found
+
+
+def tables_in(statement: exp.Expr) -> Iterator[exp.Table]:
     """The table nodes that name datasets: no table functions, no names of CTEs in scope."""
     for table in statement.find_all(exp.Table):
-        if isinstance(table.this, exp.Identifier) and not _is_cte(table):
+        if isinstance(table.this, exp.Identifier) and not is_cte(table):
             yield table
 
 
-def _is_cte(table: exp.Table) -> bool:
-    if table.db:
-        return False
-    node: exp.Expression | None = table
-    inside: exp.Expression | None = None
-    while node is not None:
-        with_ = node.args.get("with_") if isinstance(node, exp.Expression) else None
-        if with_ is not None:
-            for cte in with_.expressions:
-                if cte is inside and not with_.recursive:
-                    break  # a CTE sees only those before it
-                if cte.alias.lower() == table.name.lower():
+def is_cte(table: exp.Table) -> bool:
+    """Whether the name is that of a CTE in scope there.
+
+    A CTE sees those before it; itself only in the second half of a recursive UNION.
+    """
+    name = table.name.lower()
+    path: list[exp.Expr] = [table]
+    while not table.db and path[-1].parent is not None:
+        path.append(path[-1].parent)
+        ctes = path[-1].args.get("with_")
+        for cte in ctes.expressions if ctes is not None else ():
+            if any(cte is node for node in path):
+                recursive = ctes.recursive and isinstance(cte.this, exp.Union)
+                if recursive and any(cte.this.expression is node for node in path) and cte.alias.lower() == name:
                     return True
-        inside = node if isinstance(node, exp.CTE) else inside
-        node = node.parent
+                break
+            if cte.alias.lower() == name:
+                return True
     return False
 
 
-def _target(statement: exp.Expression) -> exp.Table:
-    this = statement.this
-    return this.this if isinstance(this, exp.Schema) else this
-
-
-def _inline(query: exp.Expression, state: Mapping[str, exp.Query]) -> exp.Query:
-    """The query with each table a script has changed replaced by what it is by then."""
-    copy = query.copy()
-    for table in list(tables_in(copy)):
-        made = state.get(table_name(table).lower())
-        if made is not None:
-            source = made.copy().subquery(table.alias or table.name)
-            for join in table.args.get("joins") or ():
-                source.append("joins", join)
-            table.replace(source)
-    assert isinstance(copy, exp.Query)
-    return copy
-
-
-def _changed(statement: exp.Expression, table: exp.Table, schema: Schema) -> exp.Query:
-    """What the table holds after DELETE, UPDATE or INSERT, as a query over what it held before."""
-    source = table.copy()
-    where = statement.args.get("where")
-    if statement.args.get("returning") or statement.args.get("using") or statement.args.get("from_"):
-        raise SqlError(
-            f"{statement.key.upper()} with RETURNING, USING or FROM is not supported in a step",
-            hint="write a SELECT with a join",
-        )
-    columns = [exp.column(column.name, quoted=True) for column in schema]
-    if isinstance(statement, exp.Delete):
-        kept = exp.select(*columns).from_(source)
-        if where is None:
-            return kept.where(exp.false())
-        return kept.where(exp.Not(this=exp.Paren(this=exp.Is(this=exp.Paren(this=where.this.copy()), expression=exp.true()))))
-    if isinstance(statement, exp.Update):
-        values = {e.this.name.lower(): e.expression for e in statement.expressions}
-        unknown = set(values) - {column.name.lower() for column in schema}
-        if unknown:
-            raise SqlError(f"UPDATE sets unknown column {sorted(unknown)[0]!r}")
-        projected: list[exp.Expression] = []
-        for column in schema:
-            old = exp.column(column.name, quoted=True)
-            new = values.get(column.name.lower())
-            if new is None:
-                projected.append(old)
-                continue
-            value: exp.Expression = new.copy()
-            if where is not None:
-                value = exp.Case(ifs=[exp.If(this=where.this.copy(), true=value)], default=old)
-            projected.append(exp.cast(value, column.type, dialect="duckdb").as_(column.name, quoted=True))
-        return exp.select(*projected).from_(source)
-    return _inserted(statement, source, schema, columns)
-
-
-def _inserted(
-    statement: exp.Expression, source: exp.Table, schema: Schema, columns: list[exp.Column]
-) -> exp.Query:
-    named = [e.name for e in statement.this.expressions] if isinstance(statement.this, exp.Schema) else []
-    order = named or [column.name for column in schema]
-    rows = statement.expression
-    if isinstance(rows, exp.Values):
-        rows = exp.select("*").from_(exp.alias_(rows, "rows", table=True))
-    if not isinstance(rows, exp.Query):
-        raise SqlError("INSERT needs VALUES or a SELECT")
-    names = [exp.to_identifier(f"c{i}") for i in range(len(order))]
-    new = exp.Subquery(this=rows.copy(), alias=exp.TableAlias(this=exp.to_identifier("rows"), columns=names))
-    by_name = {name.lower(): f"c{i}" for i, name in enumerate(order)}
-    values = [
-        exp.cast(
-            exp.column(by_name[column.name.lower()]) if column.name.lower() in by_name else exp.null(),
-            column.type,
-            dialect="duckdb",
-        ).as_(column.name, quoted=True)
-        for column in schema
-    ]
-    return exp.union(exp.select(*columns).from_(source), exp.select(*values).from_(new), distinct=False)
+# --- its identity ----------------------------------------------------------------------------------
 
 
 def shape(node: Any) -> Any:
     """The tree as plain JSON data: what is hashed. Comments, positions and quoting are left out."""
-    if isinstance(node, exp.Expression):
-        if isinstance(node, exp.Identifier):
-            return node.name
-        args = {key: shape(value) for key, value in sorted(node.args.items()) if value not in (None, False, [])}
-        return [type(node).__name__, args]
+    if isinstance(node, exp.Identifier):
+        return node.name
+    if isinstance(node, exp.Expr):
+        args = {key: shape(value) for key, value in sorted(node.args.items()) if value or value == 0}
+        return [type(node).__name__, {key: value for key, value in args.items() if value is not False}]
     if isinstance(node, list):
         return [shape(item) for item in node]
     return node if isinstance(node, str | int | float | bool) else str(node)
@@ -294,17 +290,22 @@ def fingerprint(script: Script) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-_VOLATILE = (exp.CurrentTimestamp, exp.CurrentDate, exp.CurrentTime, exp.Rand, exp.Uuid)
+_VOLATILE = (
+    exp.CurrentDate, exp.CurrentTime, exp.CurrentTimestamp, exp.Localtime, exp.Localtimestamp, exp.Rand, exp.Uuid,
+    exp.TableSample,
+)  # fmt: skip
 _VOLATILE_NAMES = frozenset(
-    {"now", "today", "random", "uuid", "gen_random_uuid", "uuidv4", "uuidv7", "current_localtimestamp",
-     "get_current_timestamp", "transaction_timestamp", "current_localtime", "nextval"}
+    {"now", "today", "random", "uuid", "gen_random_uuid", "uuidv4", "uuidv7", "current_localtimestamp", "setseed",
+     "get_current_timestamp", "transaction_timestamp", "current_localtime", "get_current_time", "nextval"}
 )  # fmt: skip
 
 
 def volatile(script: Script) -> bool:
     """Whether the answer depends on more than the inputs: the clock, chance."""
     return any(
-        isinstance(node, _VOLATILE) or str(node.this).lower() in _VOLATILE_NAMES
+        isinstance(node, _VOLATILE)
+        or (isinstance(node, exp.Anonymous) and str(node.this).lower() in _VOLATILE_NAMES)
+        or (isinstance(node, exp.Func) and node.sql_name() == "AGE" and len(list(node.iter_expressions())) == 1)
         for statement in script.statements
-        for node in statement.find_all(*_VOLATILE, exp.Anonymous)
+        for node in statement.find_all(exp.Func, *_VOLATILE)
     )

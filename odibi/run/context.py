@@ -27,12 +27,16 @@ __all__ = ["Dataset", "RunContext"]
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """What a reader sees: a frame, its columns, its data version, its rows where they are known."""
+    """What a reader sees: a frame, its columns, its data version, its rows where they are known.
+
+    ``rounded`` says that doubles in a result not yet computed are sums.
+    """
 
     frame: Frame
     schema: Schema
     version: str
     rows: int | None = None
+    rounded: bool = False
 
 
 @dataclass

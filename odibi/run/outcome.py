@@ -10,7 +10,6 @@ from odibi.datasets.files import explain
 from odibi.errors import OdibiError, Transient
 from odibi.record.model import ErrorRecord, SampleRecord, StepStatus, WriteRecord
 from odibi.relational.schema import Schema
-from odibi.run.context import Dataset
 
 __all__ = ["Outcome", "error_record"]
 
@@ -23,14 +22,12 @@ class Outcome:
 
     Attributes:
         status: completed, reused, failed or cancelled.
-        datasets: what readers see now.
         rows_in: rows of each input, where they are known.
         columns: the columns of the first output.
     """
 
     status: StepStatus
     reason: str = ""
-    datasets: Mapping[str, Dataset] = field(default_factory=dict)
     rows_in: Mapping[str, int | None] = field(default_factory=dict)
     rows_out: int | None = None
     columns: Schema = ()

@@ -3,29 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from odibi.config.models import Node, StepType
-from odibi.datasets.delta import open_table
-from odibi.datasets.digest import Digest
+from odibi.datasets.delta import Table, open_table
+from odibi.datasets.digest import Digest, Sample, measure
 from odibi.datasets.source import frame_of, read
-from odibi.datasets.target import Job, Written, ledger, write
-from odibi.engines.base import Engine, Frame, Location
-from odibi.engines.duckdb import scan
+from odibi.datasets.target import Job, Target, Written, ledger, write
+from odibi.engines.base import Engine, Frame, Staged
 from odibi.errors import Permanent
 from odibi.observe.snapshot import app_id
 from odibi.operations.python import Context, call
 from odibi.plan.compile import compile_step
 from odibi.plan.fingerprint import key_of, parts_of
-from odibi.plan.model import Action, PlannedStep
+from odibi.plan.model import PlannedStep
 from odibi.record.model import SampleRecord, StepStatus, WriteRecord
 from odibi.relational.compile import Compiled
 from odibi.relational.rules import closing_cast
-from odibi.relational.schema import Column, Schema, quote
+from odibi.relational.schema import Column, Schema
 from odibi.run.context import Dataset, RunContext
 from odibi.run.outcome import Outcome, error_record
 
 __all__ = ["attempt"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Computed:
+    """A result before it is kept; ``rounded`` says that doubles in it are sums."""
+
+    frame: Frame
+    schema: Schema
+    rounded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A result as its readers see it, and what the record says of it."""
+
+    dataset: Dataset
+    schema: Schema
+    rows: int | None = None
+    sample: SampleRecord | None = None
+    writes: tuple[WriteRecord, ...] = ()
 
 
 def attempt(context: RunContext, planned: PlannedStep) -> Outcome:
@@ -73,51 +93,49 @@ class _Attempt:
             key,
             parts,
             self.context.loaded.run_id,
+            sample=self.context.loaded.pipeline.samples,
         )
-        datasets: dict[str, Dataset] = {}
-        writes: list[WriteRecord] = []
-        sample = None
-        shown: tuple[Schema, int | None, str] = ((), None, "")
-        location: Location | None
-        for position, (name, (frame, schema, rounded)) in enumerate(self._computed(inputs).items()):
-            targets = planned.targets.get(name, ())
-            if targets:
-                job_of = Job(job.app_id, job.logical_date, key, parts, job.run_id, rounded)
-                written = write(
-                    self.context.db,
-                    self.engine,
-                    self.context.intents,
-                    frame,
-                    schema,
-                    targets,
-                    handles.get(name),
-                    job_of,
-                )
-                dataset, location = self._as_read(written), written.staged.location
-                writes += _records(written)
-            else:
-                dataset, location = self._handed_over(frame, schema, key)
-            datasets[name] = dataset
-            if position == 0:
-                rows = written.staged.rows if targets else dataset.rows
-                shown = (written.schema if targets else schema, rows, dataset.version)
-                sample = self._sample(location, shown[0]) if location is not None else None
+        made = {
+            name: self._made(result, planned.targets.get(name, ()), handles.get(name), job)
+            for name, result in self._computed(inputs).items()
+        }
         self.context.publish(
-            {name: d for name, d in datasets.items() if name in planned.step.outputs.values()}
+            {name: m.dataset for name, m in made.items() if name in planned.step.outputs.values()}
         )
-        columns, rows_out, digest = shown
+        first = next(iter(made.values()))
         return Outcome(
             StepStatus.COMPLETED,
-            datasets=datasets,
             rows_in=rows_in,
-            rows_out=rows_out,
-            columns=columns,
-            writes=tuple(writes),
-            sample=sample,
+            rows_out=first.rows,
+            columns=first.schema,
+            writes=tuple(record for m in made.values() for record in m.writes),
+            sample=first.sample,
             sql_run=self.sql_run,
             key=key,
-            digest=digest,
+            digest=first.dataset.version,
             warnings=self.warnings,
+        )
+
+    def _made(self, result: _Computed, targets: tuple[Target, ...], handle: Table | None, job: Job) -> _Made:
+        """A computed result kept in its targets, or handed over where it has none."""
+        masked = tuple(
+            column.name
+            for column in result.schema
+            if any(fnmatchcase(column.name, pattern) for pattern in self.context.loaded.pipeline.sensitive)
+        )
+        job = replace(job, rounded=result.rounded, masked=masked)
+        if not targets:
+            return self._handed_over(result, job)
+        context = self.context
+        written = write(
+            context.db, self.engine, context.intents, result.frame, result.schema, targets, handle, job
+        )
+        return _Made(
+            self._as_read(written),
+            written.schema,
+            written.staged.rows,
+            _shown(written.staged, written.sample, masked),
+            tuple(_records(written)),
         )
 
     def _unchanged(self, key: str) -> Outcome | None:
@@ -137,27 +155,28 @@ class _Attempt:
 
     # --- computing ---------------------------------------------------------------------------
 
-    def _computed(self, inputs: Mapping[str, Dataset]) -> dict[str, tuple[Frame, Schema, bool]]:
-        """Each dataset the step makes: frame, columns, and whether doubles in it are sums."""
+    def _computed(self, inputs: Mapping[str, Dataset]) -> dict[str, _Computed]:
+        """Each dataset the step makes."""
         planned, step = self.planned, self.planned.step
         if step.node is Node.INGEST:
             if planned.source is None or planned.seen is None:
                 raise Permanent("there is nothing to read")
             frame, schema = read(self.engine, planned.source, planned.seen)
-            return {next(iter(step.outputs.values())): (*self._closed(frame, schema), False)}
+            return {next(iter(step.outputs.values())): _Computed(*self._closed(frame, schema))}
         if step.type is StepType.FUNCTION:
-            return {next(iter(step.outputs.values())): (*self._called(inputs), False)}
+            return {next(iter(step.outputs.values())): _Computed(*self._called(inputs))}
         if step.type is StepType.CONFIG_OP and "operations" not in step.params:
             dataset = next(iter(inputs.values()))
-            return {step.name: (dataset.frame, dataset.schema, False)}
+            return {step.name: _Computed(dataset.frame, dataset.schema)}
         frames = {planned.inputs[alias]: dataset.frame for alias, dataset in inputs.items()}
         compiled = self._compiled(inputs)
+        rounded = any(dataset.rounded for dataset in inputs.values())
         self.sql_run = ";\n\n".join(query.sql for query in compiled.values())
         return {
-            name: (
+            name: _Computed(
                 self.engine.query(query.query, {d: frames[d] for d in query.inputs}),
                 query.schema,
-                _sums(query),
+                rounded or _sums(query),
             )
             for name, query in compiled.items()
         }
@@ -215,30 +234,23 @@ class _Attempt:
         frame = self.engine.read(written.staged.location)
         return Dataset(frame, written.schema, written.digest, written.staged.rows)
 
-    def _handed_over(self, frame: Frame, schema: Schema, key: str) -> tuple[Dataset, Location | None]:
+    def _handed_over(self, result: _Computed, job: Job) -> _Made:
         """A result nobody keeps: lazy for one reader, computed once for several, or to show it."""
+        version = f"key:{job.key}"
         if self.planned.readers == 1:
-            return Dataset(frame, schema, f"key:{key}"), None
-        folder = str(self.context.db.scratch / self.context.db.new_name())
-        staged = self.engine.stage(frame, schema, folder, ())
-        return Dataset(self.engine.read(staged.location), schema, f"key:{key}", staged.rows), staged.location
+            dataset = Dataset(result.frame, result.schema, version, rounded=result.rounded)
+            return _Made(dataset, result.schema)
+        db = self.context.db
+        staged = self.engine.stage(result.frame, result.schema, str(db.scratch / db.new_name()), ())
+        _, rows = measure(db, staged.location, sample=job.sample, masked=job.masked)
+        dataset = Dataset(self.engine.read(staged.location), result.schema, version, staged.rows)
+        return _Made(dataset, result.schema, staged.rows, _shown(staged, rows, job.masked))
 
-    def _sample(self, location: Location, schema: Schema) -> SampleRecord | None:
-        most = self.context.loaded.pipeline.samples
-        if not most or not location.files:
-            return None
-        patterns = self.context.loaded.pipeline.sensitive
-        masked = tuple(c.name for c in schema if any(fnmatchcase(c.name, pattern) for pattern in patterns))
-        columns = ", ".join(
-            f"CASE WHEN {quote(c.name)} IS NOT NULL THEN '***' END"
-            if c.name in masked
-            else f"CAST({quote(c.name)} AS VARCHAR)[:200]"
-            for c in location.schema or schema
-        )
-        rows = self.context.db.rows(f"SELECT {columns} FROM ({scan(location)}) LIMIT {most}")
-        return SampleRecord(
-            columns=tuple(c.name for c in location.schema or schema), rows=tuple(rows), masked=masked
-        )
+
+def _shown(staged: Staged, rows: Sample, masked: tuple[str, ...]) -> SampleRecord | None:
+    if not rows:
+        return None
+    return SampleRecord(columns=tuple(column.name for column in staged.schema), rows=rows, masked=masked)
 
 
 def _records(written: Written) -> list[WriteRecord]:

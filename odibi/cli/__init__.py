@@ -1,0 +1,27 @@
+"""The command line: thin commands over the verbs of :mod:`odibi.orchestrator`.
+
+``app`` says what can be typed, one module per command does it, ``terminal`` prints, ``exits`` turns
+errors into messages and exit codes. Importing any of them imports no engine.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+__all__ = ["main"]
+
+
+def main() -> NoReturn:
+    """Run the command of ``sys.argv`` and end the process with its exit code (docs/cli.md)."""
+    from odibi.cli.app import app
+    from odibi.cli.terminal import close_streams, open_streams
+
+    open_streams()
+    code: int | str | None = 0
+    try:
+        app(prog_name="odibi")
+    except SystemExit as end:
+        code = end.code
+    close_streams()
+    sys.exit(code)

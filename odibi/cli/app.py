@@ -1,0 +1,242 @@
+"""What can be typed: every command with its arguments, its help, and the module that does it.
+
+Nothing else is imported until a command runs, so that ``odibi --help`` stays fast.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Annotated, Any, Literal, NoReturn
+
+import typer
+
+import odibi
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="odibi",
+    help="Config-driven data pipelines: plan them, run them, see what happened.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+CONFIG = "The pipeline's YAML or JSON file; the only one in configs/ if not given."
+Config = Annotated[str | None, typer.Argument(metavar="CONFIG", help=CONFIG)]
+ConfigOption = Annotated[str | None, typer.Option("--config", "-c", metavar="CONFIG", help=CONFIG)]
+Select = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--select", "-s", metavar="STEPS", help="Only these: name, +name, name+, layer:gold, tag:x."
+    ),
+]
+Exclude = Annotated[list[str] | None, typer.Option("--exclude", metavar="STEPS", help="All but these.")]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        "--target", "-t", metavar="NAME", help="The environment, such as dev (the default) or prod."
+    ),
+]
+Date = Annotated[
+    str | None, typer.Option("--date", metavar="DATE", help="The logical date: 2026-01-05, today, yesterday.")
+]
+Params = Annotated[
+    list[str] | None,
+    typer.Option("--param", metavar="KEY=VALUE", help="A variable's value; may be repeated."),
+]
+Engine = Annotated[
+    str | None, typer.Option("--engine", metavar="NAME", help="The engine of steps that name none.")
+]
+Output = Annotated[Literal["text", "json"], typer.Option("--output", help="How the answer is printed.")]
+
+
+def _do(command: str, /, **given: Any) -> NoReturn:
+    """Run ``odibi.cli.<command>.<command>`` and end with its exit code."""
+    from odibi.cli.exits import ended
+
+    module, _, function = command.partition(":")
+    raise typer.Exit(
+        ended(lambda: getattr(import_module(f"odibi.cli.{module}"), function or module)(**given))
+    )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"odibi {odibi.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def odibi_(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Config-driven data pipelines: plan them, run them, see what happened."""
+
+
+@app.command()
+def init(
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="Where; made if it is not there.")] = ".",
+) -> None:
+    """Make a small project that runs. Files that exist are kept."""
+    _do("init", folder=folder)
+
+
+@app.command()
+def validate(
+    configs: Annotated[list[str] | None, typer.Argument(metavar="CONFIG...", help=CONFIG)] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")] = False,
+    target: Target = None,
+    date: Date = None,
+    param: Params = None,
+    output: Output = "text",
+) -> None:
+    """Find everything that is wrong with pipelines. Changes nothing."""
+    _do("validate", configs=configs, strict=strict, target=target, date=date, param=param, output=output)
+
+
+@app.command()
+def plan(
+    config: Config = None,
+    select: Select = None,
+    exclude: Exclude = None,
+    target: Target = None,
+    date: Date = None,
+    param: Params = None,
+    engine: Engine = None,
+    canonical: Annotated[
+        bool, typer.Option("--canonical", help="Print the steps in canonical form.")
+    ] = False,
+    lineage: Annotated[bool, typer.Option("--lineage", help="Print what every column is made from.")] = False,
+    output: Output = "text",
+) -> None:
+    """Show what a run would do and why. Changes nothing."""
+    given = {"target": target, "date": date, "param": param, "engine": engine}
+    _do(
+        "plan", config=config, given=given, select=select, exclude=exclude, canonical=canonical, lineage=lineage,
+        output=output,
+    )  # fmt: skip
+
+
+@app.command()
+def run(
+    config: Config = None,
+    config_option: ConfigOption = None,
+    select: Select = None,
+    exclude: Exclude = None,
+    target: Target = None,
+    date: Date = None,
+    param: Params = None,
+    engine: Engine = None,
+    parallel: Annotated[
+        int | None,
+        typer.Option("--parallel", metavar="N", min=1, max=256, help="How many steps may run at a time."),
+    ] = None,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="Stop all steps at the first failure.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+    output: Output = "text",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+) -> None:
+    """Run what has changed since the last run, and what depends on it."""
+    if config and config_option:
+        raise typer.BadParameter("give CONFIG or --config, not both")
+    given = {"target": target, "date": date, "param": param, "engine": engine}
+    config = config or config_option
+    if dry_run:
+        _do(
+            "plan", config=config, given=given, select=select, exclude=exclude, canonical=False, lineage=False,
+            output=output, dry=True,
+        )  # fmt: skip
+    _do(
+        "run", config=config, given=given, select=select, exclude=exclude, parallel=parallel, fail_fast=fail_fast,
+        output=output, quiet=quiet,
+    )  # fmt: skip
+
+
+@app.command()
+def status(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A pipeline, or its config.")] = None,
+    pipeline: Annotated[
+        str | None, typer.Option("--pipeline", "-p", metavar="NAME", help="The same.")
+    ] = None,
+    output: Output = "text",
+) -> None:
+    """Show the last run of every pipeline, or of one with its steps."""
+    if name and pipeline:
+        raise typer.BadParameter("give NAME or --pipeline, not both")
+    _do("status", name=name or pipeline, output=output)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A dataset: orders, silver/orders, or its folder.")],
+    config: ConfigOption = None,
+    rows: Annotated[int, typer.Option("--rows", "-n", metavar="N", min=0, help="How many rows.")] = 10,
+    target: Target = None,
+    output: Output = "text",
+) -> None:
+    """Show a table of the lake: columns, version, first rows."""
+    _do("show", name=name, config=config, rows=rows, target=target, output=output)
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="A SELECT over tables such as silver.orders or orders.")],
+    config: ConfigOption = None,
+    target: Target = None,
+    output: Annotated[
+        Literal["table", "csv", "json"], typer.Option("--output", help="How rows are printed.")
+    ] = "table",
+) -> None:
+    """Ask the lake in SQL. Reads only."""
+    _do("query", sql=sql, config=config, target=target, output=output)
+
+
+@app.command()
+def story(
+    run: Annotated[str | None, typer.Argument(metavar="RUN", help="A run's id or how it begins, or a run.json; the last run if not given.")] = None,
+    file: Annotated[str | None, typer.Option("--file", "-o", metavar="FILE", help="Where to write the page.")] = None,
+    json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Export the record instead; - for stdout.")] = None,
+) -> None:  # fmt: skip
+    """Write the story of a run again, or export its record."""
+    _do("story", run=run, file=file, json=json)
+
+
+@app.command()
+def schema(
+    file: Annotated[str | None, typer.Option("--file", "-o", metavar="FILE", help="Write it there.")] = None,
+) -> None:
+    """Print the JSON schema of configs, for editors."""
+    _do("schema", file=file)
+
+
+@app.command(name="ls")
+def list_(
+    config: Config = None,
+    select: Select = None,
+    exclude: Exclude = None,
+    target: Target = None,
+    date: Date = None,
+    param: Params = None,
+    output: Output = "text",
+) -> None:
+    """List the steps of a pipeline that a selection means."""
+    given = {"target": target, "date": date, "param": param}
+    _do("plan:ls", config=config, given=given, select=select, exclude=exclude, output=output)
+
+
+@app.command()
+def docs(
+    topic: Annotated[
+        Literal["operations", "functions", "config"] | None,
+        typer.Argument(help="What about; all topics if not given."),
+    ] = None,
+    name: Annotated[str | None, typer.Argument(help="One of them in full.")] = None,
+) -> None:
+    """Look up operations, functions and config keys."""
+    _do("docs", topic=topic, name=name)

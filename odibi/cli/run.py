@@ -1,0 +1,49 @@
+"""``odibi run``: run a pipeline and tell how it goes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from odibi.cli.config import load_config
+from odibi.cli.exits import Exit
+from odibi.cli.progress import Reporter, reporter
+from odibi.cli.terminal import close_streams
+from odibi.orchestrator import Result
+from odibi.orchestrator import run as execute
+
+__all__ = ["run"]
+
+
+def run(
+    *, config: str | None, given: Mapping[str, Any], select: Sequence[str] | None, exclude: Sequence[str] | None,
+    parallel: int | None, fail_fast: bool, output: str, quiet: bool,
+) -> int:  # fmt: skip
+    """Run the pipeline. Does not return where a thread of it cannot be stopped: the process ends here."""
+    loaded = load_config(config, **given)
+    report: Reporter
+    with reporter(loaded, output=output, quiet=quiet) as report:
+        result = execute(
+            loaded,
+            chosen=select or (),
+            excluded=exclude or (),
+            workers=parallel,
+            fail_fast=fail_fast or None,
+            planned=report.planned,
+            listener=report.changed,
+        )
+    code = _code(result)
+    report.ended(result, code)
+    if result.stuck:
+        # A function that does not return holds a thread: waiting for it would be waiting for ever.
+        close_streams()
+        os._exit(code)
+    return code
+
+
+def _code(result: Result) -> int:
+    if result.stopped:
+        return 128 + signal.Signals[result.stopped]
+    return Exit.SUCCESS if result.success else Exit.FAILED

@@ -1,0 +1,171 @@
+"""``odibi status``: how the last run of every pipeline stands, or of one with its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from odibi.cli.exits import Exit, NotFound
+from odibi.cli.runs import store_of
+from odibi.cli.terminal import Cell, clean, paint, say, say_json, table
+from odibi.config.loaded import SUFFIXES
+from odibi.errors import nearest
+from odibi.record.model import RunRecord, RunStatus, StepRecord, StepStatus
+
+if TYPE_CHECKING:
+    from odibi.record.store import RunStore
+
+__all__ = ["PHASES", "since", "status"]
+
+PHASES = {
+    RunStatus.QUEUED: "Pending",
+    RunStatus.RUNNING: "Running",
+    RunStatus.SUCCEEDED: "Completed",
+    RunStatus.FAILED: "Failed",
+    RunStatus.TIMEOUT: "Failed",
+    RunStatus.CANCELLED: "Failed",
+}
+"""What operators call the state of a run."""
+
+_COLOURS = {"Completed": "green", "Failed": "red", "Running": "yellow"}
+_HEADERS = ("Pipeline", "Phase", "Steps", "Duration", "Started")
+_COMPLETED = (StepStatus.COMPLETED, StepStatus.REUSED, StepStatus.SKIPPED)
+
+
+def status(*, name: str | None, output: str) -> int:
+    """Print the table of all pipelines, or the details of the one that is named (or whose config is)."""
+    with store_of() as store:
+        if name is None:
+            return _print_all(store, output)
+        pipeline = _pipeline_of(name)
+        run = store.last_run(pipeline) if store is not None else None
+        if run is None:
+            known = store.pipelines() if store is not None else ()
+            hint = nearest(pipeline, known, "pipelines that have run") or "no pipeline has run yet"
+            raise NotFound(f"pipeline {pipeline!r} not found among the recorded runs", hint=hint)
+    if output == "json":
+        say_json(_fields(run) | _details(run))
+    else:
+        _print_one(run)
+    return Exit.SUCCESS
+
+
+def _pipeline_of(name: str) -> str:
+    """The pipeline's name, which a config says."""
+    if Path(name).suffix not in SUFFIXES:
+        return name
+    from odibi.config.yaml import parse
+
+    try:
+        text = Path(name).read_bytes()
+    except FileNotFoundError as error:
+        raise NotFound(f"there is no file {name!r}") from error
+    data = parse(text, name).data
+    return str(data.get("pipeline") or data.get("name") or name)
+
+
+def since(seconds: float | None) -> str:
+    """A duration for people: ``2h 15m``, ``45m``, ``3.2s``; ``Unknown`` if it is not known."""
+    if seconds is None:
+        return "Unknown"
+    if round(seconds, 1) < 60:
+        return f"{max(seconds, 0):.1f}s"
+    minutes = int(seconds // 60)
+    return f"{minutes // 60}h {minutes % 60}m" if minutes >= 60 else f"{minutes}m"
+
+
+def _print_all(store: RunStore | None, output: str) -> int:
+    names = store.pipelines() if store is not None else ()
+    runs = [run for name in names for run in (store.runs(name, limit=1) if store is not None else ())]
+    if output == "json":
+        say_json([_fields(run) for run in runs])
+    elif not runs:
+        say("No pipelines found")
+    else:
+        rows: list[Sequence[Cell]] = []
+        for run in runs:
+            name, phase, *others = _fields(run).values()
+            rows.append((name, (phase, _COLOURS.get(phase, "")), *others))
+        say(table(_HEADERS, rows))
+    return Exit.SUCCESS
+
+
+def _fields(run: RunRecord) -> dict[str, str]:
+    """The columns of the table."""
+    started = run.started_at.astimezone(UTC)
+    seconds = run.seconds
+    if seconds is None and run.status is RunStatus.RUNNING:
+        seconds = (datetime.now(UTC) - started).total_seconds()
+    completed = sum(run.count(one) for one in _COMPLETED)
+    return {
+        "pipeline": run.pipeline,
+        "phase": PHASES.get(run.status, "Unknown"),
+        "steps": f"{completed}/{len(run.steps)}",
+        "duration": since(seconds),
+        "started": started.strftime("%Y-%m-%d %H:%M:%S"),
+    }
+
+
+def _details(run: RunRecord) -> dict[str, Any]:
+    steps = [
+        {
+            "step": step.name,
+            "layer": step.layer,
+            "status": step.status,
+            "reason": step.reason,
+            "rows": step.rows_out,
+            "seconds": step.seconds,
+            "error": step.error.model_dump(exclude={"detail"}) if step.error else None,
+        }
+        for step in run.steps
+    ]
+    return {
+        "run_id": run.run_id,
+        "status": run.status,
+        "date": run.logical_date,
+        "target": run.target,
+        "config": run.config,
+        "error": run.error,
+        "details": steps,
+    }
+
+
+def _print_one(run: RunRecord) -> None:
+    fields = _fields(run)
+    say(f"Pipeline: {fields['pipeline']}")
+    reason = f" ({clean(run.error)})" if run.error else ""
+    say(f"Phase: {paint(fields['phase'], _COLOURS.get(fields['phase'], ''))}{reason}")
+    say(f"Steps: {fields['steps']} completed")
+    say(f"Duration: {fields['duration']}")
+    say(f"Started: {fields['started']}")
+    say(f"Run: {run.run_id} for {run.logical_date}, target {run.target}")
+    for label, state in (("Current Step", StepStatus.RUNNING), ("Failed Step", StepStatus.FAILED)):
+        names = [step.name for step in run.steps if step.status is state]
+        if names:
+            say(f"{label}: {', '.join(names)}")
+    say()
+    width = max((len(step.name) for step in run.steps), default=0)
+    for step in run.steps:
+        say(f"  {step.name:{width}}  {clean(_said(step, run))}")
+
+
+def _said(step: StepRecord, run: RunRecord) -> str:
+    """What became of a step, in a few words."""
+    match step.status:
+        case StepStatus.COMPLETED:
+            return f"completed in {since(step.seconds)}"
+        case StepStatus.RUNNING if run.status is RunStatus.RUNNING and step.started_at is not None:
+            return f"running for {since((datetime.now(UTC) - step.started_at).total_seconds())}"
+        case StepStatus.RUNNING:
+            return "was running when the process ended"
+        case StepStatus.WAITING:
+            return "waiting for dependencies" if run.status is RunStatus.RUNNING else "not started"
+        case StepStatus.PENDING:
+            return "waiting for a free worker" if run.status is RunStatus.RUNNING else "not started"
+        case StepStatus.FAILED if step.error is not None:
+            place = f"{step.error.where}: " if step.error.where else ""
+            return f"failed after {since(step.seconds)}: {place}{step.error.message}"
+        case other:
+            return f"{other.value.replace('_', ' ')}: {step.reason}".rstrip(": ")

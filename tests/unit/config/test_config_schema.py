@@ -1,0 +1,154 @@
+"""The JSON schema says yes to what odibi loads, and no to what it refuses by shape."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft7Validator
+
+from odibi.config.models import Pipeline, Step, Write
+from odibi.config.schema import json_schema
+from odibi.config.short import VERBS
+from odibi.config.yaml import parse
+
+ROOT = Path(__file__).resolve().parents[3]
+VALIDATOR = Draft7Validator(json_schema())
+CONFIGS = sorted((ROOT / "configs").glob("*.y*ml")) + sorted((ROOT / "configs").glob("*.json"))
+
+
+def errors(data: Any) -> list[str]:
+    return [error.message for error in VALIDATOR.iter_errors(data)]
+
+
+def test_it_is_a_schema_of_draft_07() -> None:
+    schema = json_schema()
+    assert schema["$schema"] == "http://json-schema.org/draft-07/schema#"
+    Draft7Validator.check_schema(schema)
+    text = json.dumps(schema)
+    assert "$defs" not in text
+    assert "prefixItems" not in text
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_every_example_fits(path: Path) -> None:
+    assert errors(parse(path.read_bytes(), path.name).data) == []
+
+
+def nodes(schema: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(schema, dict):
+        yield schema
+    for item in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        yield from nodes(item)
+
+
+def test_no_object_lets_unknown_keys_pass_unnoticed() -> None:
+    schema = json_schema(operations={}, read={})
+    open_ones = [node for node in nodes(schema) if node.get("type") == "object" and "properties" in node]
+    assert open_ones
+    assert [node for node in open_ones if node.get("additionalProperties") is not False] == []
+
+
+def test_everything_is_described() -> None:
+    schema = json_schema()
+    for name in ("Step", "Write", "Connection", "Target"):
+        assert schema["definitions"][name]["description"]
+        for key, item in schema["definitions"][name]["properties"].items():
+            assert item.get("description"), f"{name}.{key}"
+    assert [key for key, item in schema["properties"].items() if not item.get("description")] == []
+
+
+def test_every_field_and_spelling_is_there() -> None:
+    schema = json_schema()
+    step, write = (schema["definitions"][name]["properties"].keys() for name in ("Step", "Write"))
+    assert step == {*Step.model_fields, *VERBS, "dependsOn"}
+    assert write == {field.alias or name for name, field in Write.model_fields.items()} | {
+        "format",
+        "partitionBy",
+    }
+    assert schema["properties"].keys() == {*Pipeline.model_fields, "name", "engine_type"}
+
+
+def config(step: str, rest: str = "pipeline: p") -> Any:
+    return yaml.safe_load(f"{rest}\nsteps:\n  - {{name: a, layer: gold, {step}}}")
+
+
+FITS = [
+    "read: x.csv",
+    "read: {path: x.csv, from: lake, header: true}",
+    "transform: [{filter: x}, {limit: 3}], inputs: a",
+    "transform: {filter: x}, inputs: [a, {from: b, as: c}]",
+    "sql: q.sql, inputs: {a: b}, outputs: [a, b], dependsOn: c, tags: t",
+    "function: 'steps.a:b', params: {x: [1]}, outputs: b",
+    "type: config_op, value: x, params: {operations: [{filter: x}]}",
+    "sql: q, write: {to: lake, format: csv, partitionBy: x, mode: append, schema: widen}",
+    "sql: q, write: {to: lake, formats: [csv, delta], partition_by: [x], mode: '{{ mode }}'}",
+    "sql: q, engine: '{{ engine }}'",
+]
+FITS_NOT = [
+    "bogus: 1, sql: x",
+    "sql: x, read: y",
+    "inputs: [a]",
+    "sql: 5",
+    "transform: []",
+    "transform: [{a: 1, b: 2}]",
+    "read: {from: lake}",
+    "type: sequel, value: x",
+    "sql: x, write: {mode: upsert}",
+    "sql: x, write: {formt: csv}",
+    "sql: x, write: {format: xml}",
+    "sql: x, tags: 5",
+    "sql: x, inputs: [{from: a, rows: new}]",
+    "sql: x, retry: 3",
+]
+
+
+@pytest.mark.parametrize("step", FITS)
+def test_what_fits(step: str) -> None:
+    assert errors(config(step)) == []
+
+
+@pytest.mark.parametrize("step", FITS_NOT)
+def test_what_does_not_fit(step: str) -> None:
+    assert errors(config(step))
+
+
+@pytest.mark.parametrize(
+    ("rest", "fits"),
+    [
+        ("name: p\nengine_type: duckdb\nsamples: 3", True),
+        ("pipeline: p\nsamples: '{{ n }}'\nfail_fast: true", True),
+        (
+            "pipeline: p\nconnections: {lake: {url: x, options: {k: v}}}\ntargets: {prod: {variables: {a: [1]}}}",
+            True,
+        ),
+        ("description: no name", False),
+        ("pipeline: p\nname: p", False),
+        ("pipeline: p\nsamples: many", False),
+        ("pipeline: p\nschedule: x", False),
+        ("pipeline: p\nconnections: {lake: {ulr: x}}", False),
+        ("pipeline: p\nconnections: {my lake: {url: x}}", False),
+        ("pipeline: '{{ name }}'", False),
+    ],
+)
+def test_the_pipeline_itself(rest: str, fits: bool) -> None:
+    assert (errors(config("sql: x", rest)) == []) is fits
+
+
+def test_known_operations_and_options_close_the_schema() -> None:
+    operations = {
+        "filter": {"$ref": "#/$defs/F", "$defs": {"F": {"type": "string"}}},
+        "pair": {"prefixItems": [{}]},
+    }
+    schema = json_schema(operations=operations, read={"header": {"type": "boolean"}})
+    Draft7Validator.check_schema(schema)
+    validator = Draft7Validator(schema)
+    assert validator.is_valid(config("transform: [{filter: x}], inputs: a"))
+    assert not validator.is_valid(config("transform: [{filtre: x}], inputs: a"))
+    assert not validator.is_valid(config("transform: [{filter: 5}], inputs: a"))
+    assert validator.is_valid(config("read: {path: x, header: true}"))
+    assert not validator.is_valid(config("read: {path: x, haeder: true}"))

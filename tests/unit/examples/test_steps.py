@@ -1,0 +1,69 @@
+"""The Python steps of the examples, by hand-made rows."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from steps.sales import add_tax
+from steps.scoring import score
+
+MONEY = pa.decimal128(18, 2)
+
+
+@pytest.mark.parametrize(
+    ("amount", "tax"),
+    [
+        ("100.01", "10.00"),
+        ("100.05", "10.01"),
+        ("250.50", "25.05"),
+        ("9999999.95", "1000000.00"),
+        ("-0.05", "-0.01"),
+    ],
+)
+def test_tax_is_exact_and_rounds_halves_away_from_zero(amount: str, tax: str) -> None:
+    sales = pa.table({"sale_id": [1], "amount": pa.array([Decimal(amount)], MONEY)})
+    taxed = add_tax(sales)
+    assert taxed.schema.names == ["sale_id", "amount", "tax", "total"]
+    assert taxed.schema.field("tax").type == taxed.schema.field("total").type == MONEY
+    assert taxed["tax"].to_pylist() == [Decimal(tax)]
+    assert taxed["total"].to_pylist() == [Decimal(amount) + Decimal(tax)]
+
+
+def test_tax_of_nothing_is_nothing_and_the_rate_is_a_parameter() -> None:
+    sales = pa.table({"amount": pa.array([None, Decimal("200.00")], MONEY)})
+    assert add_tax(sales, rate="0.07")["tax"].to_pylist() == [None, Decimal("14.00")]
+    assert add_tax(sales.slice(0, 0)).num_rows == 0
+
+
+CUSTOMERS = pa.table(
+    {
+        "customer_id": ["far vip", "just vip", "active", "sleeping", "prospect"],
+        "net_eur": pa.array(
+            map(Decimal, ("900.00", "500.00", "499.99", "20.00", "0.00")), pa.decimal128(38, 2)
+        ),
+        "order_count": [3, 1, 1, 1, 0],
+        "days_since_order": [9, 0, 2, 3, None],
+        "last_order_on": [date(2026, 1, 5)] * 4 + [None],
+    }
+)
+
+
+@pytest.mark.parametrize("types", [pd.ArrowDtype, None], ids=["arrow types", "numpy types"])
+def test_every_customer_gets_one_segment(types: type[pd.ArrowDtype] | None) -> None:
+    scored = score(CUSTOMERS.to_pandas(types_mapper=types))
+    assert list(scored.columns) == ["customer_id", "segment", "net_eur"]
+    assert list(scored["segment"]) == ["vip", "vip", "active", "sleeping", "prospect"]
+    assert pa.Table.from_pandas(scored).schema.field("net_eur").type in {
+        pa.decimal128(38, 2),
+        pa.decimal128(5, 2),
+    }
+
+
+def test_the_borders_of_the_segments_are_parameters() -> None:
+    scored = score(CUSTOMERS.to_pandas(types_mapper=pd.ArrowDtype), vip_from=901, recent_days=9)
+    assert list(scored["segment"]) == ["active", "active", "active", "active", "prospect"]
