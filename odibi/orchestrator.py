@@ -25,6 +25,7 @@ from odibi.config.check import check
 from odibi.config.load import from_steps, load
 from odibi.config.loaded import Loaded
 from odibi.config.models import Step
+from odibi.config.secrets import Redactor
 from odibi.datasets.staging import Intents, sweep
 from odibi.engines.database import Database
 from odibi.errors import ConfigError, OdibiError, Permanent, Problem, nearest
@@ -34,16 +35,16 @@ from odibi.plan import Plan, build
 from odibi.record.model import ColumnLineage, RunRecord, RunStatus, StepRecord, StepStatus
 from odibi.relational.bind import Binder
 from odibi.run.context import RunContext
+from odibi.run.final import final_result
 from odibi.run.walk import Walk, first_records, walk
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from odibi.record.store import RunStore
 
 __all__ = ["Orchestrator", "Result", "plan", "run", "validate"]
 
 Listener = Callable[[StepRecord], None]
+Hide = Callable[[StepRecord], StepRecord]
 
 
 def validate(loaded: Loaded, *, strict: bool = False) -> tuple[tuple[Problem, ...], Plan | None]:
@@ -68,15 +69,16 @@ def plan(
     _refuse(loaded)
     home = home or Home.find()
     with Database(home.scratch(loaded.run_id), threads=1) as db:
-        return _planned(loaded, db, chosen, excluded)
+        return _planned(loaded, db, chosen, excluded)[0]
 
 
 def _planned(
     loaded: Loaded, db: Database, chosen: Sequence[str], excluded: Sequence[str], binder: Binder | None = None
-) -> Plan:
-    """The plan; what a selection gets wrong is a problem of the config like any other."""
+) -> tuple[Plan, Redactor]:
+    """The plan, and the secrets it used; what a selection gets wrong is a problem like any other."""
     try:
-        return build(loaded, observe(loaded, db), chosen=chosen, excluded=excluded, binder=binder)
+        seen = observe(loaded, db)
+        return build(loaded, seen, chosen=chosen, excluded=excluded, binder=binder), seen.redactor
     except ConfigError:
         raise
     except Permanent as error:
@@ -181,7 +183,7 @@ def run(
     store_import.start()
     with Database(home.scratch(loaded.run_id), pipeline.memory_limit) as db:
         binder = Binder()
-        the_plan = _planned(loaded, db, chosen, excluded, binder)
+        the_plan, redactor = _planned(loaded, db, chosen, excluded, binder)
         _writable(home)
         store_import.join()
         from odibi.record.store import open_store
@@ -192,22 +194,28 @@ def run(
             _signals() as stop,
         ):
             sweep(home.intents)
-            record = _started(loaded, the_plan)
+            hide = _hiding(loaded, redactor)
+            record = _started(loaded, the_plan, hide)
             store.start_run(record)
-            if planned is not None:
-                planned(the_plan)
             context = RunContext(loaded, the_plan, db, intents, binder)
-            with _Recorder(store, loaded.run_id, listener) as recorder:
-                done = walk(
-                    context,
-                    workers=workers or (pipeline.distributed_max_workers if pipeline.distributed else 1),
-                    fail_fast=pipeline.fail_fast if fail_fast is None else fail_fast,
-                    listener=recorder,
-                    stop=stop,
-                )
-            record = _ended(record, done, _lineage(the_plan) if pipeline.enable_tracker else {})
+            try:
+                if planned is not None:
+                    planned(the_plan)
+                with _Recorder(store, loaded.run_id, listener, hide) as recorder:
+                    done = walk(
+                        context,
+                        workers=workers or (pipeline.distributed_max_workers if pipeline.distributed else 1),
+                        fail_fast=pipeline.fail_fast if fail_fast is None else fail_fast,
+                        listener=recorder,
+                        stop=stop,
+                    )
+            except BaseException as error:
+                store.finish_run(_broken(record, error))
+                raise
+            lineage = _lineage(the_plan) if pipeline.enable_tracker else {}
+            record = _ended(record, done, lineage, hide)
             store.finish_run(record)
-            final = _final(context, the_plan, done) if keep_final else {}
+            final = final_result(context, done.records, home) if keep_final else None
             story = _told(store, record, home) if pipeline.enable_tracker else None
         if not done.stuck:
             binder.close()
@@ -218,7 +226,7 @@ def run(
         story,
         done.stuck,
         done.stopped,
-        lambda: next(iter(final.values())) if len(final) == 1 else final,
+        final or (lambda: None),
     )
 
 
@@ -247,8 +255,8 @@ class _Recorder:
     Saving happens on a thread of its own, because a commit takes longer than a trivial step.
     """
 
-    def __init__(self, store: RunStore, run_id: str, listener: Listener | None) -> None:
-        self._store, self._run_id, self._listener = store, run_id, listener
+    def __init__(self, store: RunStore, run_id: str, listener: Listener | None, hide: Hide) -> None:
+        self._store, self._run_id, self._listener, self._hide = store, run_id, listener, hide
         self._changes: queue.SimpleQueue[StepRecord | None] = queue.SimpleQueue()
         self._error: OdibiError | None = None
         self._thread = threading.Thread(target=self._save, name="odibi-record")
@@ -264,6 +272,7 @@ class _Recorder:
             raise self._error
 
     def __call__(self, record: StepRecord) -> None:
+        record = self._hide(record)
         if record.status is StepStatus.RUNNING or record.status.ended:
             self._changes.put(record)
         if self._listener is not None:
@@ -303,7 +312,23 @@ def _signals() -> Iterator[queue.SimpleQueue[tuple[str, object]]]:
             signal.signal(number, handler)
 
 
-def _started(loaded: Loaded, the_plan: Plan) -> RunRecord:
+def _hiding(loaded: Loaded, redactor: Redactor) -> Hide:
+    """What takes secrets out of a record: those of references, and passwords in URLs."""
+    urls = (connection.url for connection in loaded.pipeline.connections.values())
+    if not redactor and not any("@" in url for url in urls):
+        return lambda record: record
+
+    def hidden(value: Any) -> Any:
+        if isinstance(value, str):
+            return redactor.mask(value)
+        if isinstance(value, dict):
+            return {hidden(key): hidden(item) for key, item in value.items()}
+        return tuple(hidden(item) for item in value) if isinstance(value, list | tuple) else value
+
+    return lambda record: StepRecord.model_validate(hidden(record.model_dump()))
+
+
+def _started(loaded: Loaded, the_plan: Plan, hide: Hide) -> RunRecord:
     import duckdb
 
     from odibi import __version__
@@ -325,7 +350,7 @@ def _started(loaded: Loaded, the_plan: Plan) -> RunRecord:
         command=_command(),
         params=dict(loaded.params),
         versions={"odibi": __version__, "python": platform.python_version(), "duckdb": duckdb.__version__},
-        steps=tuple(first_records(the_plan).values()),
+        steps=tuple(hide(step) for step in first_records(the_plan).values()),
     )
 
 
@@ -334,9 +359,20 @@ def _command() -> str:
     return shlex.join(["odibi" if name in ("odibi", "__main__.py") else name, *sys.argv[1:]])
 
 
-def _ended(record: RunRecord, done: Walk, lineage: Mapping[str, tuple[ColumnLineage, ...]]) -> RunRecord:
+def _broken(record: RunRecord, error: BaseException) -> RunRecord:
+    """The record of a run that odibi or who listened to it could not finish; its steps stay as they were saved."""
+    text = f"the run was ended by {type(error).__name__}: {error}"
+    return record.model_copy(
+        update={"steps": (), "status": RunStatus.FAILED, "ended_at": datetime.now(UTC), "error": text}
+    )
+
+
+def _ended(
+    record: RunRecord, done: Walk, lineage: Mapping[str, tuple[ColumnLineage, ...]], hide: Hide
+) -> RunRecord:
     steps = tuple(
-        step.model_copy(update={"lineage": lineage.get(step.name, ())}) for step in done.records.values()
+        hide(step).model_copy(update={"lineage": lineage.get(step.name, ())})
+        for step in done.records.values()
     )
     failed = [step for step in steps if step.status is StepStatus.FAILED]
     error = ""
@@ -384,21 +420,6 @@ def _told(store: RunStore, record: RunRecord, home: Home) -> Path | None:
     return path
 
 
-def _final(context: RunContext, the_plan: Plan, done: Walk) -> dict[str, pa.Table]:
-    """The results of the steps nobody reads, as Arrow tables."""
-    read = {dataset for planned in the_plan.steps for dataset in planned.inputs.values()}
-    final = {}
-    for planned in the_plan.steps:
-        status = done.records[planned.name].status
-        if status not in (StepStatus.COMPLETED, StepStatus.REUSED):
-            continue
-        for dataset in planned.step.outputs.values():
-            if dataset not in read:
-                engine = context.engine(planned.engine)
-                final[planned.name] = engine.to_arrow(context.dataset(dataset, engine).frame).read_all()
-    return final
-
-
 class Orchestrator:
     """A pipeline built in Python or loaded from a file, ready to be executed.
 
@@ -438,6 +459,8 @@ class Orchestrator:
                 f"{', '.join(sorted(pipeline_fields))} belong into the pipeline's file",
                 hint="give steps, or edit the file",
             )
+        if isinstance(pipeline, Loaded) and engine_type is not None:
+            raise Permanent("the pipeline is loaded already", hint=f"load(..., engine={engine_type!r})")
         self.loaded = pipeline if isinstance(pipeline, Loaded) else load(str(pipeline), engine=engine_type)
 
     def plan(self, select: Sequence[str] = (), exclude: Sequence[str] = ()) -> Plan:

@@ -6,6 +6,7 @@ errors into messages and exit codes. Importing any of them imports no engine.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import NoReturn
 
@@ -24,4 +25,7 @@ def main() -> NoReturn:
     except SystemExit as end:
         code = end.code
     close_streams()
+    if isinstance(code, int) and code > 2:
+        # Something was left open half-way; DuckDB would report every piece of it on stderr.
+        os._exit(code)
     sys.exit(code)

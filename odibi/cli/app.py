@@ -174,7 +174,9 @@ def status(
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A dataset: orders, silver/orders, or its folder.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A dataset: orders, silver/orders, or its folder.")
+    ],
     config: ConfigOption = None,
     rows: Annotated[int, typer.Option("--rows", "-n", metavar="N", min=0, help="How many rows.")] = 10,
     target: Target = None,
@@ -186,7 +188,9 @@ def show(
 
 @app.command()
 def query(
-    sql: Annotated[str, typer.Argument(help="A SELECT over tables such as silver.orders or orders.")],
+    sql: Annotated[
+        str, typer.Argument(metavar="SQL", help="A SELECT over tables such as silver.orders or orders.")
+    ],
     config: ConfigOption = None,
     target: Target = None,
     output: Annotated[
@@ -234,9 +238,9 @@ def list_(
 def docs(
     topic: Annotated[
         Literal["operations", "functions", "config"] | None,
-        typer.Argument(help="What about; all topics if not given."),
+        typer.Argument(metavar="TOPIC", help="operations, functions or config; all topics if not given."),
     ] = None,
-    name: Annotated[str | None, typer.Argument(help="One of them in full.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One of them in full.")] = None,
 ) -> None:
     """Look up operations, functions and config keys."""
     _do("docs", topic=topic, name=name)

@@ -37,10 +37,9 @@ def query(*, sql: str, config: str | None, target: str | None, output: str) -> i
             message = " ".join(str(error).split("\n\n", 1)[0].split())
             missing = re.search(r"Table with name (\S+) does not exist", message)
             if missing:
-                names = (f"{one.layer}.{one.name}" for one in lake.tables)
-                raise UsageError(
-                    f"unknown table {missing[1]!r}", hint=nearest(missing[1], names, "tables")
-                ) from error
+                names = [name for one in lake.tables for name in (one.name, f"{one.layer}.{one.name}")]
+                hint = nearest(missing[1], names, "tables")
+                raise UsageError(f"unknown table {missing[1]!r}", hint=hint) from error
             raise UsageError(message) from error
     return Exit.SUCCESS
 

@@ -72,7 +72,7 @@ def since(seconds: float | None) -> str:
         return "Unknown"
     if round(seconds, 1) < 60:
         return f"{max(seconds, 0):.1f}s"
-    minutes = int(seconds // 60)
+    minutes = int(round(seconds, 1) // 60)
     return f"{minutes // 60}h {minutes % 60}m" if minutes >= 60 else f"{minutes}m"
 
 
@@ -153,11 +153,13 @@ def _print_one(run: RunRecord) -> None:
 
 def _said(step: StepRecord, run: RunRecord) -> str:
     """What became of a step, in a few words."""
+    from odibi.story.text import duration
+
     match step.status:
         case StepStatus.COMPLETED:
-            return f"completed in {since(step.seconds)}"
+            return f"completed in {duration(step.seconds)}"
         case StepStatus.RUNNING if run.status is RunStatus.RUNNING and step.started_at is not None:
-            return f"running for {since((datetime.now(UTC) - step.started_at).total_seconds())}"
+            return f"running for {duration((datetime.now(UTC) - step.started_at).total_seconds())}"
         case StepStatus.RUNNING:
             return "was running when the process ended"
         case StepStatus.WAITING:
@@ -166,6 +168,6 @@ def _said(step: StepRecord, run: RunRecord) -> str:
             return "waiting for a free worker" if run.status is RunStatus.RUNNING else "not started"
         case StepStatus.FAILED if step.error is not None:
             place = f"{step.error.where}: " if step.error.where else ""
-            return f"failed after {since(step.seconds)}: {place}{step.error.message}"
+            return f"failed after {duration(step.seconds)}: {place}{step.error.message}"
         case other:
             return f"{other.value.replace('_', ' ')}: {step.reason}".rstrip(": ")

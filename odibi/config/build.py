@@ -20,6 +20,7 @@ from odibi.config.digest import config_hash
 from odibi.config.loaded import Loaded, written
 from odibi.config.models import Pipeline, Step
 from odibi.config.problems import Finding, explain, known_keys, shown
+from odibi.config.rendering import Rendering
 from odibi.config.secrets import malformed, places
 from odibi.config.yaml import Document, Path
 from odibi.errors import ConfigError, Problem, nearest
@@ -79,10 +80,10 @@ class Builder:
         context = self.context(data, variables, day)
         data = self.header(data, variables, context)
         steps = self.steps(given, context)
-        if "steps" in self.document.data or misspelt:
-            data["steps"] = (
-                [step for _, step in steps] if isinstance(given, list | tuple) or misspelt else given
-            )
+        if misspelt or isinstance(given, list | tuple):
+            data["steps"] = [step for _, step in steps]
+        elif "steps" in self.document.data:
+            data["steps"] = given
         pipeline = self.pipeline(data, some=bool(given) or misspelt)
         if pipeline is None:
             raise ConfigError(self.problems)
@@ -168,27 +169,34 @@ class Builder:
             "target": self.request.target,
         }
 
+    def rendered(
+        self, value: Any, path: Path, context: Mapping[str, Any], step: Mapping[str, Any] | None = None
+    ) -> Any:
+        """``value`` with its templates rendered; those that fail become problems."""
+        rendering = Rendering(context)
+        out = rendering.of(value, path, step)
+        self.used |= rendering.used
+        for at, error in rendering.failed.items():
+            place = at if step is not None else written(at, self.document, self.request.target)
+            self.failed.add(place)
+            self.problems.append(self.document.problem(place, error.message, error.hint))
+        return out
+
     def header(
         self, data: Mapping[str, Any], variables: Mapping[str, Any], context: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Everything but the steps: of the chosen target, rendered."""
-        out, target = dict(data), self.request.target
-        targets = data.get("targets")
-        if target != "dev" and target not in _mapping(data, "targets"):
-            message, hint = (
-                f"unknown target {target!r}",
-                nearest(target, {"dev", *_mapping(data, "targets")}, "targets"),
-            )
-            self.add(Finding(("targets",), message, hint))
+        out, target, targets = dict(data), self.request.target, _mapping(data, "targets")
+        if target != "dev" and target not in targets:
+            hint = nearest(target, {"dev", *targets}, "targets")
+            self.add(Finding(("targets",), f"unknown target {target!r}", hint))
         if isinstance(data.get("connections", {}), Mapping):
-            out["connections"] = {
-                **_mapping(data, "connections"),
-                **_mapping(data, "targets", target, "connections"),
-            }
+            laid_over = _mapping(targets, target, "connections")
+            out["connections"] = {**_mapping(data, "connections"), **laid_over}
         for key, value in out.items():
             if key not in AS_WRITTEN:
                 out[key] = self.rendered(value, (key,), context)
-        if isinstance(targets, Mapping):
+        if targets:
             out["targets"] = {name: self.target(name, given, context) for name, given in targets.items()}
         if isinstance(data.get("variables", {}), Mapping):
             out["variables"] = variables
@@ -208,36 +216,11 @@ class Builder:
         if name != self.request.target:
             context = {**context, **_mapping(given, "variables"), "target": name}
             for place, connection in given["connections"].items():
-                alone = Builder(self.document, self.request, self.other)
-                rendered = alone.rendered(connection, ("targets", name, "connections", place), context)
-                if not alone.failed:
+                rendering = Rendering(context)
+                rendered = rendering.of(connection, ("targets", name, "connections", place))
+                if not rendering.failed:
                     kept[place] = rendered
         return {**given, "connections": kept}
-
-    def rendered(
-        self, value: Any, path: Path, context: Mapping[str, Any], step: Mapping[str, Any] | None = None
-    ) -> Any:
-        """``value`` with the templates of all its texts rendered."""
-        if isinstance(value, str):
-            return self.text(value, path, context, step) if "{" in value else value
-        if isinstance(value, Mapping):
-            return {key: self.rendered(item, (*path, key), context, step) for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [self.rendered(item, (*path, index), context, step) for index, item in enumerate(value)]
-        return value
-
-    def text(self, value: str, path: Path, context: Mapping[str, Any], step: Mapping[str, Any] | None) -> Any:
-        """``value`` rendered, or as it is where its template fails."""
-        names_a_place = _names_a_place(path, step)
-        try:
-            if self.request.params:
-                self.used |= template.names(value, path=names_a_place)
-            return template.render(value, context, path=names_a_place)
-        except template.TemplateError as error:
-            place = written(path, self.document, self.request.target) if step is None else path
-            self.failed.add(place)
-            self.problems.append(self.document.problem(place, error.message, error.hint))
-            return value
 
     def steps(self, given: Any, context: Mapping[str, Any]) -> list[tuple[int, Step]]:
         """The steps, each with its position in the file, without what is wrong in them."""
@@ -330,23 +313,10 @@ def _mapping(data: Any, *path: str) -> Mapping[str, Any]:
     return data if isinstance(data, Mapping) else {}
 
 
-def _names_a_place(path: Path, step: Mapping[str, Any] | None) -> bool:
-    """Whether the text at ``path`` is a path or URL, in which ``{name}`` is a placeholder too."""
-    if step is None:
-        return len(path) >= 3 and path[-1] == "url" and path[-3] == "connections"
-    if path[2:] == ("value",):
-        return step.get("type") == "config_op" and "operations" not in _mapping(step, "params")
-    return path[2:] in (("read",), ("read", "path"), ("write", "path"))
-
-
 def _declared(step: Mapping[str, Any]) -> set[str]:
     """The names a broken step would have given to itself and to its datasets."""
     outputs = step.get("outputs")
-    names = (
-        outputs.values()
-        if isinstance(outputs, Mapping)
-        else outputs
-        if isinstance(outputs, list)
-        else [outputs]
-    )
-    return {name for name in (step.get("name"), *names) if isinstance(name, str)}
+    if isinstance(outputs, Mapping):
+        outputs = list(outputs.values())
+    names = [step.get("name"), *(outputs if isinstance(outputs, list) else [outputs])]
+    return {name for name in names if isinstance(name, str)}

@@ -7,13 +7,14 @@ inside SQL, expressions and functions is checked where they are compiled.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi.config.models import Node, Step, StepType
+from odibi.config.problems import shown
 from odibi.errors import Problem, nearest
 
 if TYPE_CHECKING:
@@ -197,7 +198,9 @@ def _known_connections(view: _View) -> Iterator[Problem]:
         if step.node is not Node.TRANSFORM:
             used += [(("params", key), step.params.get(key)) for key in ("from", "to")]
         for path, name in used:
-            if name is not None and name not in known:
+            if name is not None and not isinstance(name, str):
+                yield view.problem(index, path, f"expected the name of a connection, found {shown(name)}")
+            elif name is not None and name not in known:
                 hint = nearest(name, known, "connections") or "declare it in connections"
                 yield view.problem(index, path, f"unknown connection {name!r}", hint)
 
@@ -258,10 +261,9 @@ def _no_secrets_in_sql(view: _View) -> Iterator[Problem]:
         code: dict[tuple[Any, ...], Any] = {}
         if step.type is StepType.SQL:
             code["value",] = step.value
-        for number, operation in enumerate(step.params.get("operations", ())):
-            code["params", "operations", number] = repr(
-                dict(operation) if isinstance(operation, Mapping) else operation
-            )
+        if step.type is StepType.CONFIG_OP:
+            for number, operation in enumerate(step.params.get("operations", ())):
+                code["params", "operations", number] = repr(operation)
         for path, text in code.items():
             for found in _SECRET_IN_SQL.findall(text):
                 message = f"the reference {found} stands in SQL, where it is not resolved"

@@ -21,7 +21,7 @@ from odibi.config.loaded import PYTHON, SUFFIXES, Loaded
 from odibi.config.models import Step
 from odibi.errors import ConfigError, Problem, nearest
 
-__all__ = ["Loaded", "config_hash", "from_steps", "load", "load_all"]
+__all__ = ["Loaded", "beside", "config_hash", "from_steps", "load", "load_all"]
 
 
 def load(
@@ -112,6 +112,18 @@ def from_steps(
     return loaded
 
 
+def beside(loaded: Loaded, name: str) -> Loaded | None:
+    """The pipeline in the file ``name`` beside that of ``loaded``, for the same date, target and params.
+
+    None if there is no such file. Raises ConfigError if it cannot be loaded.
+    """
+    file = loaded.neighbours().get(name)
+    day = loaded.logical_date.isoformat()
+    request = _request(day, loaded.target, None, None, None, loaded.environ)
+    request = replace(request, params=loaded.params)
+    return None if file is None else _Files(request, own_runs=True).load(str(file))
+
+
 class _Files:
     """The files of one call, each loaded once."""
 
@@ -151,7 +163,7 @@ class _Files:
     def _other(self, file: str, chain: tuple[Path, ...], name: str) -> Loaded | None:
         """The pipeline ``name`` beside ``file``."""
         beside = (Path(file).parent / f"{name}{suffix}" for suffix in SUFFIXES)
-        other = next((path for path in beside if "/" not in name and path.is_file()), None)
+        other = next((path for path in beside if Path(name).name == name and path.is_file()), None)
         if other is None or other.resolve() == chain[-1]:
             return None
         if other.resolve() in chain:

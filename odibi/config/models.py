@@ -173,9 +173,19 @@ class Step(Frozen):
             return Node.CONNECT
         if self.layer is Layer.PUBLISH:
             return Node.PUBLISH
-        if self.type is not StepType.CONFIG_OP or "operations" in self.params:
-            return Node.TRANSFORM
-        return Node.STORE if self.inputs and not self.outputs else Node.INGEST
+        if self.stores:
+            return Node.STORE
+        return Node.INGEST if self.ingests else Node.TRANSFORM
+
+    @property
+    def ingests(self) -> bool:
+        """Whether it reads from outside, whatever its layer calls that."""
+        return self.type is StepType.CONFIG_OP and "operations" not in self.params and not self.inputs
+
+    @property
+    def stores(self) -> bool:
+        """Whether it only writes its input somewhere, whatever its layer calls that."""
+        return self.type is StepType.CONFIG_OP and "operations" not in self.params and bool(self.inputs)
 
     @model_validator(mode="after")
     def _shape_is_clear(self) -> Step:

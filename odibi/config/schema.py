@@ -6,12 +6,11 @@ form of a step, other spellings) and turns the result into draft-07, which edito
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from odibi.config.build import AS_WRITTEN
-from odibi.config.models import Pipeline, Step, Write
+from odibi.config.models import Pipeline
 from odibi.config.short import VERBS
 
 __all__ = ["json_schema"]
@@ -106,9 +105,8 @@ def json_schema(
     schema = Pipeline.model_json_schema(by_alias=True)
     models = schema.pop("$defs")
     models["Pipeline"] = {key: schema.pop(key) for key in list(schema)}
-    for name, model in (("Pipeline", Pipeline), ("Step", Step), ("Write", Write)):
+    for name in ("Pipeline", "Step", "Write"):
         _add_spellings(models[name], name)
-        models[name]["description"] = inspect.cleandoc(model.__doc__ or "")
     _short_form(models["Step"], operations, read)
     for name in _HELP:
         for key, words in _HELP[name].items():
@@ -158,10 +156,12 @@ def _short_form(
 ) -> None:
     operation: dict[str, Any] = {"type": "object", "minProperties": 1, "maxProperties": 1}
     if operations is not None:
-        operation |= {"properties": dict(operations), "additionalProperties": False}
+        known = {name: _or_template(schema) for name, schema in operations.items()}
+        operation |= {"properties": known, "additionalProperties": False}
+    known = {name: _or_template(schema) for name, schema in (read or {}).items()}
     options: dict[str, Any] = {
         "type": "object",
-        "properties": {"from": _TEXT, **(read or {}), "path": _TEXT},
+        "properties": {"from": _TEXT, **known, "path": _TEXT},
         "required": ["path"],
         "additionalProperties": read is None,
     }
@@ -176,16 +176,24 @@ def _short_form(
 
 
 def _described(schema: Mapping[str, Any], words: str) -> dict[str, Any]:
-    """``schema`` with a description, and with room for a template where it wants more than any text."""
+    """``schema`` with a description, and with room for a template."""
     out = {key: value for key, value in schema.items() if key not in ("title", "default", "description")}
-    choices = out.get("anyOf", [out])
+    defaults = {"default": schema["default"]} if schema.get("default") not in (None, "", [], {}) else {}
+    return {"description": words, **defaults, **_or_template(out)}
+
+
+def _or_template(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """``schema``, or a template where it wants a choice, a pattern or no text at all."""
+    choices = schema.get("anyOf", [schema])
     if any(
         each.keys() & {"enum", "pattern", "$ref"} or each.get("type") in ("integer", "boolean")
         for each in choices
     ):
-        out = {"anyOf": [*choices, _TEMPLATE]}
-    defaults = {"default": schema["default"]} if schema.get("default") not in (None, "", [], {}) else {}
-    return {"description": words, **defaults, **out}
+        rest = {
+            key: value for key, value in schema.items() if key in ("title", "default", "description", "$defs")
+        }
+        return {**rest, "anyOf": [*choices, _TEMPLATE]}
+    return dict(schema)
 
 
 def _draft_07(value: Any, definitions: dict[str, Any]) -> Any:

@@ -161,6 +161,10 @@ class Redactor:
             self._values |= {text, quote(text), quote(text, safe="")}
         self._values.discard("")
 
+    def __bool__(self) -> bool:
+        """Whether it knows anything to mask."""
+        return bool(self._values)
+
     def mask(self, text: str) -> str:
         """``text`` without any remembered secret and without passwords in URLs."""
         for value in sorted(self._values, key=len, reverse=True):

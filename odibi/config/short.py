@@ -8,6 +8,7 @@ canonical ``type`` and ``value``, is given. Nothing here knows files or line num
 from __future__ import annotations
 
 from collections.abc import Mapping
+from reprlib import repr as shortened
 from typing import Any
 
 __all__ = ["LATER_PIPELINE", "LATER_STEP", "VERBS", "expand_pipeline", "expand_step", "source_path"]
@@ -90,6 +91,9 @@ def expand_step(data: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("depends_on", "tags"):
         if isinstance(out.get(key), str):
             out[key] = (out[key],)
+    params = out.get("params")
+    if params is not None and not isinstance(params, Mapping):
+        raise ValueError(f"params: expected a mapping, found {shortened(params)}")
     out["inputs"] = _inputs(out.get("inputs"))
     verbs = [verb for verb in VERBS if verb in out]
     if len(verbs) > 1:
@@ -101,16 +105,20 @@ def expand_step(data: Mapping[str, Any]) -> dict[str, Any]:
         _EXPAND[verbs[0]](out, out.pop(verbs[0]))
     if not out["inputs"]:
         out["inputs"] = {}
-    params = out.get("params")
-    if isinstance(params, Mapping) and isinstance(params.get("operations"), list):
-        out["params"] = {**params, "operations": tuple(params["operations"])}
-    stores = str(out.get("type")) == "config_op" and "operations" not in (out.get("params") or {})
+    params = out.get("params") or {}
+    by_config = str(out.get("type")) == "config_op"
+    if by_config and "operations" in params:
+        out["params"] = {**params, "operations": _operations(params["operations"], "params: operations")}
+    stores = by_config and "operations" not in params
     if out.get("outputs") is None and not (stores and out["inputs"]) and "name" in out:
         out["outputs"] = {"data": out["name"]}
     elif isinstance(out.get("outputs"), str):
         out["outputs"] = {"data": out["outputs"]}
     elif isinstance(out.get("outputs"), list | tuple):
-        out["outputs"] = {str(name): name for name in out["outputs"]}
+        names = [str(name) for name in out["outputs"]]
+        if len(set(names)) < len(names):
+            raise ValueError("outputs: a dataset is given twice")
+        out["outputs"] = dict(zip(names, out["outputs"], strict=True))
     return {key: value for key, value in out.items() if value is not None}
 
 
@@ -125,14 +133,16 @@ def _inputs(given: Any) -> Any:
     named: dict[str, Any] = {}
     for item in given:
         if isinstance(item, Mapping):
-            extra = sorted(set(item) - {"from", "as"})
-            if "rows" in extra:
+            if "rows" in item:
                 raise ValueError("inputs: 'rows' is not available in this version of odibi; remove it")
-            if extra or "from" not in item:
-                raise ValueError(f"inputs: expected {{from: dataset, as: alias}}, found {dict(item)!r}")
+            if item.keys() - {"from", "as"} or "from" not in item:
+                found = shortened(dict(item))
+                raise ValueError(f"inputs: expected {{from: dataset, as: alias}}, found {found}")
             source, alias = item["from"], item.get("as") or _alias(item["from"])
         else:
             source, alias = item, _alias(item)
+        if not all(isinstance(name, str) for name in (source, alias)):
+            raise ValueError(f"inputs: expected the name of a dataset, found {shortened(item)}")
         if alias in named:
             raise ValueError(f"inputs: {alias!r} is given twice")
         named[alias] = source
@@ -147,7 +157,7 @@ def _alias(dataset: Any) -> str:
 def _read(out: dict[str, Any], value: Any) -> None:
     if isinstance(value, str):
         value = {"path": value}
-    if not isinstance(value, Mapping) or "path" not in value:
+    if not isinstance(value, Mapping) or value.get("path") is None:
         raise ValueError("read: expected {from: connection, path: file}, path is missing")
     if out["inputs"]:
         raise ValueError("read: a step that reads files has no inputs; make it two steps")
@@ -158,17 +168,20 @@ def _read(out: dict[str, Any], value: Any) -> None:
 
 
 def _transform(out: dict[str, Any], value: Any) -> None:
-    if isinstance(value, Mapping):
-        value = [value]
-    if not isinstance(value, list | tuple) or not value:
-        raise ValueError("transform: expected a list of operations, such as [{filter: 'x > 0'}]")
-    for item in value:
-        if not isinstance(item, Mapping) or len(item) != 1:
-            raise ValueError(f"transform: expected one operation per entry, found {item!r}")
+    operations = _operations([value] if isinstance(value, Mapping) else value, "transform")
     if not out["inputs"]:
         raise ValueError("transform: name the inputs, the first is the one transformed")
     out["type"], out["value"] = "config_op", "transform"
-    out["params"] = {**(out.get("params") or {}), "operations": tuple(dict(item) for item in value)}
+    out["params"] = {**(out.get("params") or {}), "operations": operations}
+
+
+def _operations(value: Any, place: str) -> tuple[dict[str, Any], ...]:
+    if not isinstance(value, list | tuple) or not value:
+        raise ValueError(f"{place}: expected a list of operations, such as [{{filter: 'x > 0'}}]")
+    for item in value:
+        if not isinstance(item, Mapping) or len(item) != 1 or not isinstance(next(iter(item)), str):
+            raise ValueError(f"{place}: expected one operation per entry, found {shortened(item)}")
+    return tuple(dict(item) for item in value)
 
 
 def _sql(out: dict[str, Any], value: Any) -> None:

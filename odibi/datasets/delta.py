@@ -86,7 +86,9 @@ class Table:
         writer = set(protocol.writer_features or ()) - {"timestampNtz", "appendOnly", "invariants"}
         configuration = self.handle.metadata().configuration
         checked = [name for name in configuration if name.startswith("delta.constraints.")]
-        not_null = [f["name"] for f in json.loads(self.handle.schema().to_json())["fields"] if not f["nullable"]]
+        not_null = [
+            f["name"] for f in json.loads(self.handle.schema().to_json())["fields"] if not f["nullable"]
+        ]
         reasons = sorted(writer) + checked + [f"NOT NULL {name}" for name in not_null]
         if self.needs_own_reader or reasons:
             raise Permanent(
@@ -130,6 +132,7 @@ class Table:
                 hint="write to another path, or remove the table first",
             )
         try:
+            self._allow_local_timestamps(schema)
             if added:
                 fields = DeltaSchema.from_json(to_delta(added)).fields
                 self.handle.alter.add_columns(fields)
@@ -152,6 +155,18 @@ class Table:
             raise LostRace(f"{self.url} was changed by another writer meanwhile") from error
         self.version = version
         return version
+
+
+    def _allow_local_timestamps(self, schema: Schema) -> None:
+        """Raise the protocol where the new schema is the first with timestamps without a zone."""
+        if '"timestamp_ntz"' not in to_delta(schema) or "timestampNtz" in (self.handle.protocol().writer_features or ()):
+            return
+        from deltalake import TableFeatures
+
+        self.handle.alter.add_feature(
+            TableFeatures.TimestampWithoutTimezone, allow_protocol_versions_increase=True
+        )
+        self.version = self.handle.version()
 
 
 def create_table(
@@ -214,7 +229,11 @@ def last_commit(url: str) -> Commit | None:
     """
     log = Path(url) / "_delta_log"
     try:
-        versions = [int(entry.name[:20]) for entry in log.iterdir() if entry.suffix == ".json" and entry.name[:20].isdigit()]
+        versions = [
+            int(entry.name[:20])
+            for entry in log.iterdir()
+            if entry.suffix == ".json" and entry.name[:20].isdigit()
+        ]
     except (FileNotFoundError, NotADirectoryError):
         return None
     return _commit(url, max(versions)) if versions else None

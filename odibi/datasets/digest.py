@@ -7,13 +7,16 @@ together is the sum of theirs. XOR would lose duplicate rows, one digest per col
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from odibi.datasets.types import delta_json
 from odibi.engines.base import Location
 from odibi.engines.database import Database
 from odibi.engines.duckdb import literal, scan
-from odibi.relational.schema import Column, quote
+from odibi.relational.schema import Column, Schema, quote
 
 __all__ = ["Digest", "Sample", "digest", "measure"]
 
@@ -52,13 +55,23 @@ class Digest:
         return self.plus(Digest(other.hash, -other.rows, -other.total))
 
 
-def digest(db: Database, location: Location, *, rounded: bool = False) -> Digest:
+def digest(db: Database, location: Location, *, rounded: bool = False, where: str = "") -> Digest:
     """The digest of the rows at a location with a known schema.
 
-    ``rounded`` takes doubles at 12 significant digits: sums made in parallel differ in the last
-    bits each time they are made.
+    Args:
+        db: reads the files.
+        location: the files; their schema is part of the digest, so that columns with other names or
+            types are another content.
+        rounded: take doubles at 12 significant digits: sums made in parallel differ in the last bits
+            each time they are made.
+        where: a condition on the rows in SQL, all if empty.
     """
-    return measure(db, location, rounded=rounded)[0]
+    schema = location.schema or ()
+    if not location.files:
+        return Digest(_name(schema), 0, 0)
+    source = f"{scan(location)} WHERE {where}" if where else scan(location)
+    rows, total = db.rows(f"SELECT {_sums(schema, rounded)} FROM ({source})")[0]
+    return Digest(_name(schema), int(rows), int(total))
 
 
 def measure(
@@ -73,18 +86,9 @@ def measure(
         sample: how many rows to show at most.
         masked: columns whose values are shown as asterisks.
     """
-    import duckdb
-
-    # hash() may change with DuckDB's version, so the version is part of the digest.
-    name = f"duckdb{'.'.join(duckdb.__version__.split('.')[:2])}"
     schema = location.schema or ()
-    if not location.files:
-        return Digest(name, 0, 0), ()
-    values = ", ".join(_value(column, rounded) for column in schema)
-    parts = f"count(*) AS rows, coalesce(sum(hash({values})), 0) AS total"
-    if not sample:
-        rows, total = db.rows(f"SELECT {parts} FROM ({scan(location)})")[0]
-        return Digest(name, int(rows), int(total)), ()
+    if not location.files or not sample:
+        return digest(db, location, rounded=rounded), ()
     numbered = replace(location, options={**location.options, "file_row_number": True})
     fields = ", ".join(f"{literal(f'c{i}')}: {quote(column.name)}" for i, column in enumerate(schema))
     texts = ", ".join(
@@ -94,10 +98,25 @@ def measure(
         for i, column in enumerate(schema)
     )
     rows, total, cells = db.rows(
-        f"SELECT rows, total, list_transform(shown[1:{sample}], lambda x: [{texts}]) FROM (SELECT {parts}, "
-        f"list({{{fields}}}) FILTER (file_row_number < {sample}) AS shown FROM ({scan(numbered)}))"
+        f"SELECT rows, total, list_transform(shown[1:{sample}], lambda x: [{texts}]) "
+        f"FROM (SELECT {_sums(schema, rounded)}, list({{{fields}}}) "
+        f"FILTER (file_row_number < {sample}) AS shown FROM ({scan(numbered)}))"
     )[0]
-    return Digest(name, int(rows), int(total)), tuple(tuple(row) for row in cells or ())
+    return Digest(_name(schema), int(rows), int(total)), tuple(tuple(row) for row in cells or ())
+
+
+def _sums(schema: Schema, rounded: bool) -> str:
+    values = ", ".join(_value(column, rounded) for column in schema)
+    return f"count(*) AS rows, coalesce(sum(hash({values})), 0) AS total"
+
+
+def _name(schema: Schema) -> str:
+    """What a sum of hashes is comparable within: DuckDB's hash may change with its version."""
+    import duckdb
+
+    columns = json.dumps([[column.name, delta_json(column.type)] for column in schema])
+    version = ".".join(duckdb.__version__.split(".")[:2])
+    return f"duckdb{version}-{hashlib.blake2b(columns.encode(), digest_size=4).hexdigest()}"
 
 
 def _value(column: Column, rounded: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ def read_excel(paths: Sequence[str], sheet: str | int | None = None) -> tuple[pa
     """All rows of a sheet of every file, and their columns.
 
     Args:
-        paths: local files with the same header.
+        paths: files or URLs with the same header.
         sheet: a sheet's name or 0-based number; the first if None.
 
     Raises:
@@ -38,7 +39,7 @@ def read_excel(paths: Sequence[str], sheet: str | int | None = None) -> tuple[pa
     import pyarrow as pa
 
     header: list[str] = []
-    rows: list[list[Any]] = []
+    rows: list[tuple[str, list[Any]]] = []
     for path in paths:
         found, body = _sheet(path, sheet)
         if header and found != header:
@@ -47,50 +48,66 @@ def read_excel(paths: Sequence[str], sheet: str | int | None = None) -> tuple[pa
         rows.extend(body)
     columns, arrays = [], []
     for index, name in enumerate(header):
-        values = [_value(row[index]) for row in rows]
-        kind = _kind(values, name, paths[0])
+        values = [_value(row[index]) for _, row in rows]
+        kind = _kind(values, name, [where for where, _ in rows])
         columns.append(Column(name, kind))
         arrays.append(pa.array(values, _arrow(kind)))
     return pa.Table.from_arrays(arrays, names=header), tuple(columns)
 
 
-def _sheet(path: str, sheet: str | int | None) -> tuple[list[str], list[list[Any]]]:
+def _sheet(path: str, sheet: str | int | None) -> tuple[list[str], list[tuple[str, list[Any]]]]:
+    """The header, and each row that is not empty with its place."""
     import python_calamine
+    from fsspec.core import open as open_url
 
     try:
-        book = python_calamine.CalamineWorkbook.from_path(path)
+        with open_url(path, "rb") as stream:
+            book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(stream.read()))
     except (python_calamine.CalamineError, OSError) as error:
         raise SourceError(f"not a readable workbook: {error}", where=path) from error
     names = book.sheet_names
-    wanted = names[0] if sheet is None else names[sheet] if isinstance(sheet, int) and sheet < len(names) else sheet
+    wanted = 0 if sheet is None else sheet
+    if isinstance(wanted, int):
+        wanted = names[wanted] if 0 <= wanted < len(names) else str(wanted)
     if wanted not in names:
         raise SourceError(f"there is no sheet {sheet!r}; there are {', '.join(names)}", where=path)
-    rows = book.get_sheet_by_name(str(wanted)).to_python(skip_empty_area=True)
-    if not rows:
+    found = book.get_sheet_by_name(wanted)
+    cells = found.to_python(skip_empty_area=True)
+    if not cells:
         raise SourceError(f"sheet {wanted!r} is empty", where=path)
-    header = [str(cell).strip() for cell in rows[0]]
-    if "" in header or len(set(header)) < len(header):
-        raise SourceError("the first row must name every column, each once", where=f"{path}:1")
-    return header, [row for row in rows[1:] if any(cell != "" for cell in row)]
+    first = found.start[0] + 1 if found.start else 1
+    header = [str(_value(cell) or "").strip() for cell in cells[0]]
+    if "" in header or len({name.lower() for name in header}) < len(header):
+        raise SourceError("the first row must name every column, each once", where=f"{path}:{first}")
+    rows = enumerate(cells[1:], first + 1)
+    return header, [(f"{path}:{number}", row) for number, row in rows if any(cell != "" for cell in row)]
 
 
 def _value(cell: Any) -> Any:
     if cell == "":
         return None
-    if isinstance(cell, float) and cell.is_integer():
+    if isinstance(cell, float) and cell.is_integer() and abs(cell) <= 2**53:
         return int(cell)  # Excel knows no integers
     if isinstance(cell, time | timedelta):
         return str(cell)
     return cell
 
 
-def _kind(values: Sequence[Any], name: str, path: str) -> str:
-    types = {type(value) for value in values if value is not None}
+def _kind(values: Sequence[Any], name: str, places: Sequence[str]) -> str:
+    types = {
+        type(value): place
+        for value, place in reversed(list(zip(values, places, strict=True)))
+        if value is not None
+    }
     for known, kind in _KINDS:
-        if types <= set(known):
+        if types and set(types) <= set(known):
             return kind
+    if not types:
+        return "VARCHAR"
+    (first, _), (other, place) = list(reversed(types.items()))[:2]
     raise SourceError(
-        f"column {name!r} mixes {', '.join(sorted(t.__name__ for t in types))}", where=path,
+        f"column {name!r} mixes {first.__name__} and {other.__name__}",
+        where=place,
         hint="make the cells of the column one type",
     )
 
@@ -98,11 +115,12 @@ def _kind(values: Sequence[Any], name: str, path: str) -> str:
 def _arrow(kind: str) -> pa.DataType:
     import pyarrow as pa
 
-    return {
+    kinds: dict[str, pa.DataType] = {
         "BOOLEAN": pa.bool_(),
         "BIGINT": pa.int64(),
         "DOUBLE": pa.float64(),
         "TIMESTAMP": pa.timestamp("us"),
         "DATE": pa.date32(),
         "VARCHAR": pa.string(),
-    }[kind]
+    }
+    return kinds[kind]

@@ -7,20 +7,19 @@ by name, so that a file that changed is an error that names it, never other valu
 
 from __future__ import annotations
 
-import csv
 import glob
 import hashlib
-import itertools
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
+from odibi.datasets.broken import explain
+from odibi.datasets.headers import Header, check_names, checked_header, header_of
 from odibi.engines.base import Location
 from odibi.engines.database import Database
 from odibi.engines.duckdb import scan
-from odibi.errors import Permanent, SourceError, nearest
+from odibi.errors import Permanent, SourceError
 from odibi.relational.schema import Column, Schema
 
 __all__ = ["SourceFile", "describe", "explain", "find", "format_of", "header_of", "join", "locations"]
@@ -60,17 +59,17 @@ def join(base: str, path: str) -> str:
     """A path below a connection's URL; an absolute path or a URL stands for itself."""
     if "://" in path or Path(path).is_absolute():
         return path.removeprefix("file://")
-    base = base.removeprefix("file://").rstrip("/")
-    return f"{base}/{path}" if base else path
+    base = base.removeprefix("file://")
+    return f"{base.rstrip('/')}/{path}" if base else path
 
 
 def format_of(path: str) -> str | None:
     """The format a path's ending tells, compression endings left aside; None if it tells none."""
-    name = path.lower()
-    for ending in (".gz", ".zst", ".bz2"):
-        name = name.removesuffix(ending)
     if Path(path).is_dir() and (Path(path) / "_delta_log").is_dir():
         return "delta"
+    name = path.lower()
+    for ending in (".gz", ".zst"):
+        name = name.removesuffix(ending)
     return SUFFIXES.get(Path(name).suffix)
 
 
@@ -81,7 +80,9 @@ def find(url: str) -> tuple[SourceFile, ...]:
 
 def _find_local(url: str) -> tuple[SourceFile, ...]:
     if Path(url).is_dir():
-        paths = [str(path) for path in Path(url).rglob("*") if path.is_file() and not _hidden(path, Path(url))]
+        paths = [
+            str(path) for path in Path(url).rglob("*") if path.is_file() and not _hidden(path, Path(url))
+        ]
     elif glob.has_magic(url) and not Path(url).exists():
         paths = [path for path in glob.glob(url, recursive=True) if Path(path).is_file()]
     else:
@@ -104,14 +105,17 @@ def _local(path: str) -> SourceFile:
 def _find_remote(url: str) -> tuple[SourceFile, ...]:
     from fsspec.core import url_to_fs
 
-    system, path = _filesystem(url_to_fs, url)
+    try:
+        system, path = url_to_fs(url)
+    except (ValueError, ImportError) as error:
+        raise Permanent(f"cannot reach {url}: {error}") from error
     scheme = url.split("://", 1)[0]
-    if glob.has_magic(path):
+    if system.isfile(path):
+        paths = [path]
+    elif glob.has_magic(path):
         paths = system.glob(path)
-    elif system.isdir(path):
-        paths = system.find(path)
     else:
-        paths = [path] if system.exists(path) else []
+        paths = [name for name in system.find(path) if not _hidden(Path(name), Path(path))]
     found = []
     for name in sorted(paths):
         info = system.info(name)
@@ -126,16 +130,9 @@ def _find_remote(url: str) -> tuple[SourceFile, ...]:
     return tuple(found)
 
 
-def _filesystem(url_to_fs: Any, url: str) -> Any:
-    try:
-        return url_to_fs(url)
-    except (ValueError, ImportError) as error:
-        raise Permanent(f"cannot reach {url}: {error}") from error
-
-
-def _digest(stream: BinaryIO) -> str:
+def _digest(stream: IO[bytes]) -> str:
     # sha256 has instructions of its own on today's processors and is faster there than blake2.
-    return hashlib.file_digest(stream, "sha256").hexdigest()[:32]
+    return hashlib.file_digest(stream, "sha256").hexdigest()[:32]  # type: ignore[arg-type]
 
 
 # --- what the files hold ---------------------------------------------------------------------
@@ -148,6 +145,15 @@ CSV_DEFAULTS: Mapping[str, Any] = {
     "strict_mode": True,
     "null_padding": False,
 }
+
+
+def folder_keys(paths: Sequence[str]) -> tuple[str, ...]:
+    """The columns whose values stand in the folder names, as ``day=2024-01-05``: the same of every file."""
+    found = {
+        tuple(part.split("=", 1)[0] for part in path.split("/")[:-1] if "=" in part.strip("="))
+        for path in paths
+    }
+    return found.pop() if len(found) == 1 else ()
 
 
 def describe(
@@ -163,21 +169,81 @@ def describe(
         from odibi.datasets.excel import read_excel
 
         return read_excel(paths, sheet)[1]
-    given = dict(options)
+    given, keys = dict(options), folder_keys(paths)
     if format == "csv":
-        given = {**CSV_DEFAULTS, **given, "ignore_errors": True}
-    if format in ("csv", "json", "ndjson"):
-        given["union_by_name"] = True
-    if format in ("json", "ndjson"):
-        given["format"] = "newline_delimited" if format == "ndjson" else "auto"
+        given = {**CSV_DEFAULTS, **given, "ignore_errors": True, "union_by_name": True}
+        headers = [checked_header(path, given) for path in paths] if given["header"] else []
+        if any(key in header.names for header in headers for key in keys):
+            keys = ()
+    elif format in ("json", "ndjson"):
+        _refuse_byte_order_mark(paths)
+        given |= {"format": _json_layout(format), "union_by_name": True}
     import duckdb
 
     db.reach(paths[0])
     try:
-        rows = db.rows(f"DESCRIBE {scan(Location(format, paths, options=given))}")
+        rows = db.rows(f"DESCRIBE {scan(Location(format, paths, partitions=keys, options=given))}")
     except duckdb.Error as error:
-        raise explain(error, paths) from error
-    return tuple(Column(str(row[0]), str(row[1])) for row in rows)
+        raise _precise(db, error, paths, given if format == "csv" else {}) from error
+    found = tuple(Column(str(row[0]), str(row[1])) for row in rows)
+    if format in ("json", "ndjson") and [(c.name, c.type) for c in found] == [("json", "JSON")]:
+        raise SourceError(
+            "there are no records to tell the columns from", where=paths[0], hint="declare read.schema"
+        )
+    return found
+
+
+def _precise(db: Database, error: Exception, paths: tuple[str, ...], csv: Mapping[str, Any]) -> SourceError:
+    """Why the columns could not be sniffed: of a CSV file, the row on which reading it as text stops."""
+    import duckdb
+
+    for path in paths if csv.get("header") else ():
+        header = checked_header(path, csv)
+        options = {**csv, "auto_detect": False, "ignore_errors": False, "skip": header.skip}
+        columns = tuple(Column(name, "VARCHAR") for name in header.names)
+        try:
+            db.rows(f"SELECT count(*) FROM ({scan(Location('csv', (path,), columns, options=options))})")
+        except duckdb.Error as stopped:
+            return explain(stopped, (path,))
+    return explain(error, paths)
+
+
+def _json_layout(format: str) -> str:
+    return "newline_delimited" if format == "ndjson" else "auto"
+
+
+def _refuse_byte_order_mark(paths: Sequence[str]) -> None:
+    from fsspec.core import open as open_url
+
+    for path in paths:
+        with open_url(path, "rb") as stream:
+            if stream.read(3) == b"\xef\xbb\xbf":
+                raise SourceError(
+                    "the file begins with a byte order mark", where=f"{path}:1", hint="save it without one"
+                )
+
+
+def check(db: Database, files: Sequence[SourceFile], format: str, options: Mapping[str, Any], expected: Schema, extra_columns: str) -> None:  # fmt: skip
+    """See that Parquet and JSON files have the columns they should; a CSV file's are checked when it is read.
+
+    Raises:
+        SourceError: a Parquet column that no file has, or a column that was not expected.
+    """
+    if not expected:
+        return
+    keys = folder_keys([file.path for file in files])
+    try:
+        found = [column.name for column in describe(db, files, format, options)]
+    except SourceError:
+        if format == "parquet":
+            raise
+        return  # no records, or a broken one that the step will name
+    where = files[0].path if len(files) == 1 else f"{files[0].path} and {len(files) - 1} more"
+    wanted = [column.name for column in expected]
+    missing = wanted if format == "parquet" else ()  # a JSON record may leave out a field
+    check_names(
+        [name for name in found if name in wanted or name not in keys], wanted, missing, extra_columns, where
+    )
 
 
 def locations(
@@ -195,88 +261,27 @@ def locations(
         SourceError: a CSV file lacks an expected column or has another one.
     """
     paths = tuple(file.path for file in files)
-    if format == "csv":
-        given = {**CSV_DEFAULTS, **options, "auto_detect": False}
-        if not given["header"]:
-            return (Location("csv", paths, expected, options=given),)
-        groups: dict[tuple[str, ...], list[str]] = {}
-        for path in paths:
-            groups.setdefault(_checked_header(path, given, expected, extra_columns), []).append(path)
+    wanted = {column.name for column in expected}
+    keys = tuple(key for key in folder_keys(paths) if key in wanted)
+    if format != "csv":
+        layout = {} if format == "parquet" else {"format": _json_layout(format)}
+        return (Location(format, paths, expected, keys, {**options, **layout}),)
+    given = {**CSV_DEFAULTS, **options, "auto_detect": False}
+    if not given["header"]:
+        return (Location(format, paths, expected, keys, given),)
+    groups: dict[Header, list[str]] = {}
+    beside = {*keys, given.get("filename")}
+    for path in paths:
+        header = checked_header(path, given)
+        beside -= set(header.names)
+        groups.setdefault(header, []).append(path)
+    inside = [name for name in wanted if name not in beside]
+    found = []
+    for header, group in groups.items():
+        check_names(header.names, inside, inside, extra_columns, group[0], line=header.skip + 1)
         types = {column.name: column.type for column in expected}
-        return tuple(
-            Location("csv", tuple(group), tuple(Column(n, types.get(n, "VARCHAR")) for n in header), options=given)
-            for header, group in groups.items()
-        )
-    if format in ("json", "ndjson"):
-        how = "newline_delimited" if format == "ndjson" else "auto"
-        return (Location(format, paths, expected, options={**options, "format": how}),)
-    return (Location(format, paths, expected, options=dict(options)),)
-
-
-def header_of(path: str, options: Mapping[str, Any]) -> tuple[str, ...]:
-    """The column names a CSV file begins with.
-
-    Raises:
-        SourceError: the file is not text.
-    """
-    from fsspec.core import open as open_url
-
-    encoding = options.get("encoding", "utf-8-sig")
-    try:
-        with open_url(path, "rt", encoding=encoding, newline="", compression="infer") as stream:
-            lines = itertools.islice((line for line in stream if line.strip()), options.get("skip", 0), None)
-            header = next(csv.reader(lines, delimiter=options["delim"], quotechar=options["quote"]), [])
-    except UnicodeDecodeError as error:
-        raise SourceError("the file is not UTF-8 text", where=f"{path}:1", hint="give read.encoding") from error
-    return tuple(name.strip() for name in header)
-
-
-def _checked_header(path: str, options: Mapping[str, Any], expected: Schema, extra_columns: str) -> tuple[str, ...]:
-    found = header_of(path, options)
-    names = {column.name for column in expected}
-    for name in names - set(found):
-        raise SourceError(
-            f"column {name!r} is missing; the file has {', '.join(found[:12])}",
-            where=f"{path}:1",
-            hint=nearest(name, set(found) - names, "columns nobody asked for"),
-        )
-    extra = [name for name in found if name not in names]
-    if extra and extra_columns == "error":
-        raise SourceError(
-            f"column {extra[0]!r} is new; expected {', '.join(sorted(names)[:12])}",
-            where=f"{path}:1:{found.index(extra[0]) + 1}",
-            hint="add it to read.schema, or say extra_columns: ignore",
-        )
-    if len(set(found)) < len(found):
-        twin = next(name for name in found if found.count(name) > 1)
-        raise SourceError(f"two columns are called {twin!r}", where=f"{path}:1")
-    return found
-
-
-# --- what went wrong ---------------------------------------------------------------------------
-
-
-def explain(error: Exception, paths: Sequence[str] = ()) -> SourceError:
-    """DuckDB's error about a file as one line: file, line, column, what was found."""
-    text = str(error)
-    line = re.search(r"CSV Error on Line: (\d+)", text) or re.search(r"in (?:record/value|line) (\d+)", text)
-    file = re.search(r"^\s*file = (.+)$", text, re.MULTILINE) or re.search(r'(?:in )?file "([^"]+)"', text)
-    where = (file.group(1) if file else (paths[0] if len(paths) == 1 else "")) + (f":{line.group(1)}" if line else "")
-    converting = re.search(r'converting column "(.+?)"\. Could not convert string "(.*?)" to \'(.+?)\'', text, re.DOTALL)
-    counted = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", text)
-    cast = re.search(r'Failed to cast value(?: to \w+)?: (.*)', text)
-    if converting:
-        column, value, kind = converting.groups()
-        return SourceError(
-            f"column {column!r}: {value[:80]!r} is not {kind}", where=where,
-            hint=f"correct the file, or read the column as VARCHAR: schema: {{{column}: VARCHAR}}",
-        )
-    if counted:
-        return SourceError(
-            f"the row has {counted.group(2)} columns, expected {counted.group(1)}", where=where,
-            hint="correct the row in the file",
-        )
-    if cast:
-        return SourceError(f"a value does not fit: {cast.group(1).strip()[:120]}", where=where)
-    first = next((part for part in text.splitlines() if part.strip()), text)
-    return SourceError(re.sub(r"^[\w ]+ Error: ", "", first)[:300], where=where)
+        columns = [Column(name, types.get(name, "VARCHAR")) for name in header.names]
+        columns += [column for column in expected if column.name in beside]
+        here = tuple(key for key in keys if key in beside)
+        found.append(Location(format, tuple(group), tuple(columns), here, {**given, "skip": header.skip}))
+    return tuple(found)

@@ -26,7 +26,10 @@ class Change:
 
 
 def guard(
-    incoming: Schema, table: Schema | None, policy: Literal["exact", "widen", "forbid", "replace"], target: str
+    incoming: Schema,
+    table: Schema | None,
+    policy: Literal["exact", "widen", "forbid", "replace"],
+    target: str,
 ) -> Change:
     """What writing ``incoming`` rows makes of a table with schema ``table`` (None: no table yet).
 
@@ -72,7 +75,9 @@ def guard(
                 problems.append(f"column {column.name!r} ({column.type}) is not in the table ({hint})")
     if problems:
         raise SchemaMismatch(
-            f"{target}: " + "; ".join(problems[:8]) + (f" and {len(problems) - 8} more" if len(problems) > 8 else ""),
+            f"{target}: "
+            + "; ".join(problems[:8])
+            + (f" and {len(problems) - 8} more" if len(problems) > 8 else ""),
             hint="cast the column in the step, or write with schema: widen, or schema: replace",
         )
     return Change(tuple(result), tuple(added), tuple(widened))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,17 +13,20 @@ from sqlglot import exp
 
 from odibi.config.base import Frozen
 from odibi.datasets import files
-from odibi.datasets.delta import Table, open_table
+from odibi.datasets.delta import Table, last_commit, open_table
+from odibi.datasets.types import STORABLE
 from odibi.engines.base import Engine, Frame, Location
 from odibi.engines.database import Database
-from odibi.errors import Permanent, SourceError
-from odibi.relational.rules import closing_cast
+from odibi.errors import Permanent, SourceError, nearest
+from odibi.relational.bind import BindError
+from odibi.relational.rules import REFUSED, closing_cast
 from odibi.relational.schema import Column, Schema, schema_of
+from odibi.relational.types import rebuilt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["FORMATS", "ReadOptions", "Seen", "Source", "look", "read"]
+__all__ = ["FORMATS", "ReadOptions", "Seen", "Source", "content_version", "frame_of", "look", "read"]
 
 FORMATS = ("csv", "json", "ndjson", "parquet", "delta", "excel")
 
@@ -31,10 +36,12 @@ _BELONG: Mapping[str, tuple[str, ...]] = {
     "csv": ("schema_", "extra_columns", "filename", *_CSV),
     "json": ("schema_", "extra_columns", "filename"),
     "ndjson": ("schema_", "extra_columns", "filename"),
-    "parquet": ("schema_", "filename"),
+    "parquet": ("schema_", "extra_columns", "filename"),
     "delta": ("version",),
     "excel": ("sheet",),
 }
+_ENCODINGS = {"utf-8": "utf-8", "iso8859-1": "latin-1", "utf-16": "utf-16"}
+"""The encodings that DuckDB reads without an extension, by Python's name for them."""
 _DUCKDB = {
     "delimiter": "delim",
     "null_values": "nullstr",
@@ -92,11 +99,16 @@ class Source:
         url = files.join(base, path)
         format = given.format or files.format_of(url) or default_format
         if format is None:
-            raise Permanent(f"the format of {path!r} is not clear from its name", hint=f"give format: {', '.join(FORMATS)}")
+            raise Permanent(
+                f"the format of {path!r} is not clear from its name",
+                hint=f"give format: {', '.join(FORMATS)}",
+            )
         if format == "csv" and url.lower().endswith(".tsv") and given.delimiter is None:
             given = given.model_copy(update={"delimiter": "\t"})
         for name in sorted(given.model_fields_set - {"from_", "format", *_BELONG[format]}):
             raise Permanent(f"{name.rstrip('_')!r} is not an option of {format} files")
+        if given.encoding is not None:
+            given = given.model_copy(update={"encoding": _encoding(given.encoding)})
         options = {
             _DUCKDB.get(name, name): value
             for name in (*_CSV, "filename")
@@ -113,17 +125,31 @@ class Source:
         )
 
 
+def _encoding(name: str) -> str:
+    try:
+        known = codecs.lookup(name).name
+    except LookupError:
+        known = ""
+    if known.removesuffix("-sig") not in _ENCODINGS:
+        raise Permanent(
+            f"encoding {name!r} cannot be read", hint="convert the file to UTF-8; latin-1 and utf-16 can be"
+        )
+    return _ENCODINGS[known.removesuffix("-sig")]
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """A source as it was when looked at: its files or table version, and what they hold.
 
-    ``schema`` is None where the files could not be read; the step that reads them says why.
+    ``schema`` is None where the files could not be read; ``problem`` says why, and is raised by the
+    step that reads them.
     """
 
     version: str
     files: tuple[files.SourceFile, ...] = ()
     schema: Schema | None = None
     table_version: int | None = None
+    problem: SourceError | None = None
 
 
 def look(db: Database, source: Source, expected: Schema | None = None) -> Seen | None:
@@ -135,35 +161,61 @@ def look(db: Database, source: Source, expected: Schema | None = None) -> Seen |
         table = open_table(source.url, source.version)
         if table is None:
             return None
-        return Seen(f"delta:{_content(table)}", (), table.schema, table.version)
+        return Seen(f"delta:{content_version(table)}", (), table.schema, table.version)
     found = files.find(source.url)
     if not found:
         return None
-    version = "+".join(file.version for file in found) if len(found) < 4 else _many(found)
+    version = _version(found, source)
+    _refuse_unknown_types(db, source.schema or ())
     known = source.schema or expected
-    if known is not None and source.format in ("csv", "json", "ndjson", "parquet"):
-        return Seen(version, found, _with_filename(known, source))
     try:
-        schema = files.describe(db, found, source.format, source.options, source.sheet)
-    except SourceError:
-        return Seen(version, found)  # the step that reads it tells which line is wrong
-    return Seen(version, found, _storable(schema))
+        if known is None or source.format == "excel":
+            schema = files.describe(db, found, source.format, source.options, source.sheet)
+            schema = _as_text(schema) if source.format in ("csv", "json", "ndjson") else schema
+        else:
+            schema = _with_filename(known, source)
+            if source.format != "csv":
+                files.check(db, found, source.format, source.options, schema, source.extra_columns)
+        return Seen(version, found, _stored(schema))
+    except SourceError as error:
+        return Seen(version, found, problem=error)  # other steps may run; the one that reads it fails
 
 
-def _content(table: Table) -> str:
-    from odibi.datasets.delta import last_commit
-
+def content_version(table: Table) -> str:
+    """The data version of a Delta table: the digest it was committed with, else which version it is."""
     commit = last_commit(table.url)
-    if commit is not None and commit.version == table.version and "digest" in commit.note:
-        return str(commit.note["digest"])
-    return f"{table.url}@{table.version}"
+    known = commit is not None and commit.version == table.version and commit.note.get("digest")
+    return str(known or f"{table.handle.metadata().id}@{table.version}")
 
 
-def _many(found: Sequence[files.SourceFile]) -> str:
-    import hashlib
-
+def _version(found: Sequence[files.SourceFile], source: Source) -> str:
+    """A hash of the files' contents, and of their names where those are part of the rows."""
+    if len(found) == 1 and "filename" not in source.options and "=" not in found[0].path:
+        return found[0].version
     text = "\n".join(f"{file.path} {file.version}" for file in found)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _refuse_unknown_types(db: Database, schema: Schema) -> None:
+    import duckdb
+
+    for column in schema:
+        try:
+            db.rows(f"SELECT CAST(NULL AS {column.type})")
+        except duckdb.Error as error:
+            raise Permanent(
+                f"column {column.name!r} has type {column.type!r}, which DuckDB does not know",
+                hint=nearest(column.type.upper(), sorted(STORABLE), "types"),
+            ) from error
+
+
+def _as_text(schema: Schema) -> Schema:
+    """Sniffed columns with TEXT for types that cannot be kept: in a text file they are text anyway."""
+
+    def leaf(kind: str) -> str:
+        return "VARCHAR" if kind.upper() in REFUSED else kind
+
+    return tuple(Column(column.name, rebuilt(column.type, leaf)) for column in schema)
 
 
 def _with_filename(schema: Schema, source: Source) -> Schema:
@@ -173,8 +225,13 @@ def _with_filename(schema: Schema, source: Source) -> Schema:
     return (*schema, Column(str(name), "VARCHAR"))
 
 
-def _storable(schema: Schema) -> Schema:
-    return closing_cast(exp.select("1"), schema)[1]
+def _stored(schema: Schema) -> Schema:
+    try:
+        return closing_cast(exp.select("1"), schema)[1]
+    except BindError as error:
+        raise SourceError(
+            error.message, hint=f"read it as text: schema: {{{error.name}: VARCHAR, ...}}"
+        ) from error
 
 
 def read(engine: Engine, source: Source, seen: Seen) -> tuple[Frame, Schema]:
@@ -185,28 +242,25 @@ def read(engine: Engine, source: Source, seen: Seen) -> tuple[Frame, Schema]:
     """
     if source.format == "delta":
         return _read_delta(engine, source, seen)
+    if seen.problem is not None:
+        raise seen.problem
     if source.format == "excel":
         from odibi.datasets.excel import read_excel
 
         table, schema = read_excel([file.path for file in seen.files], source.sheet)
         return engine.from_arrow(table.to_reader()), schema
-    filename = source.options.get("filename")
-    schema = seen.schema or tuple(
-        Column(name, "VARCHAR") for name in files.header_of(seen.files[0].path, {**files.CSV_DEFAULTS, **source.options})
-    )
-    held = tuple(column for column in schema if column.name != filename)
-    found = files.locations(seen.files, source.format, source.options, held, source.extra_columns)
+    if seen.schema is None:
+        raise SourceError("its columns are not known", where=source.url)
+    declared = _with_filename(source.schema, source) if source.schema is not None else seen.schema
+    found = files.locations(seen.files, source.format, source.options, declared, source.extra_columns)
     frames = {f"files_{i}": engine.read(location) for i, location in enumerate(found)}
-    selects = [_projection(name, schema) for name in frames]
-    query = selects[0] if len(selects) == 1 else exp.union(*selects, distinct=False)
-    return engine.query(query, frames), schema
-
-
-def _projection(name: str, schema: Schema) -> exp.Select:
-    columns = [
-        exp.cast(exp.column(c.name, quoted=True), c.type, dialect="duckdb").as_(c.name, quoted=True) for c in schema
+    selects = [
+        exp.select(*(exp.column(column.name, quoted=True) for column in declared)).from_(name)
+        for name in frames
     ]
-    return exp.select(*columns).from_(exp.to_identifier(name, quoted=True))
+    query = selects[0] if len(selects) == 1 else exp.union(*selects, distinct=False)
+    closed, stored = closing_cast(query, declared)
+    return engine.query(closed, frames), stored
 
 
 def _read_delta(engine: Engine, source: Source, seen: Seen) -> tuple[Frame, Schema]:

@@ -14,9 +14,9 @@ import shutil
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO
 
-__all__ = ["Intents", "sweep"]
+__all__ = ["Intents", "discard", "sweep"]
 
 
 class Intents:
@@ -29,39 +29,60 @@ class Intents:
         self._count = 0
         self._file: IO[str] | None = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Intents:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         while True:
             self._file = self._path.open("a", encoding="utf-8")
             fcntl.flock(self._file, fcntl.LOCK_EX)
-            if self._path.exists() and self._path.stat().st_ino == os.fstat(self._file.fileno()).st_ino:
-                return self
-            self._file.close()  # another run's sweep took the empty file before it was locked
+            try:
+                if self._path.stat().st_ino == os.fstat(self._file.fileno()).st_ino:
+                    return self
+            except FileNotFoundError:
+                pass  # another run's sweep took the empty file before it was locked
+            self._file.close()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._file is not None
         self._path.unlink(missing_ok=True)
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def folder(self, target: str) -> str:
         """A new folder below ``target`` for parts, noted before anything is in it."""
-        assert self._file is not None
         with self._lock:
             self._count += 1
             # No leading underscore: vacuum skips such folders and would never clean them.
             folder = f"{target}/parts/{self._run[:8]}-{self._run[-4:]}-{self._count}"
-            self._file.write(json.dumps({"target": target, "folder": folder}) + "\n")
-            self._file.flush()
+            self._note(target, folder)
         return folder
+
+    def aside(self, path: Path) -> Path:
+        """A hidden name beside ``path`` to write under until it is whole, noted before it is used."""
+        with self._lock:
+            self._count += 1
+            aside = path.parent / f".{path.name}.{self._run[:8]}-{self._count}.tmp"
+            self._note("", str(aside))
+        return aside
+
+    def _note(self, target: str, path: str) -> None:
+        if self._file is None:
+            raise RuntimeError("Intents is a context manager and was not entered")
+        # Absolute, because the run that sweeps may be started from another folder.
+        note = {"target": target and os.path.abspath(target), "folder": os.path.abspath(path)}  # noqa: PTH100
+        self._file.write(json.dumps(note) + "\n")
+        self._file.flush()
 
 
 def sweep(folder: Path) -> tuple[str, ...]:
     """Delete the parts that dead runs staged and never committed; the folders deleted."""
-    swept = []
+    swept: list[str] = []
     for note in sorted(folder.glob("*.jsonl")):
-        with note.open("r+", encoding="utf-8") as file:
+        try:
+            file = note.open("r+", encoding="utf-8")
+        except FileNotFoundError:
+            continue  # its run ended, or another sweep was here
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -71,15 +92,35 @@ def sweep(folder: Path) -> tuple[str, ...]:
                     intent = json.loads(line)
                 except ValueError:
                     continue  # the line that was being written; nothing was staged for it yet
-                if Path(intent["folder"]).is_dir() and not _committed(intent["target"], intent["folder"]):
-                    shutil.rmtree(intent["folder"], ignore_errors=True)
+                if discard(intent["target"], intent["folder"]):
                     swept.append(intent["folder"])
             note.unlink(missing_ok=True)
     return tuple(swept)
 
 
-def _committed(target: str, folder: str) -> bool:
-    """Whether a commit of the table names a part of the folder."""
-    path = Path(folder).relative_to(target).as_posix()
-    needle = f'"path":"{path}/'
-    return any(needle in entry.read_text("utf-8") for entry in Path(target).glob("_delta_log/*.json"))
+def discard(target: str, folder: str) -> bool:
+    """Delete what was staged, unless a commit of the table at ``target`` names a part of it."""
+    path = Path(folder)
+    if not path.exists() or (target and _committed(Path(target), path)):
+        return False
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+    return True
+
+
+def _committed(target: Path, folder: Path) -> bool:
+    log = target / "_delta_log"
+    if not log.is_dir():
+        return False
+    inside = folder.relative_to(target).as_posix() + "/"
+    if any(f'"path":"{inside}' in entry.read_text("utf-8") for entry in log.glob("*.json")):
+        return True
+    if not any(log.glob("*.checkpoint*")):
+        return False
+    # Old entries of the log are cleaned up once a checkpoint holds what they said.
+    from odibi.datasets.delta import open_table
+
+    table = open_table(str(target))
+    return table is not None and any(Path(file).is_relative_to(folder) for file in table.location().files)

@@ -40,7 +40,9 @@ class Target:
     date_column: str | None = None  # of an append: the column that holds the logical date
 
     @staticmethod
-    def all_of(write: Write, base: str, default_path: str, default_format: Format | None, ingest: bool) -> tuple[Target, ...]:
+    def all_of(
+        write: Write, base: str, default_path: str, default_format: Format | None, ingest: bool
+    ) -> tuple[Target, ...]:
         """The targets of a write, Delta first; ``base`` is its connection's URL.
 
         Raises:
@@ -48,7 +50,9 @@ class Target:
         """
         path = files.join(base, write.path or default_path)
         told = files.format_of(path) if write.path else None
-        formats = write.formats or ((told,) if told in ("parquet", "csv", "json") else (default_format or "delta",))
+        formats = write.formats or (
+            (told,) if told in ("parquet", "csv", "json") else (default_format or "delta",)
+        )
         append = write.mode is WriteMode.APPEND
         policy: SchemaPolicy = write.schema_policy or ("exact" if append or ingest else "replace")
         targets = []
@@ -63,7 +67,14 @@ class Target:
                     raise Permanent(f"append with partition_by needs format delta, not {format}")
                 url = path if Path(path).suffix == f".{format}" else f"{_bare(path)}.{format}"
             targets.append(
-                Target(url, format, write.mode, write.partition_by, policy, write.logical_date_column if append else None)
+                Target(
+                    url,
+                    format,
+                    write.mode,
+                    write.partition_by,
+                    policy,
+                    write.logical_date_column if append else None,
+                )
             )
         return tuple(targets)
 
@@ -219,7 +230,9 @@ def _known(partition_by: tuple[str, ...], schema: Schema, url: str) -> None:
     names = {column.name for column in schema}
     for name in partition_by:
         if name not in names:
-            raise SchemaMismatch(f"{url}: partition_by names {name!r}, which is no column", hint=nearest(name, names))
+            raise SchemaMismatch(
+                f"{url}: partition_by names {name!r}, which is no column", hint=nearest(name, names)
+            )
     if partition_by and len(partition_by) == len(names):
         raise SchemaMismatch(f"{url}: partition_by names every column; one must be left for the files")
 
@@ -236,9 +249,11 @@ def _rewritten(
         names = {column.name for column in have}
         return exp.select(
             *(
-                exp.cast(exp.column(c.name, quoted=True) if c.name in names else exp.null(), c.type, dialect="duckdb").as_(
-                    c.name, quoted=True
-                )
+                exp.cast(
+                    exp.column(c.name, quoted=True) if c.name in names else exp.null(),
+                    c.type,
+                    dialect="duckdb",
+                ).as_(c.name, quoted=True)
                 for c in schema
             )
         ).from_(source)
@@ -345,7 +360,9 @@ def _publish(new: Path, final: Path) -> None:
         with new.open("rb+") as file:
             os.fsync(file.fileno())
         if final.is_dir():
-            raise Permanent(f"{final} is a folder, and the step writes a file", hint="remove it or choose another path")
+            raise Permanent(
+                f"{final} is a folder, and the step writes a file", hint="remove it or choose another path"
+            )
         new.replace(final)
         return
     if final.exists():

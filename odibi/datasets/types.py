@@ -7,9 +7,10 @@ import re
 from typing import Any
 
 from odibi.errors import SchemaMismatch
-from odibi.relational.schema import Column, Schema, quote
+from odibi.relational.schema import Column, Schema
+from odibi.relational.types import nested, spelled
 
-__all__ = ["delta_json", "from_delta", "same_type", "to_delta", "widens"]
+__all__ = ["STORABLE", "delta_json", "from_delta", "same_type", "to_delta", "widens"]
 
 _TO_DELTA = {
     "BOOLEAN": "boolean",
@@ -46,60 +47,32 @@ _SPELLINGS = {
 }
 
 
-def _split(text: str) -> list[str]:
-    """The parts of a comma-separated list, commas inside brackets and quotes left alone."""
-    parts, depth, quoted, start = [], 0, False, 0
-    for index, char in enumerate(text):
-        if char == '"':
-            quoted = not quoted
-        elif not quoted and char in "([":
-            depth += 1
-        elif not quoted and char in ")]":
-            depth -= 1
-        elif not quoted and char == "," and depth == 0:
-            parts.append(text[start:index].strip())
-            start = index + 1
-    return [*parts, text[start:].strip()]
-
-
-def _field(text: str) -> tuple[str, str]:
-    if text.startswith('"'):
-        end = text.index('"', 1)
-        while text[end + 1 : end + 2] == '"':
-            end = text.index('"', end + 2)
-        return text[1:end].replace('""', '"'), text[end + 1 :].strip()
-    name, _, kind = text.partition(" ")
-    return name, kind.strip()
+STORABLE = frozenset({*_TO_DELTA, *_SPELLINGS})
+"""The names of types that Delta can hold, as people spell them."""
 
 
 def delta_json(kind: str) -> Any:
     """A DuckDB type as Delta's JSON type. Raises SchemaMismatch where Delta has none."""
-    text = kind.strip()
-    upper = re.sub(r"\s+", " ", text.upper())
+    upper = re.sub(r"\s+", " ", kind.strip().upper())
     upper = _SPELLINGS.get(upper, upper)
     if upper in _TO_DELTA:
         return _TO_DELTA[upper]
-    if upper.startswith(("DECIMAL(", "NUMERIC(")):
-        precision, scale = (int(x) for x in upper[upper.index("(") + 1 : -1].split(","))
-        return f"decimal({precision},{scale})"
-    if text.endswith("]"):
-        return {"type": "array", "elementType": delta_json(text[: text.rindex("[")]), "containsNull": True}
-    if upper.startswith("STRUCT("):
-        fields = [_field(part) for part in _split(text[text.index("(") + 1 : -1])]
-        return {"type": "struct", "fields": [_delta_field(name, kind) for name, kind in fields]}
-    if upper.startswith("MAP("):
-        key, value = _split(text[text.index("(") + 1 : -1])
-        return {
-            "type": "map",
-            "keyType": delta_json(key),
-            "valueType": delta_json(value),
-            "valueContainsNull": True,
-        }
-    raise SchemaMismatch(f"a Delta table cannot hold type {kind}", hint="cast it in the step")
+    decimal = re.fullmatch(r"(?:DECIMAL|NUMERIC) ?\( ?(\d+) ?(?:, ?(\d+) ?)?\)", upper)
+    if decimal:
+        return f"decimal({decimal.group(1)},{decimal.group(2) or 0})"
+    found = nested(kind)
+    if found is None:
+        raise SchemaMismatch(f"a Delta table cannot hold type {kind}", hint="cast it in the step")
+    parts = [(name, delta_json(inner)) for name, inner in found.parts]
+    if found.kind == "LIST":
+        return {"type": "array", "elementType": parts[0][1], "containsNull": True}
+    if found.kind == "MAP":
+        return {"type": "map", "keyType": parts[0][1], "valueType": parts[1][1], "valueContainsNull": True}
+    return {"type": "struct", "fields": [_delta_field(name, inner) for name, inner in parts]}
 
 
-def _delta_field(name: str, kind: str) -> dict[str, Any]:
-    return {"name": name, "type": delta_json(kind), "nullable": True, "metadata": {}}
+def _delta_field(name: str, kind: Any) -> dict[str, Any]:
+    return {"name": name, "type": kind, "nullable": True, "metadata": {}}
 
 
 def to_delta(schema: Schema) -> str:
@@ -114,7 +87,9 @@ def to_delta(schema: Schema) -> str:
                 f"column {column.name!r} cannot be stored in a Delta table under that name",
                 hint="name it: ... AS total",
             )
-    return json.dumps({"type": "struct", "fields": [_delta_field(c.name, c.type) for c in schema]})
+    return json.dumps(
+        {"type": "struct", "fields": [_delta_field(c.name, delta_json(c.type)) for c in schema]}
+    )
 
 
 def from_delta(text: str) -> Schema:
@@ -129,12 +104,8 @@ def _duck(kind: Any) -> str:
         return _duck(kind["elementType"]) + "[]"
     if kind["type"] == "map":
         return f"MAP({_duck(kind['keyType'])}, {_duck(kind['valueType'])})"
-    fields = ", ".join(f"{_field_name(field['name'])} {_duck(field['type'])}" for field in kind["fields"])
+    fields = ", ".join(f"{spelled(field['name'])} {_duck(field['type'])}" for field in kind["fields"])
     return f"STRUCT({fields})"
-
-
-def _field_name(name: str) -> str:
-    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else quote(name)
 
 
 def same_type(left: str, right: str) -> bool:

@@ -41,7 +41,7 @@ class Database:
         if threads:
             config["threads"] = str(threads)
         self._db = duckdb.connect(":memory:", config=config)
-        self._db.execute("SET TimeZone='UTC'")
+        self._db.execute("SET GLOBAL TimeZone='UTC'")  # of every cursor there will be
         self._local = threading.local()
         self._cursors: list[duckdb.DuckDBPyConnection] = []
         self._filesystems: set[str] = set()
@@ -62,11 +62,14 @@ class Database:
         """This thread's cursor."""
         cursor: duckdb.DuckDBPyConnection | None = getattr(self._local, "cursor", None)
         if cursor is None:
-            with self._lock:
-                cursor = self._db.cursor()
-                self._cursors.append(cursor)
-            cursor.execute("SET TimeZone='UTC'")
-            self._local.cursor = cursor
+            cursor = self._local.cursor = self.new_cursor()
+        return cursor
+
+    def new_cursor(self) -> duckdb.DuckDBPyConnection:
+        """A cursor of one's own: an open stream blocks every other query on its cursor."""
+        with self._lock:
+            cursor = self._db.cursor()
+            self._cursors.append(cursor)
         return cursor
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:

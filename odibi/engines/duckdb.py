@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,23 +54,22 @@ class DuckDB:
 
     def query(self, select: exp.Query, inputs: Mapping[str, DuckFrame]) -> DuckFrame:
         """The query over its inputs, lazily; a chain that grows too deep is cut by a table."""
-        sql = select.sql("duckdb")
         if not inputs:
-            return DuckFrame(sql)
+            return DuckFrame(select.sql("duckdb"))
+        select, names = _apart(select, inputs)
+        sql = select.sql("duckdb")
         prefix = ", ".join(
-            f"{quote(name)} AS {'NOT MATERIALIZED ' if frame.stored else ''}({frame.sql})"
+            f"{quote(names[name])} AS {'NOT MATERIALIZED ' if frame.stored else ''}({frame.sql})"
             for name, frame in inputs.items()
         )
-        if sql.startswith("WITH RECURSIVE "):
-            sql = f"WITH RECURSIVE {prefix}, {sql.removeprefix('WITH RECURSIVE ')}"
-        elif sql.startswith("WITH "):
-            sql = f"WITH {prefix}, {sql.removeprefix('WITH ')}"
-        else:
-            sql = f"WITH {prefix} {sql}"
+        start = next((s for s in ("WITH RECURSIVE ", "WITH ") if sql.startswith(s)), "")
+        sql = f"{start or 'WITH '}{prefix}{', ' if start else ' '}{sql.removeprefix(start)}"
         frame = DuckFrame(sql, depth=1 + max(frame.depth for frame in inputs.values()))
         return self._table(f"AS {frame.sql}") if frame.depth >= DEEPEST else frame
 
-    def stage(self, frame: DuckFrame, schema: Schema, folder: str, partition_by: Sequence[str] = ()) -> Staged:
+    def stage(
+        self, frame: DuckFrame, schema: Schema, folder: str, partition_by: Sequence[str] = ()
+    ) -> Staged:
         """Compute the frame into Parquet parts below ``folder``."""
         Path(folder).mkdir(parents=True)
         # A bloom filter costs a tenth of the write and no reader of Delta tables asks for it.
@@ -86,8 +86,8 @@ class DuckDB:
 
     def to_arrow(self, frame: DuckFrame) -> pa.RecordBatchReader:
         """The rows as a stream of Arrow batches."""
-        # A cursor of its own: an open stream blocks every other query on its cursor.
-        return self._db.cursor.cursor().sql(frame.sql).to_arrow_reader(ROWS_PER_BATCH)
+        batches: pa.RecordBatchReader = self._db.new_cursor().sql(frame.sql).to_arrow_reader(ROWS_PER_BATCH)
+        return batches
 
     def from_arrow(self, batches: pa.RecordBatchReader) -> DuckFrame:
         """The rows of a stream, kept in a table of the run's database."""
@@ -99,13 +99,36 @@ class DuckDB:
             cursor.unregister("odibi_stream")
 
     def native(self, frame: DuckFrame) -> duckdb.DuckDBPyRelation:
-        """A DuckDB relation."""
-        return self._db.cursor.sql(frame.sql)
+        """A DuckDB relation, on a cursor of its own."""
+        return self._db.new_cursor().sql(frame.sql)
 
     def _table(self, definition: str) -> DuckFrame:
         name = quote(self._db.new_name())
         self._db.cursor.execute(f"CREATE TABLE main.{name} {definition}")
         return DuckFrame(f"SELECT * FROM main.{name}", stored=True)
+
+
+def _apart(select: exp.Query, inputs: Mapping[str, DuckFrame]) -> tuple[exp.Query, dict[str, str]]:
+    """The query with its inputs under names that none of its own CTEs has, and those names."""
+    from sqlglot import exp
+
+    from odibi.relational.parse import tables_in
+
+    taken = {cte.alias.lower() for cte in select.find_all(exp.CTE)}
+    names = {name: f"{name} (input)" if name.lower() in taken else name for name in inputs}
+    renamed = {name.lower(): new for name, new in names.items() if new != name}
+    if isinstance(
+        select, exp.Subquery
+    ):  # DuckDB loses the CTEs inside the brackets if others stand before them
+        select = exp.select("*").from_(select)
+    if renamed:
+        select = select.copy()
+        for table in list(tables_in(select)):
+            if not table.db and table.name.lower() in renamed:
+                if not table.alias:
+                    table.set("alias", exp.TableAlias(this=exp.to_identifier(table.name, quoted=True)))
+                table.set("this", exp.to_identifier(renamed[table.name.lower()], quoted=True))
+    return select, names
 
 
 def literal(value: Any) -> str:
@@ -131,6 +154,8 @@ def scan(location: Location) -> str:
 
     Files of a table with a known schema are read through a typed empty relation, so that columns
     added later, widened types, empty tables and partition columns all come out as declared.
+    Staged parts are just what their schema says and need no such relation, which costs a
+    trivial step as much as its query: that is what ``exact`` is for.
     """
     source = f"SELECT * FROM {_reader(location)}" if location.files else ""
     if location.schema is None or (location.exact and source):
@@ -146,18 +171,20 @@ def scan(location: Location) -> str:
 def _reader(location: Location) -> str:
     """The table function call that reads the files."""
     options = dict(location.options)
+    options["hive_partitioning"] = bool(location.partitions)
+    if location.partitions and location.exact:
+        types = {column.name: column.type for column in location.schema or ()}
+        options["hive_types"] = {name: types[name] for name in location.partitions}
+    elif location.partitions:
+        options["hive_types_autocast"] = location.schema is None
     if location.format == "parquet":
         options["union_by_name"] = len(location.files) > 1
-        options["hive_partitioning"] = bool(location.partitions)
-        if location.partitions and location.exact:
-            types = {column.name: column.type for column in location.schema or ()}
-            options["hive_types"] = {name: types[name] for name in location.partitions}
-        elif location.partitions:
-            options["hive_types_autocast"] = False
     elif location.schema is not None:
-        options["columns"] = {column.name: column.type for column in location.schema}
+        beside = {*location.partitions, options.get("filename")}
+        options["columns"] = {c.name: c.type for c in location.schema if c.name not in beside}
     given = "".join(f", {name}={literal(value)}" for name, value in sorted(options.items()))
-    return f"{READERS[location.format]}({literal(location.files)}{given})"
+    files = [re.sub(r"[*?\[]", r"[\g<0>]", file) for file in location.files]  # DuckDB takes each for a pattern
+    return f"{READERS[location.format]}({literal(files)}{given})"
 
 
 def _part(row: tuple[Any, ...]) -> Part:

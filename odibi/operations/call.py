@@ -51,6 +51,8 @@ def apply(name: str, value: Any, table: Relation, datasets: Mapping[str, Relatio
     operation = OPERATIONS.get(name)
     parameters = parameters_of(operation)
     given, direct = _given(parameters, _plain(value))
+    if not parameters and value:
+        raise OperationError(f"{name} takes no value, found {value!r}")
     try:
         _check_keys(name, parameters, given)
         arguments = {
@@ -78,7 +80,7 @@ def _given(parameters: Parameters, value: Any) -> tuple[dict[Any, Any], bool]:
     if len(parameters) != 1 and isinstance(value, dict):
         return value, False
     if not parameters:
-        return {} if value is None else {value: None}, False
+        return {}, False
     return {parameters[0].key: value}, True
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "Names",
     "Value",
     "column",
+    "constant",
     "family",
     "find",
     "find_all",
@@ -69,18 +70,17 @@ def with_columns(table: Relation, made: Mapping[str, exp.Expr], path: Path) -> e
     return query(table, [*own, *new.values()])
 
 
-def find(table: Relation, name: str, path: Path) -> Column:
+def find(table: Relation, name: str, path: Path, side: str = "") -> Column:
     """The table's column of that name; case matters only where two columns differ in nothing else.
 
-    Raises OperationError with the nearest name.
+    Raises OperationError with the nearest name; ``side`` says which of two tables it is.
     """
     same = [candidate for candidate in table.columns if candidate.name.lower() == name.lower()]
     exact = [candidate for candidate in same if candidate.name == name]
     if exact or len(same) == 1:
         return (exact or same)[0]
-    raise OperationError(
-        f"unknown column {name!r} in {table.name!r}", path, hint=nearest(name, table.names, "columns")
-    )
+    where = f" on the {side}" if side else ""
+    raise OperationError(f"unknown column {name!r}{where}", path, hint=nearest(name, table.names, "columns"))
 
 
 def find_all(table: Relation, names: Names, path: Path) -> tuple[Column, ...]:
@@ -138,13 +138,16 @@ def literal(value: Value, of: Column, path: Path) -> exp.Expr:
         fits = kind == "number" and (base in ("FLOAT", "DOUBLE") or _exact(value, of.type))
     if not fits:
         raise OperationError(f"column {of.name!r} is {of.type} and cannot hold {value!r}", path)
-    if isinstance(value, bool):
-        return exp.true() if value else exp.false()
-    if kind == "text":
-        return exp.Literal.string(value)
-    finite = isinstance(value, int) or (isinstance(value, float) and isfinite(value))
-    node = exp.Literal.number(value) if finite else exp.Literal.string(str(value))
-    return exp.cast(node, of.type, dialect="duckdb")
+    if kind in ("boolean", "text"):
+        return constant(value)
+    return exp.cast(constant(value), of.type, dialect="duckdb")
+
+
+def constant(value: bool | float | str) -> exp.Expr:
+    """The constant as SQL. NaN and infinity are text cast to DOUBLE: SQL has no numeral for them."""
+    if isinstance(value, float) and not isfinite(value):
+        return exp.cast(exp.Literal.string(str(value)), "DOUBLE")
+    return exp.convert(value)
 
 
 _NESTED = ("STRUCT", "MAP", "UNION", "VARIANT")

@@ -8,7 +8,8 @@ from sqlglot import exp
 
 from odibi.operations.columns import column, family, find, identifier, query, refuse_twins
 from odibi.operations.errors import OperationError
-from odibi.operations.expressions import expression
+from odibi.operations.expressions import checked
+from odibi.operations.syntax import parsed
 from odibi.relational.schema import Relation
 
 __all__ = ["join", "union"]
@@ -79,7 +80,7 @@ def _keys(table: Relation, with_: Relation, on: str | list[str] | None) -> list[
     """The columns to compare, as the left and as the right spells them; none for a condition."""
     if isinstance(on, str):
         shared = {name.lower() for name in table.names} & {name.lower() for name in with_.names}
-        if on.lower() not in shared:
+        if on.lower() not in shared and not on.isidentifier():
             return []
     names = [on] if isinstance(on, str) else on or []
     if isinstance(on, list) and not on:
@@ -87,7 +88,7 @@ def _keys(table: Relation, with_: Relation, on: str | list[str] | None) -> list[
     refuse_twins(names, ("on",), hint="name a column once")
     paths = [("on",) if isinstance(on, str) else ("on", index) for index in range(len(names))]
     return [
-        (find(table, name, path).name, find(with_, name, path).name)
+        (find(table, name, path, LEFT).name, find(with_, name, path, RIGHT).name)
         for name, path in zip(names, paths, strict=True)
     ]
 
@@ -100,7 +101,8 @@ def _all_equal(keys: list[tuple[str, str]]) -> exp.Expr:
 
 def _condition(text: str, table: Relation, with_: Relation) -> exp.Expr:
     """The condition with every column it can place marked as the left's or the right's."""
-    tree = expression(text, Relation("", ()), ("on",))
+    tree = parsed(exp.Condition, text, ("on",), names=(LEFT, RIGHT, *table.names, *with_.names))
+    checked(tree, ("on",))
     sides = {LEFT: table, RIGHT: with_}
     named = {LEFT: LEFT, RIGHT: RIGHT}
     if table.name.lower() != with_.name.lower():
@@ -114,7 +116,7 @@ def _condition(text: str, table: Relation, with_: Relation) -> exp.Expr:
             hint = f"left.{node.name} or right.{node.name}"
             raise OperationError(f"both tables have a column {node.name!r}", ("on",), hint=hint)
         if found:
-            node.set("this", identifier(find(sides[found[0]], node.name, ("on",)).name))
+            node.set("this", identifier(find(sides[found[0]], node.name, ("on",), found[0]).name))
             node.set("table", identifier(found[0]))
     return tree
 
@@ -152,15 +154,16 @@ def union(table: Relation, *, with_: list[Relation], distinct: bool = False) -> 
 
 
 def _same_family(name: str, tables: list[Relation]) -> None:
+    """Raises OperationError where a column is of one kind in one table and of another in another."""
     first: tuple[str, str] | None = None
     for index, table in enumerate(tables):
         for of in table.columns:
             if of.name.lower() != name.lower():
                 continue
-            if first is not None and family(first[1]) != family(of.type):
+            if first is not None and family(first[0]) != family(of.type):
                 raise OperationError(
-                    f"column {name!r} is {first[1]} in {first[0]!r} and {of.type} in {table.name!r}",
+                    f"column {name!r} is {first[0]} {first[1]} and {of.type} in {table.name!r}",
                     ("with_", index - 1),
                     hint="cast one of them before",
                 )
-            first = first or (table.name, of.type)
+            first = first or (of.type, f"in {table.name!r}" if index else "here")

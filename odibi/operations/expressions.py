@@ -13,7 +13,7 @@ from typing import Annotated
 from sqlglot import exp
 
 from odibi.errors import nearest
-from odibi.operations.columns import Names, column, refuse_twins
+from odibi.operations.columns import Names, column, constant, find, refuse_twins
 from odibi.operations.errors import OperationError, Path
 from odibi.operations.syntax import parsed
 from odibi.relational.functions import is_aggregate
@@ -23,6 +23,7 @@ __all__ = [
     "Expression",
     "Named",
     "aggregates",
+    "checked",
     "expression",
     "named",
     "ordering",
@@ -46,9 +47,9 @@ def expression(given: Expression, table: Relation, path: Path) -> exp.Expr:
     Raises OperationError for a syntax error, a second statement, a subquery and a star.
     """
     if not isinstance(given, str):
-        return exp.convert(given)
+        return constant(given)
     exact = _column_of(table, given)
-    return exact or _checked(parsed(exp.Condition, "", given, path, lead="SELECT "), table, path)
+    return exact or checked(parsed(exp.Condition, given, path, names=table.names), path, table)
 
 
 def named(given: Named, table: Relation, path: Path) -> dict[str, exp.Expr]:
@@ -82,15 +83,11 @@ def _named(text: str, table: Relation, path: Path) -> tuple[str, exp.Expr]:
     exact = _column_of(table, text)
     if exact:
         return exact.name, exact
-    tree = _checked(parsed(exp.Expr, "", text, path, lead="SELECT "), table, path)
+    tree = checked(parsed(exp.Expr, text, path, names=table.names), path, table)
     if isinstance(tree, exp.Alias):
         return tree.alias, tree.this
-    if isinstance(tree, exp.Column) and not tree.table:
-        raise OperationError(
-            f"unknown column {tree.name!r} in {table.name!r}",
-            path,
-            hint=nearest(tree.name, table.names, "columns"),
-        )
+    if isinstance(tree, exp.Column):
+        return (tree.name if tree.table else find(table, tree.name, path).name), tree
     raise OperationError(f"{text!r} has no name", path, hint=f"name it: {text} AS name")
 
 
@@ -99,7 +96,7 @@ def ordering(given: Names, table: Relation, path: Path) -> list[exp.Ordered]:
 
     Every term states where its NULLs go: last, unless it says first.
 
-    Raises OperationError as ``expression`` does, for an unknown column and for a position.
+    Raises OperationError as ``expression`` does, for an unknown column, and for a term without one.
     """
     terms: list[exp.Ordered] = []
     for index, text in enumerate([given] if isinstance(given, str) else given):
@@ -108,18 +105,13 @@ def ordering(given: Names, table: Relation, path: Path) -> list[exp.Ordered]:
         if exact:
             terms.append(exp.Ordered(this=exact, nulls_first=False))
             continue
-        order = parsed(exp.Order, "ORDER BY ", text, place, lead="SELECT 1 ")
+        order = parsed(exp.Order, text, place, before="ORDER BY ", names=table.names)
         for term in order.expressions:
-            _checked(term, table, place)
-            if isinstance(term.this, exp.Literal):
-                raise OperationError(f"{term.this.name!r} orders nothing", place, hint="name a column")
-            if (
-                isinstance(term.this, exp.Column)
-                and not term.this.table
-                and not _column_of(table, term.this.name)
-            ):
-                hint = nearest(term.this.name, table.names, "columns")
-                raise OperationError(f"unknown column {term.this.name!r} in {table.name!r}", place, hint=hint)
+            checked(term, place, table)
+            if not term.find(exp.Column):
+                raise OperationError(f"{term.this.sql('duckdb')} orders nothing", place, hint="name a column")
+            if isinstance(term.this, exp.Column) and not term.this.table:
+                find(table, term.this.name, place)
             terms.append(term)
     if not terms:
         raise OperationError("no column is named", path, hint="name at least one column")
@@ -179,7 +171,7 @@ _WRAPPERS = (exp.Filter, exp.IgnoreNulls, exp.RespectNulls, exp.WithinGroup)
 
 def type_of(text: str, path: Path) -> exp.DataType:
     """A type in DuckDB's spelling. Raises OperationError with the nearest type for an unknown one."""
-    tree = parsed(exp.Condition, "CAST(x AS ", text, path, after=")", lead="SELECT ")
+    tree = parsed(exp.Condition, text, path, before="CAST(x AS ", after=")")
     if not isinstance(tree, exp.Cast):
         raise OperationError(f"{text!r} is not a type", path)
     for part in tree.to.find_all(exp.DataType):
@@ -198,8 +190,8 @@ _TYPES = (
 )  # fmt: skip
 
 
-def _checked(tree: exp.Expr, table: Relation, path: Path) -> exp.Expr:
-    """The tree with its columns quoted. Raises OperationError for what an expression cannot hold."""
+def checked(tree: exp.Expr, path: Path, table: Relation | None = None) -> exp.Expr:
+    """The tree with the table's columns quoted. Raises OperationError for what an expression cannot hold."""
     for node in list(tree.walk()):
         if isinstance(node, exp.Query | exp.Exists):
             raise OperationError("a subquery has no place here", path, hint="use join, or a sql step")
@@ -209,7 +201,7 @@ def _checked(tree: exp.Expr, table: Relation, path: Path) -> exp.Expr:
             raise OperationError(f"{node.sql('duckdb')} has no place here", path, hint="name the columns")
         if isinstance(node, exp.Placeholder | exp.Parameter):
             raise OperationError(f"{node.sql('duckdb')} has no value here", path, hint="write the value")
-        if isinstance(node, exp.Column) and not node.table:
+        if table is not None and isinstance(node, exp.Column) and not node.table:
             exact = _column_of(table, node.name)
             if exact:
                 node.set("this", exact.this)

@@ -1,4 +1,4 @@
-"""User functions: read without importing them before the run, called with real rows in it.
+"""User functions as their source declares them: nothing of theirs is imported before the run.
 
 A function's parameter names are its inputs, keyword-only ones its params (Hamilton's idea). The
 annotation chooses what arrives: ``pd.DataFrame`` (Arrow-backed, so NULL is never NaN),
@@ -9,22 +9,17 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import importlib
-import sys
+import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from odibi.errors import Permanent, nearest
+from odibi.datasets.types import from_delta, to_delta
+from odibi.errors import OdibiError, Permanent, nearest
 from odibi.relational.schema import Schema, schema_of
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from odibi.engines.base import Engine, Frame
-
-__all__ = ["CONTEXT", "Context", "Function", "call", "inspect", "step"]
+__all__ = ["CONTEXT", "Context", "Function", "inspect", "step"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,8 +59,8 @@ class Function:
 
     ``inputs`` maps each table parameter to what it wants to receive (``pandas``, ``arrow``,
     ``batches`` or ``native``), ``params`` each keyword-only one to whether it must be given.
-    ``source`` is a hash of its module and of the project modules that one imports, docstrings and
-    comments left out.
+    ``files`` are its module and the project modules that one imports, each with a hash that leaves
+    out docstrings and comments; ``source`` is the hash of them all.
     """
 
     module: str
@@ -77,7 +72,12 @@ class Function:
     params: Mapping[str, bool]
     context: bool
     schema: Schema | None
-    source: str
+    files: Mapping[str, str]
+
+    @property
+    def source(self) -> str:
+        """A hash of all the code the function may run through, wherever the project stands."""
+        return _hash("".join(sorted(self.files.values())))
 
 
 def inspect(value: str, roots: Sequence[Path]) -> Function:
@@ -94,6 +94,8 @@ def inspect(value: str, roots: Sequence[Path]) -> Function:
         module, _, name = value.rpartition(".")
     else:
         module, name = _registered(value, roots)
+    if not all(part.isidentifier() for part in (*module.split("."), name)):
+        raise Permanent(f"{value!r} names no function", hint="write steps.module:function")
     file, root = _find(module, roots)
     tree = _parse(file)
     functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
@@ -102,13 +104,13 @@ def inspect(value: str, roots: Sequence[Path]) -> Function:
             f"module {module!r} ({file}) has no function {name!r}", hint=nearest(name, functions, "it has")
         )
     node = functions[name]
+    where = f"{file}:{node.lineno}"
     arguments = node.args
     if arguments.vararg or arguments.kwarg:
-        raise Permanent(
-            f"{file}:{node.lineno}: {name}() takes *args or **kwargs; a step names its inputs and params",
-        )
+        raise Permanent(f"{name}() takes *args or **kwargs; a step names its inputs and params", where=where)
     positional = [*arguments.posonlyargs, *arguments.args]
-    inputs = {a.arg: _wants(a.annotation) for a in positional if a.arg != CONTEXT}
+    aliases = _aliases(tree)
+    inputs = {a.arg: _wants(a, aliases, where) for a in positional if a.arg != CONTEXT}
     params = {
         a.arg: default is None
         for a, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
@@ -116,8 +118,8 @@ def inspect(value: str, roots: Sequence[Path]) -> Function:
     }
     has_context = any(a.arg == CONTEXT for a in (*positional, *arguments.kwonlyargs))
     return Function(
-        module, name, str(root), str(file), node.lineno, inputs, params, has_context, _declared(node),
-        _source_hash(file, roots),
+        module, name, str(root), str(file), node.lineno, inputs, params, has_context, _declared(node, where),
+        _files(file, roots),
     )  # fmt: skip
 
 
@@ -164,41 +166,84 @@ def _decorators(node: ast.FunctionDef) -> Iterator[ast.Call]:
             )
 
 
-def _declared(node: ast.FunctionDef) -> Schema | None:
+def _declared(node: ast.FunctionDef, where: str) -> Schema | None:
     for call_ in _decorators(node):
         for keyword in call_.keywords:
             if keyword.arg == "schema":
                 try:
-                    return schema_of(ast.literal_eval(keyword.value))
-                except ValueError as error:
-                    raise Permanent(f"{node.name}: the schema of @step must be a literal dict") from error
+                    columns = schema_of(dict(ast.literal_eval(keyword.value)).items())
+                except (ValueError, TypeError) as error:
+                    message = "the schema of @step must be a literal dict of column to type"
+                    raise Permanent(message, where=where) from error
+                try:
+                    return from_delta(to_delta(columns))
+                except OdibiError as error:
+                    raise Permanent(error.message, where=where, hint=error.hint) from error
     return None
 
 
-def _wants(annotation: ast.expr | None) -> str:
-    text = ast.unparse(annotation).strip("'\"").lower() if annotation is not None else ""
-    if "recordbatchreader" in text:
-        return "batches"
-    if text in ("pa.table", "pyarrow.table"):
-        return "arrow"
-    if text.rsplit(".", 1)[-1] == "dataframe":
-        return "pandas"
-    return "native"
+_ARRIVES = {
+    "pandas.DataFrame": "pandas",
+    "pandas.core.frame.DataFrame": "pandas",
+    "DataFrame": "pandas",
+    "pyarrow.Table": "arrow",
+    "pyarrow.lib.Table": "arrow",
+    "pyarrow.RecordBatchReader": "batches",
+    "pyarrow.lib.RecordBatchReader": "batches",
+    "duckdb.DuckDBPyRelation": "native",
+    "typing.Any": "native",
+    "object": "native",
+}
+
+
+def _aliases(tree: ast.Module) -> dict[str, str]:
+    """What the names a module imports stand for; the usual short names without an import too."""
+    found = {"pd": "pandas", "pa": "pyarrow"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {a.asname: a.name for a in node.names if a.asname}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}
+    return found
+
+
+def _wants(argument: ast.arg, aliases: Mapping[str, str], where: str) -> str:
+    """What arrives for a parameter: chosen by its annotation, ``| None`` left aside."""
+    if argument.annotation is None:
+        return "native"
+    text = ast.unparse(_bare_annotation(argument.annotation))
+    head, dot, rest = text.partition(".")
+    name = f"{aliases.get(head, head)}{dot}{rest}"
+    if name not in _ARRIVES:
+        raise Permanent(
+            f"the parameter {argument.arg!r} is annotated {text}, which odibi does not give",
+            where=where,
+            hint="annotate pd.DataFrame, pa.Table or pa.RecordBatchReader, or nothing for the engine's own table",
+        )
+    return _ARRIVES[name]
+
+
+def _bare_annotation(node: ast.expr) -> ast.expr:
+    """The annotation without quotes and without None."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        try:
+            return _bare_annotation(ast.parse(node.value, mode="eval").body)
+        except SyntaxError:
+            return node
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        is_none = isinstance(node.left, ast.Constant) and node.left.value is None
+        return _bare_annotation(node.right if is_none else node.left)
+    if isinstance(node, ast.Subscript) and ast.unparse(node.value).rsplit(".", 1)[-1] == "Optional":
+        return _bare_annotation(node.slice)
+    return node
 
 
 def _find(module: str, roots: Sequence[Path]) -> tuple[Path, Path]:
-    relative = Path(*module.split("."))
-    for root in roots:
-        for file in (root / relative.with_suffix(".py"), root / relative / "__init__.py"):
-            if file.is_file():
-                return file, root
-    if module.split(".", maxsplit=1)[0] not in sys.builtin_module_names:
-        try:
-            spec = importlib.util.find_spec(module)
-        except ModuleNotFoundError:
-            spec = None
-        if spec is not None and spec.origin and spec.origin.endswith(".py"):
-            return Path(spec.origin), Path(spec.origin).parents[module.count(".")]
+    """The file of a module and the folder it is imported from: of the project, else as installed."""
+    for root in (*roots, *_installed(module.partition(".")[0])):
+        file = _below(root, module)
+        if file is not None:
+            return file, root
     known = {
         ".".join(file.relative_to(root).with_suffix("").parts)
         for root in roots
@@ -207,44 +252,73 @@ def _find(module: str, roots: Sequence[Path]) -> tuple[Path, Path]:
     raise Permanent(f"there is no Python module {module!r}", hint=nearest(module, known, "modules in steps/"))
 
 
+def _installed(package: str) -> Iterator[Path]:
+    """Where Python would import a top-level name from. Asking for a module inside would import its package."""
+    try:
+        spec = importlib.util.find_spec(package)
+    except ValueError:  # a module made by hand, such as __main__
+        return
+    if spec is not None and spec.submodule_search_locations:
+        yield from (Path(folder).parent for folder in spec.submodule_search_locations)
+    elif spec is not None and spec.has_location and spec.origin is not None:
+        yield Path(spec.origin).parent
+
+
+def _below(root: Path, module: str) -> Path | None:
+    relative = Path(*module.split("."))
+    files = (root / relative.with_suffix(".py"), root / relative / "__init__.py")
+    return next((file for file in files if file.is_file()), None)
+
+
 def _parse(file: Path) -> ast.Module:
     try:
-        return ast.parse(file.read_text("utf-8"), filename=str(file))
+        return ast.parse(file.read_bytes(), filename=str(file))
     except SyntaxError as error:
-        raise Permanent(f"{file}:{error.lineno}: Python syntax error: {error.msg}") from error
+        raise Permanent(f"Python syntax error: {error.msg}", where=f"{file}:{error.lineno or 1}") from error
+    except ValueError as error:
+        raise Permanent(f"this is no Python: {error}", where=str(file)) from error
 
 
-def _source_hash(file: Path, roots: Sequence[Path]) -> str:
-    """A hash of the module and of the project modules it imports, directly or not."""
-    seen: dict[Path, str] = {}
+def _files(file: Path, roots: Sequence[Path]) -> dict[str, str]:
+    """The module and the project modules it imports, directly or not, each with a hash of what it says."""
+    found: dict[str, str] = {}
     waiting = [file]
     while waiting:
         current = waiting.pop()
-        if current in seen:
+        if str(current) in found:
             continue
         tree = _parse(current)
-        waiting += [found for name in _imports(tree) if (found := _project_file(name, roots)) is not None]
-        seen[current] = ast.dump(_Bare().visit(tree))
-    text = "\n".join(seen[path] for path in sorted(seen))
+        names = set(_imports(tree, current, roots))
+        waiting += [each for name in names for root in roots if (each := _below(root, name)) is not None]
+        found[str(current)] = _hash(ast.dump(_Bare().visit(tree)))
+    return found
+
+
+def _hash(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def _imports(tree: ast.Module) -> Iterator[str]:
+def _imports(tree: ast.Module, file: Path, roots: Sequence[Path]) -> Iterator[str]:
+    """Modules that a file may import, with the packages they are in."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            for alias in node.names:
+                yield from _with_parents(alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                folder = file.parents[node.level - 1]
+                root = next((root for root in roots if folder.is_relative_to(root)), None)
+                if root is None:
+                    continue
+                base = ".".join((*folder.relative_to(root).parts, *base.split("."))).strip(".")
+            yield from _with_parents(base)
+            yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
-def _project_file(module: str, roots: Sequence[Path]) -> Path | None:
-    relative = Path(*module.split("."))
-    for root in roots:
-        for file in (root / relative.with_suffix(".py"), root / relative / "__init__.py"):
-            if file.is_file():
-                return file
-    return None
+def _with_parents(module: str) -> Iterator[str]:
+    parts = module.split(".")
+    yield from (".".join(parts[:count]) for count in range(1, len(parts) + 1) if module)
 
 
 class _Bare(ast.NodeTransformer):
@@ -258,84 +332,3 @@ class _Bare(ast.NodeTransformer):
             if isinstance(value, ast.Constant) and isinstance(value.value, str):
                 node.body = body[1:] or [ast.Pass()]  # type: ignore[attr-defined]
         return node
-
-
-# --- in the run ------------------------------------------------------------------------------------
-
-
-def call(
-    engine: Engine,
-    function: Function,
-    tables: Mapping[str, Frame],
-    params: Mapping[str, Any],
-    context: Context,
-) -> tuple[pa.RecordBatchReader, tuple[str, ...]]:
-    """Call the function; the rows it returned, and what the story should warn about.
-
-    Raises:
-        Permanent: it returned something that is no table.
-        Exception: whatever the function raises.
-    """
-    given = [_received(engine, tables[name], wants) for name, wants in function.inputs.items()]
-    keywords = dict(params)
-    if function.context:
-        keywords[CONTEXT] = context
-    return _batches(_load(function)(*given, **keywords), function)
-
-
-def _load(function: Function) -> Callable[..., Any]:
-    if function.root not in sys.path:
-        sys.path.insert(0, function.root)
-    found: Callable[..., Any] = getattr(importlib.import_module(function.module), function.name)
-    return found
-
-
-def _received(engine: Engine, frame: Frame, wants: str) -> Any:
-    if wants == "native":
-        return engine.native(frame)
-    batches = engine.to_arrow(frame)
-    if wants == "batches":
-        return batches
-    table = batches.read_all()
-    if wants == "arrow":
-        return table
-    import pandas as pd
-
-    return table.to_pandas(types_mapper=pd.ArrowDtype)
-
-
-def _batches(result: Any, function: Function) -> tuple[pa.RecordBatchReader, tuple[str, ...]]:
-    import pyarrow as pa
-
-    warnings: tuple[str, ...] = ()
-    if isinstance(result, pa.RecordBatchReader):
-        return result, warnings
-    if isinstance(result, list) and all(isinstance(row, Mapping) for row in result) and result:
-        result = pa.Table.from_pylist(result)
-    elif type(result).__module__.split(".")[0] == "pandas" and hasattr(result, "dtypes"):
-        numpy = [
-            str(n)
-            for n, t in zip(result.columns, result.dtypes, strict=True)
-            if getattr(t, "kind", "") == "f" and "pyarrow" not in str(t)
-        ]
-        if numpy:
-            warnings = (f"NumPy columns were converted, NaN became NULL: {', '.join(numpy[:8])}",)
-        result = pa.Table.from_pandas(result, preserve_index=False)
-    elif hasattr(result, "to_arrow_reader"):
-        result = result.to_arrow_reader()
-        return result, warnings
-    elif not isinstance(result, pa.Table) and hasattr(result, "__arrow_c_stream__"):
-        return pa.RecordBatchReader.from_stream(result), warnings
-    if not isinstance(result, pa.Table):
-        raise Permanent(
-            f"{function.name}() returned {type(result).__name__}",
-            where=f"{function.file}:{function.line}",
-            hint="return a pandas DataFrame, a pyarrow Table or batches, or the engine's own table",
-        )
-    twins = [name for name in result.column_names if result.column_names.count(name) > 1]
-    if twins:
-        raise Permanent(
-            f"{function.name}() returned two columns called {twins[0]!r}",
-            where=f"{function.file}:{function.line}",
-        )
-    return result.to_reader(), warnings

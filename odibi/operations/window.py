@@ -87,7 +87,7 @@ _WITHOUT_FRAME = (*_PEERS, exp.RowNumber, exp.Ntile, exp.Lag, exp.Lead)
 
 
 def _frame(text: str) -> exp.WindowSpec:
-    tree = parsed(exp.Condition, "COUNT(*) OVER (ORDER BY x ", text, ("frame",), after=")", lead="SELECT ")
+    tree = parsed(exp.Condition, text, ("frame",), before="COUNT(*) OVER (ORDER BY x ", after=")")
     spec = tree.args.get("spec") if isinstance(tree, exp.Window) else None
     if not isinstance(spec, exp.WindowSpec):
         raise OperationError(

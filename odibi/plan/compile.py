@@ -13,7 +13,7 @@ from sqlglot import exp
 from odibi.config.models import Step
 from odibi.errors import Permanent
 from odibi.operations.call import OperationError, apply
-from odibi.relational.bind import BindError, Binder
+from odibi.relational.bind import Binder, BindError
 from odibi.relational.compile import Compiled, compile_query, compile_script
 from odibi.relational.parse import Script
 from odibi.relational.schema import Relation, Schema

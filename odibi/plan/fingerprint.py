@@ -8,13 +8,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from odibi import relational
 from odibi.observe import Observed
-from odibi.relational.parse import fingerprint
+from odibi.operations import OPERATIONS
+from odibi.operations.columns import Value
+from odibi.operations.python import Function
+from odibi.operations.signature import parameters_of
+from odibi.relational.compile import Compiled
+from odibi.relational.parse import Script, fingerprint
+from odibi.relational.parse import volatile as says_volatile
 
-__all__ = ["code_version", "key_of", "parts_of", "what_changed"]
+if TYPE_CHECKING:
+    from odibi.config.loaded import Loaded
+
+__all__ = ["code_version", "key_of", "own_versions", "parts_of", "volatile", "what_changed"]
 
 
 def _hash(value: Any) -> str:
@@ -22,38 +31,81 @@ def _hash(value: Any) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def _plain(value: Any) -> Any:
-    """Declared values with white space folded, so that layout does not count."""
-    if isinstance(value, str):
-        return " ".join(value.split())
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
-
-
 def code_version(observed: Observed) -> str:
     """A hash of what the step declares: its operation, its parameters, how it writes."""
     step = observed.step
-    what: Any = _plain(step.value)
+    params = dict(step.params)
+    what: Any = step.value.strip()
     if observed.script is not None:
         what = fingerprint(observed.script)
     elif observed.function is not None:
-        what = observed.function.source
+        what = [observed.function.name, observed.function.source]
     elif observed.source is not None:
         what = [observed.source.url, observed.source.format]
+    elif "operations" in params:
+        params["operations"] = [_operation(item) for item in params["operations"]]
     write = step.write.model_dump(mode="json") if step.write else None
     return _hash(
         {
             "type": step.type,
             "what": what,
-            "params": _plain(step.params),
+            "params": params,
             "inputs": dict(observed.inputs),
             "outputs": dict(step.outputs),
             "write": write,
         }
     )
+
+
+def _operation(item: Mapping[str, Any]) -> list[Any]:
+    """An operation with the layout of its expressions gone; constants stay as they are."""
+    ((name, value),) = item.items()
+    if name in OPERATIONS and any(_holds(p.annotation, Value) for p in parameters_of(OPERATIONS.get(name))):
+        return [name, value]
+    return [name, _tokens(value)]
+
+
+def _holds(annotation: Any, kind: Any) -> bool:
+    return annotation == kind or any(_holds(part, kind) for part in get_args(annotation))
+
+
+def _tokens(value: Any) -> Any:
+    """Texts as the words of SQL they are made of; strings in quotes are one word."""
+    if isinstance(value, Mapping):
+        return {str(key): _tokens(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_tokens(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    from sqlglot import tokenize
+    from sqlglot.errors import TokenError
+
+    try:
+        return [[token.token_type.name, token.text] for token in tokenize(value, read="duckdb")]
+    except TokenError:
+        return value
+
+
+def own_versions(observed: Observed, loaded: Loaded) -> dict[str, str]:
+    """What a result depends on beside its inputs: the files of a read, the run that a function asks about."""
+    own = {}
+    if observed.seen is not None:
+        own["files"] = observed.seen.version
+    if observed.function is not None and observed.function.context:
+        own["logical date"] = loaded.logical_date.isoformat()
+        own["run parameters"] = _hash(dict(loaded.params))
+    return own
+
+
+def volatile(
+    script: Script | None, function: Function | None, compiled: Mapping[str, Compiled] | None
+) -> bool:
+    """Whether equal inputs may give another result: by the clock, by chance, by the world outside."""
+    if function is not None:
+        return not function.inputs
+    if script is None:
+        script = Script("", tuple(query.meaning for query in (compiled or {}).values()))
+    return says_volatile(script)
 
 
 def parts_of(code: str, engine: str, versions: Mapping[str, str]) -> dict[str, Any]:

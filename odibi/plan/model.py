@@ -44,7 +44,8 @@ class PlannedStep:
         upstream: names of the steps that must end first.
         readers: how many steps of this run read its datasets.
         code: the code version, a hash of what the step declares.
-        versions: data version of each input, None where only the run will tell.
+        own: versions of what it depends on beside its inputs, such as the files it reads.
+        versions: ``own`` and the data version of each input, None where only the run will tell.
         key: identifies the result, None where an input's version is not known yet.
         schemas: columns of each dataset it makes, None where only the run will tell.
         compiled: its queries by output, None where binding waits for an input's columns.
@@ -60,6 +61,7 @@ class PlannedStep:
     upstream: tuple[str, ...]
     readers: int
     code: str
+    own: Mapping[str, str]
     versions: Mapping[str, str | None]
     key: str | None
     schemas: Mapping[str, Schema | None]
@@ -90,8 +92,8 @@ class PlannedStep:
         """What the step does, in a few words."""
         if "operations" in self.step.params:
             return ", ".join(next(iter(item)) for item in self.step.params["operations"])
-        if self.step.type == "config_op":
-            return "read" if self.node is Node.INGEST else "store"
+        if self.step.ingests or self.step.stores:
+            return "read" if self.step.ingests else "store"
         return str(self.step.type)
 
 
@@ -103,7 +105,11 @@ class Plan:
     external: Mapping[str, tuple[Source, Seen]] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> PlannedStep:
-        return next(step for step in self.steps if step.name == name)
+        """The step of that name. Raises KeyError."""
+        for step in self.steps:
+            if step.name == name:
+                return step
+        raise KeyError(name)
 
     def count(self, action: Action) -> int:
         """How many steps stand at ``action``."""

@@ -17,21 +17,26 @@ from odibi.relational.schema import Column, Schema, quote
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["BindError", "Binder"]
+__all__ = ["BindError", "Binder", "refusal"]
 
 
 class BindError(Permanent):
     """A query that DuckDB refuses: an unknown column or function, a type that does not fit.
 
     ``name`` is the name that was not found, if any; ``candidates`` the nearest DuckDB knows;
-    ``position`` the 0-based offset in the query that was given, or None.
+    ``position`` the 0-based offset in the query's UTF-8 bytes, or None.
     """
 
     def __init__(
-        self, message: str, *, name: str = "", candidates: tuple[str, ...] = (), position: int | None = None
+        self,
+        message: str,
+        *,
+        name: str = "",
+        candidates: tuple[str, ...] = (),
+        position: int | None = None,
+        hint: str = "",
     ) -> None:
-        hint = f"did you mean {candidates[0]!r}?" if candidates else ""
-        super().__init__(message, hint=hint)
+        super().__init__(message, hint=hint or (f"did you mean {candidates[0]!r}?" if candidates else ""))
         self.name = name
         self.candidates = candidates
         self.position = position
@@ -71,8 +76,7 @@ class Binder:
     def _declare(self, name: str, schema: Schema) -> None:
         if self._tables.get(name.lower()) == schema:
             return
-        columns = ", ".join(f"{quote(c.name)} {c.type}" for c in schema)
-        self._execute(f"CREATE OR REPLACE TABLE {quote(name)} ({columns})")
+        self._execute(f"CREATE OR REPLACE TABLE {quote(name)} ({_columns(schema)})")
         self._tables[name.lower()] = schema
 
     def _execute(self, sql: str) -> duckdb.DuckDBPyConnection:
@@ -81,11 +85,53 @@ class Binder:
         try:
             return self._db.execute(sql)
         except duckdb.Error as error:
-            raise _translate(error, sql) from error
+            raise _translate(error, len("DESCRIBE ") if sql.startswith("DESCRIBE ") else 0) from error
 
 
-def _translate(error: Exception, sql: str) -> BindError:
-    """DuckDB's JSON error as a BindError; its own first sentence is kept."""
+def _columns(schema: Schema) -> str:
+    return ", ".join(f"{quote(column.name)} {column.type}" for column in schema)
+
+
+def refusal(text: str, tables: Mapping[str, Schema]) -> BindError | None:
+    """What DuckDB itself says of the SQL a user wrote, at its position there; None if it says nothing.
+
+    Args:
+        text: one statement or several.
+        tables: the columns of each table it is given, by the name it uses (``other.orders`` too).
+    """
+    import duckdb
+
+    config = {"errors_as_json": "true", "python_enable_replacements": "false", "threads": "1"}
+    with duckdb.connect(":memory:", config=config) as database:
+        database.execute("SET TimeZone='UTC'; SET enable_external_access=false")
+        for name, schema in tables.items():
+            folder, _, table = name.rpartition(".")
+            if folder:
+                database.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(folder)}")
+            place = f"{quote(folder)}.{quote(table)}" if folder else quote(table)
+            database.execute(f"CREATE TABLE {place} ({_columns(schema)})")
+        offset = 0
+        try:
+            statements = database.extract_statements(text)
+        except duckdb.Error as error:
+            return _translate(error, 0)
+        for statement in statements:
+            kind = str(statement.type).rsplit(".", 1)[-1]
+            before = {"SELECT": "DESCRIBE ", "CREATE": ""}.get(kind, "EXPLAIN ")
+            query = statement.query.rstrip().rstrip(";")
+            try:
+                database.execute(f"{before}{query}" + ("" if before else "\nWITH NO DATA"))
+            except duckdb.Error as error:
+                return _translate(error, len(before) - offset)
+            offset += len(statement.query.encode())
+    return None
+
+
+def _translate(error: Exception, shift: int) -> BindError:
+    """DuckDB's JSON error as a BindError; its own first sentence is kept.
+
+    ``shift`` is how many bytes the text that was run had before its counterpart in the given one.
+    """
     text = str(error)
     start = text.find("{")
     try:
@@ -93,18 +139,17 @@ def _translate(error: Exception, sql: str) -> BindError:
     except ValueError:
         found = {}
     message = str(found.get("exception_message") or text)
-    candidates = tuple(c for c in str(found.get("candidates") or "").split(",") if c)
-    position = int(found["position"]) if str(found.get("position", "")).isdigit() else None
-    if position is not None and sql.startswith("DESCRIBE "):
-        position -= len("DESCRIBE ")
+    position = int(found["position"]) - shift if str(found.get("position", "")).isdigit() else None
     name = str(found.get("name") or "")
     subtype = found.get("error_subtype")
-    if subtype == "COLUMN_NOT_FOUND":
+    candidates: tuple[str, ...] = ()
+    if subtype in ("COLUMN_NOT_FOUND", "MISSING_ENTRY"):  # else they are signatures with commas in them
+        candidates = tuple(c for c in str(found.get("candidates") or "").split(",") if c)
+    if subtype == "COLUMN_NOT_FOUND" and name:
         message = f"column {name!r} not found"
     elif subtype == "MISSING_ENTRY" and found.get("type"):
-        message = f"unknown {str(found['type']).removesuffix(' Function').lower()} {name!r}"
-        if "function" in str(found["type"]).lower():
-            message = f"unknown function {name!r}"
+        kind = str(found["type"]).lower()
+        message = f"unknown {'function' if 'function' in kind else kind} {name!r}"
     else:
         message = message.split("\n", 1)[0].rstrip()
     return BindError(message, name=name, candidates=candidates, position=position)

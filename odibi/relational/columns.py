@@ -21,9 +21,9 @@ from odibi.relational.columns_scope import (
     Source,
     fold,
     is_star,
-    join,
     matcher,
     outside_aggregates,
+    pool,
     star,
     value,
     walk,
@@ -51,8 +51,9 @@ def lineage(
         query: a parsed query whose tables are dataset names.
         schemas: the columns of each dataset the query names; names are matched without case.
         names: the output columns as the binder gives them. With it there is exactly one origin
-            for each of them; without it an expression that has no alias is named after its SQL,
-            and columns that cannot be counted (PIVOT without values) are one origin named ``*``.
+            for each of them, and if columns cannot be counted (PIVOT without values) each has
+            the origin of all. Without it those are one origin named ``*``, and an expression
+            that has no alias is named after its SQL.
     """
     reader = _Reader(query, schemas)
     relation = reader.query(query, Scope(reader.query))
@@ -63,7 +64,12 @@ def lineage(
             known[columns] = tuple(sorted(columns))
         return known[columns]
 
-    fields = relation.everything if names is None else _named(names, relation, reader.anything)
+    fields = relation.everything
+    if names is not None and (relation.more or len(names) != len(fields)):
+        unknown = pool((*fields, None if relation.more else reader.anything()))
+        fields = tuple(unknown._replace(name=name) for name in names)
+    elif names is not None:
+        fields = tuple(field._replace(name=name) for field, name in zip(fields, names, strict=True))
     return tuple(
         Origin(
             f.name or (f.made.sql("duckdb") if f.made else ""),
@@ -72,19 +78,6 @@ def lineage(
         )
         for f in fields
     )
-
-
-def _named(names: Sequence[str], relation: Relation, anything: Callable[[], Field]) -> Iterable[Field]:
-    """The fields of a relation under the names that the binder gives its columns."""
-    if relation.more:
-        known, all_of_it = relation.index, join(relation.everything)
-        return [
-            (join((known[fold(n)], relation.more), n) if fold(n) in known else all_of_it._replace(name=n))
-            for n in names
-        ]
-    if len(names) != len(relation.fields):
-        return [anything()._replace(name=name) for name in names]
-    return [field._replace(name=name) for field, name in zip(relation.fields, names, strict=True)]
 
 
 _LISTS = (exp.Array, exp.ArrayAgg, exp.ArrayFilter, exp.GenerateSeries, exp.Split, exp.Transform)
@@ -110,7 +103,7 @@ class _Reader:
             isinstance(t.this, exp.Func) and not isinstance(t.this, exp.GenerateSeries) for t in tables
         )
         found = [self._dataset(name) for name in (self._schemas if hidden else {t.name for t in tables})]
-        return join((field for relation in found if relation for field in relation.fields), "*")
+        return pool((field for relation in found if relation for field in relation.fields), "*")
 
     def _dataset(self, name: str) -> Relation | None:
         if name not in self._known:
@@ -173,12 +166,12 @@ class _Reader:
         scope.given = frozenset(scope.order)
         scope.windows = {fold(window.name): window for window in args.get("windows") or ()}
         items = [(item, _item(item, scope)) for item in node.expressions]
-        if scope.order != scope.given:  # windows sort one after the other: a tie falls by the keys of all
+        if scope.tied:  # windows sort one after the other: ties fall by the keys of all
             scope.aliases = {}
             items = [(item, _item(item, scope)) for item in node.expressions]
-        more = join((made.more for _, made in items), "*")
-        fields = [field for _, made in items for field in made.fields]
-        result = Relation(fields, more=more if any(made.more for _, made in items) else None)
+        more = [made.more for _, made in items if made.more]
+        fields = (field for _, made in items for field in made.fields)
+        result = Relation(fields, more=pool(more, "*") if more else None)
         for key, clause in args.items():
             if key not in _CLAUSES and clause:
                 scope.ambiguous = key in ("having", "qualify")
@@ -189,7 +182,7 @@ class _Reader:
         scope.ambiguous = True
         if args.get("distinct"):
             on = args["distinct"].args.get("on")
-            scope.rows |= scope.order if on else join(result.everything).all
+            scope.rows |= scope.order if on else pool(result.everything).all
             _terms([on] if on else [], scope, result)
         _sort(node, scope, result)
         return Relation(result.fields, scope.rows, result.more, scope.order)
@@ -197,7 +190,7 @@ class _Reader:
     def _cut(self, node: exp.Expr, relation: Relation, outer: Scope) -> Relation:
         """The relation after ORDER BY and LIMIT behind a whole query."""
         scope = outer.within()
-        scope.aliases, scope.rows, scope.order = relation.index, set(relation.rows), set(relation.order)
+        scope.add(Source("", relation))
         _sort(node, scope, relation)
         return Relation(relation.fields, scope.rows, relation.more, scope.order)
 
@@ -206,7 +199,7 @@ class _Reader:
     def _source(self, node: exp.Expr, scope: Scope) -> None:
         """Put a table, subquery, function or parenthesis of joined tables into the scope."""
         start, alias, columns = len(scope.sources), node.alias, _alias_columns(node)
-        if isinstance(node, exp.Subquery) and isinstance(node.unnest(), exp.Table):
+        if isinstance(node, exp.Subquery) and not isinstance(node.this, exp.Select | exp.SetOperation):
             self._source(node.this, scope)
             if alias:
                 relation = scope.relation(start)
@@ -217,7 +210,7 @@ class _Reader:
             scope.add(Source(alias or name, relation.renamed(columns)))
         for pivot in node.args.get("pivots") or ():
             inner = scope.within()
-            inner.sources = scope.sources[start:]
+            inner.sources, inner.given = scope.sources[start:], frozenset(scope.order)
             name = pivot.alias or inner.sources[0].name
             del scope.sources[start:]
             scope.add(Source(name, _pivot(pivot, inner).renamed(_alias_columns(pivot))))
@@ -234,19 +227,20 @@ class _Reader:
         if isinstance(node, exp.Values):
             rows = [row.expressions if isinstance(row, exp.Tuple) else [row] for row in node.expressions]
             columns = zip_longest(*([value(e, scope) for e in row] for row in rows), fillvalue=Field(""))
-            return Relation(join(column, f"col{i}") for i, column in enumerate(columns)), ""
+            return Relation(pool(column, f"col{i}") for i, column in enumerate(columns)), ""
         if isinstance(node, exp.Pivot):
             inner = scope.within()
             self._source(node.this, inner)
+            inner.given = frozenset(inner.order)
             return _pivot(node, inner), ""
         if isinstance(node, exp.Unnest | exp.GenerateSeries):
             exclusive = node.args.get("is_end_exclusive")
             name = "unnest" if isinstance(node, exp.Unnest) else "range" if exclusive else "generate_series"
             made = value(node, scope, name)
-            return Relation(
-                [made, Field("ordinality")] if node.args.get("offset") else [made], made.all
-            ), name
-        return Relation((), more=self.anything()), ""
+            fields = [made, Field("ordinality")] if node.args.get("offset") else [made]
+            return Relation(fields, made.all), name
+        unknown = self.anything()
+        return Relation((), unknown.direct, unknown), ""
 
     def _table(self, node: exp.Table, scope: Scope) -> Relation:
         if fold(node.name) in scope.tables and node.db in ("", "recurring"):
@@ -267,20 +261,15 @@ class _Reader:
                 start = here
                 continue
             left, right = scope.sources[start:here], scope.sources[here:]
-            if args.get("using"):
-                _merge([fold(e.name) for e in args["using"]], left, right, side, scope)
-            elif method == "NATURAL":
-                _merge(
-                    {k for s in left for k in s.index if any(k in r.index for r in right)},
-                    left,
-                    right,
-                    side,
-                    scope,
-                )
-                if any(s.relation.more for s in (*left, *right)):
-                    scope.rows |= join(f for s in (*left, *right) for f in s.relation.everything).all
+            names = [fold(e.name) for e in args.get("using") or ()]
+            if method == "NATURAL":
+                names = [key for s in left for key in s.index if any(key in r.index for r in right)]
+                more = [s.relation.more for s in (*left, *right)]
+                scope.rows |= _everything(left, right) if any(more) else frozenset()
             elif method == "POSITIONAL":
                 scope.rows |= scope.order
+            for name in names:
+                _merge(name, left, right, side, scope)
             walk(args.get("on"), scope, scope.rows, scope.rows)
             if kind in ("SEMI", "ANTI"):
                 del scope.sources[here:]
@@ -291,27 +280,31 @@ def _alias_columns(node: exp.Expr) -> list[str]:
     return [e.name for e in alias.args.get("columns") or ()] if isinstance(alias, exp.TableAlias) else []
 
 
-def _merge(names: Iterable[str], left: list[Source], right: list[Source], side: str, scope: Scope) -> None:
+def _everything(left: list[Source], right: list[Source]) -> Names:
+    return pool(field for s in (*left, *right) for field in s.relation.everything).all
+
+
+def _merge(name: str, left: list[Source], right: list[Source], side: str, scope: Scope) -> None:
     """Make one column of the two that USING or NATURAL equates."""
-    for name in names:
-        ours, theirs = ([s for s in sources if name in s.index] for sources in (left, right))
-        if not ours or not theirs:
-            scope.rows |= join(f for s in (*left, *right) for f in s.relation.everything).all
-            continue
-        field, other = (
-            join((s.index[name] for s in found), found[0].index[name].name) for found in (ours, theirs)
-        )
-        scope.rows |= field.all | other.all
-        taken = {"FULL": (field, other), "RIGHT": (other,)}.get(side, (field,))
-        ours[0].merge(name, join(taken, field.name))
-        for source in (*ours[1:], *theirs):
-            source.merge(name, None)
+    ours, theirs = ([s for s in sources if name in s.index] for sources in (left, right))
+    if not ours or not theirs:
+        scope.rows |= _everything(left, right)
+        return
+    field, other = (
+        pool((s.index[name] for s in found), found[0].index[name].name) for found in (ours, theirs)
+    )
+    scope.rows |= field.all | other.all
+    taken = {"FULL": (field, other), "RIGHT": (other,)}.get(side, (field,))
+    ours[0].merge(name, pool(taken, field.name))
+    ours[0].full |= side == "FULL"
+    for source in (*ours[1:], *theirs):
+        source.merge(name, None)
 
 
 def _combined(node: exp.Expr, left: Relation, right: Relation) -> Relation:
     """UNION, INTERSECT or EXCEPT of two relations."""
     both = (*left.fields, *right.fields)
-    whole = join((*left.everything, *right.everything), "*")
+    whole = pool((*left.everything, *right.everything), "*")
     rows, order = left.rows | right.rows, left.order | right.order
     if node.args.get("distinct") or not isinstance(node, exp.Union):
         rows |= whole.all
@@ -331,7 +324,7 @@ def _combined(node: exp.Expr, left: Relation, right: Relation) -> Relation:
 
 def _united(ours: Field | None, theirs: Field | None) -> Field:
     first = ours or theirs or Field("")
-    return join((ours, theirs))._replace(name=first.name, made=first.made)
+    return pool((ours, theirs))._replace(name=first.name, made=first.made)
 
 
 # The SELECT list
@@ -359,20 +352,19 @@ def _item(item: exp.Expr, scope: Scope) -> Relation:
 def _spread(columns: exp.Expr, alias: str, scope: Scope, made: Callable[[Field], Field]) -> Relation:
     """One column for each one that ``columns`` matches; ``made`` says what it is made of."""
     matches = matcher(columns)
-    found = star(
-        columns if is_star(columns) else columns.this if is_star(columns.this) else exp.Star(), scope
-    )
+    inner = columns if is_star(columns) else columns.this if is_star(columns.this) else exp.Star()
+    found = star(inner, scope)
     fields = []
     for field in found.fields:
-        match = matches(field.name) if matches else None
-        if match:
-            name = match.expand(alias.replace("\\0", "\\g<0>")) if "\\" in alias else alias
+        if matches and matches(field.name):
             scope.column = field
-            fields.append(made(field)._replace(name=name or field.name))
+            name = alias.replace("\\0", field.name) or field.name
+            fields.append(made(field)._replace(name="" if "\\" in name else name))
             scope.column = None
-    if matches and not found.more and all(field.name for field in found.fields):
-        return Relation(fields)
-    return Relation((), more=join((*fields, *found.everything), "*"))
+    unnamed = any(s.full for s in scope.sources) or not all(field.name for field in found.fields)
+    if matches is None or found.more or (unnamed and not is_star(columns)):
+        return Relation((), more=pool((*fields, *found.everything), "*"))
+    return Relation(fields)
 
 
 def _name(node: exp.Expr, made: Field) -> str:
@@ -380,13 +372,9 @@ def _name(node: exp.Expr, made: Field) -> str:
     node = node.unnest()
     if fold(made.name) == fold(node.name):
         return made.name
-    if isinstance(node, exp.Column):
-        return node.name
-    return (
-        node.expression.name
-        if isinstance(node, exp.Dot) and isinstance(node.expression, exp.Identifier)
-        else ""
-    )
+    if isinstance(node, exp.Dot) and isinstance(node.expression, exp.Identifier):
+        node = node.expression
+    return node.name if isinstance(node, exp.Column | exp.Identifier) else ""
 
 
 def _is_list(node: exp.Explode, scope: Scope) -> bool:
@@ -408,7 +396,7 @@ def _group(group: exp.Expr, items: list[tuple[exp.Expr, Relation]], scope: Scope
         if item.find(exp.AggFunc):
             walk(list(outside_aggregates(item)), scope, scope.rows, scope.rows)
         else:
-            scope.rows |= join(made.everything).all
+            scope.rows |= pool(made.everything).all
 
 
 def _sort(node: exp.Expr, scope: Scope, result: Relation) -> None:
@@ -431,9 +419,9 @@ def _terms(terms: Iterable[exp.Expr], scope: Scope, result: Relation) -> None:
         elif isinstance(inner, exp.Paren):
             _terms((inner.this,), scope, result)
         elif isinstance(inner, exp.Literal) and inner.is_int and not result.more:
-            scope.rows |= join(result.fields[int(inner.name) - 1 : int(inner.name)]).all
-        elif isinstance(inner, exp.Literal) or (isinstance(inner, exp.Var) and inner.name.upper() == "ALL"):
-            scope.rows |= join(result.everything).all
+            scope.rows |= pool(result.fields[int(inner.name) - 1 : int(inner.name)]).all
+        elif isinstance(inner, exp.Literal | exp.Var):  # a position that cannot be told, or ALL
+            scope.rows |= pool(result.everything).all
         else:
             walk(inner, scope, scope.rows, scope.rows)
 
@@ -449,7 +437,7 @@ def _pivot(node: exp.Expr, scope: Scope) -> Relation:
     if not on:
         on, aggregates = node.expressions, node.args.get("using") or []
     keys = [e.this if isinstance(e, exp.In) else e for e in on]
-    key = join(value(e, scope) for e in keys)
+    key = pool(value(e, scope) for e in keys)
     cells = [value(e, scope)._replace(name=e.alias, made=e) for e in aggregates] or [Field("")]
     cells = [cell._replace(indirect=cell.indirect | key.all) for cell in cells]
     before = scope.relation()
@@ -457,16 +445,16 @@ def _pivot(node: exp.Expr, scope: Scope) -> Relation:
     groups = [field for field in before.fields if fold(field.name) not in used]
     if node.args.get("group"):
         groups = [field for e in node.args["group"].expressions for field in _item(e, scope).fields]
-    rows = scope.rows | join((*groups, before.more)).all
+    rows = scope.rows | pool((*groups, before.more)).all
     values = [_pivot_values(e) for e in on]
     if before.more or not all(values):
-        return Relation(groups, rows, join((*cells, before.more), "*"), scope.order)
+        return Relation(groups, rows, pool((*cells, before.more), "*"), scope.order | key.all)
     for labels in product(*values):
         for cell in cells:
             label = "_".join((*labels, cell.name) if cell.name else labels)
             unknown = "" in labels or (len(cells) > 1 and not cell.name)
             groups.append(cell._replace(name="" if unknown else label))
-    return Relation(groups, rows, None, scope.order)
+    return Relation(groups, rows, None, scope.order | key.all)
 
 
 def _pivot_values(node: exp.Expr) -> list[str]:
@@ -481,19 +469,11 @@ def _pivot_values(node: exp.Expr) -> list[str]:
 def _unpivot(node: exp.Expr, scope: Scope) -> Relation:
     """The scope's sources after UNPIVOT: columns left alone, then name and values; NULLs are skipped."""
     if node.args.get("fields"):
-        field = node.args["fields"][0]
-        turned, name, labels = (
-            field.expressions,
-            field.this.name,
-            [e for v in node.expressions for e in v.expressions or [v]],
-        )
+        into, turned = node.args["fields"][0], node.args["fields"][0].expressions
+        labels = [label.name for e in node.expressions for label in e.expressions or [e]]
     else:
-        into = node.args.get("into") or exp.UnpivotColumns(this=exp.to_identifier("name"))
-        turned, name, labels = (
-            node.expressions,
-            into.this.name,
-            into.expressions or [exp.to_identifier("value")],
-        )
+        into, turned = node.args.get("into"), node.expressions
+        labels = [label.name for label in into.expressions] if into else ["value"]
     sets: list[tuple[Field, ...]] = []
     for e in turned:
         inner = e.this if isinstance(e, exp.Alias | exp.PivotAlias) else e
@@ -502,12 +482,12 @@ def _unpivot(node: exp.Expr, scope: Scope) -> Relation:
         else:
             sets += [(made,) for made in _item(inner, scope).everything]
     before = scope.relation()
-    cells = join(made for fields in sets for made in fields)
+    cells = pool(made for fields in sets for made in fields)
     rows = scope.rows | cells.all
     if before.more:
-        return Relation((), rows, join((*before.everything, cells), "*"), scope.order)
+        return Relation((), rows, pool((*before.everything, cells), "*"), scope.order)
     used = {fold(made.name) for fields in sets for made in fields}
     rest = [made for made in before.fields if fold(made.name) not in used]
-    columns = zip_longest(labels, zip_longest(*sets))
-    values = [join(column or [cells], label.name if label else "") for label, column in columns]
-    return Relation([*rest, Field(name), *values], rows, None, scope.order)
+    columns = zip_longest(*sets)  # as many as there are labels, if DuckDB takes the query
+    values = [pool(column, label) for label, column in zip(labels, columns, strict=False)]
+    return Relation([*rest, Field(into.this.name if into else "name"), *values], rows, None, scope.order)

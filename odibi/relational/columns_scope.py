@@ -22,9 +22,9 @@ __all__ = [
     "Source",
     "fold",
     "is_star",
-    "join",
     "matcher",
     "outside_aggregates",
+    "pool",
     "star",
     "value",
     "walk",
@@ -59,7 +59,7 @@ class Field(NamedTuple):
         return self.direct | self.indirect
 
 
-def join(fields: Iterable[Field | None], name: str = "") -> Field:
+def pool(fields: Iterable[Field | None], name: str = "") -> Field:
     """One field made of all that are given."""
     found = [field for field in fields if field]
     return Field(name, _NONE.union(*(f.direct for f in found)), _NONE.union(*(f.indirect for f in found)))
@@ -130,7 +130,7 @@ class Relation:
         if not names:
             return self
         if self.more or len(names) > len(self.fields):  # no saying which column a name is for
-            return Relation((), self.rows, join(self.everything, "*"), self.order)
+            return Relation((), self.rows, pool(self.everything, "*"), self.order)
         named = (field._replace(name=name) for field, name in zip(self.fields, names, strict=False))
         return Relation((*named, *self.fields[len(names) :]), self.rows, None, self.order)
 
@@ -138,7 +138,7 @@ class Relation:
 class Source:
     """A relation in FROM under its name; ``visible`` and ``index`` lack what USING merged away."""
 
-    __slots__ = ("index", "merged", "name", "relation", "visible")
+    __slots__ = ("full", "index", "merged", "name", "relation", "visible")
 
     def __init__(self, name: str, relation: Relation) -> None:
         self.name = fold(name)
@@ -146,6 +146,7 @@ class Source:
         self.visible = relation.fields
         self.index = relation.index
         self.merged: set[str] = set()
+        self.full = False  # whether FULL JOIN made an expression of a merged column
 
     def has(self, table: str, column: str) -> bool:
         """Whether ``table.column`` is a column of this source."""
@@ -186,6 +187,7 @@ class Scope:
         self.rows: set[str] = set()  # as in Relation
         self.order: set[str] = set()  # as in Relation, and what the windows of this scope sort by
         self.given = _NONE  # the same without the windows: the order that aggregates see
+        self.tied = False  # whether a window was met whose value depends on how ties fall
         self.ambiguous = False  # whether an alias may win over a column here, as in ORDER BY
         self.column: Field | None = None  # what COLUMNS(...) stands for at the moment
         self.met: list[exp.Columns] = []  # the COLUMNS(...) met while it stood for nothing
@@ -220,51 +222,57 @@ class Scope:
         sources = self.sources[start:]
         more = [s.relation.more for s in sources if s.relation.more]
         fields = (field for s in sources for field in s.visible)
-        return Relation(fields, self.rows, join(more, "*") if more else None, self.order)
+        return Relation(fields, self.rows, pool(more, "*") if more else None, self.order)
 
     def everything(self) -> Field:
         """All columns in sight."""
         scopes = list(self.chain())
         fields = [f for scope in scopes for s in scope.sources for f in s.relation.everything]
-        return join([*fields, *(f for scope in scopes for f in scope.aliases.values())])
+        return pool([*fields, *(f for scope in scopes for f in scope.aliases.values())])
 
     def name(self, alias: str, field: Field) -> None:
         """Remember a SELECT item for the items and clauses that come after it."""
         old = self.aliases.get(fold(alias))
-        self.aliases[fold(alias)] = join((old, field), alias) if old else field
+        self.aliases[fold(alias)] = pool((old, field), alias) if old else field
 
     def resolve(self, *names: str) -> Field:
         """What ``a`` or ``t.a`` or ``t.a.field`` is made of; all it could be if it is not found."""
         names = tuple(map(fold, names))
         unsure: list[Field] = []
         for scope in self.chain():
-            found = scope.plain(names[0]) if len(names) == 1 else scope.dotted(names)
+            found = scope.certain(names)
+            if not found:
+                unsure += scope.unknown(names)
+            if not found or scope.ambiguous:
+                found += scope.likely(names)
             if found:
-                return found[0] if len(found) == 1 and not unsure else join((*found, *unsure))
-            unsure += scope.perhaps(names)
-        return join(unsure) if unsure and len(names) > 1 else self.everything()
+                field = found[0] if len(found) == 1 and not unsure else pool((*found, *unsure))
+                if scope.order is not self.order:  # a subquery joins by this column, which may move rows
+                    scope.order |= field.all
+                return field
+        return pool(unsure) if unsure and len(names) > 1 else self.everything()
 
-    def plain(self, name: str) -> list[Field]:
-        found = [s.index[name] for s in self.sources if name in s.index]
-        if not found:  # a table's name stands for its row
-            found = [join(s.relation.everything) for s in self.sources if s.name == name]
-        elif not self.ambiguous:
-            return found
-        return [*found, self.aliases[name]] if name in self.aliases else found
+    def certain(self, names: tuple[str, ...]) -> list[Field]:
+        """The columns ``a`` or ``t.a`` means here, all that ``a.b.c`` can mean."""
+        if len(names) == 1:
+            return [s.index[names[0]] for s in self.sources if names[0] in s.index]
+        found = [
+            s.relation.index[column]
+            for table, column in pairwise(names)
+            for s in self.sources
+            if s.has(table, column)
+        ]
+        return found + self.certain(names[:1]) if len(names) > 2 else found
 
-    def dotted(self, names: tuple[str, ...]) -> list[Field]:
-        """What ``a.b.c`` can be here: table.column, column.field, schema.table.column, alias.field."""
-        pairs = list(pairwise(names))
-        found = [s.relation.index[pairs[0][1]] for s in self.sources if s.has(*pairs[0])]
-        if found and len(names) == 2:
-            return found
-        found += [s.index[names[0]] for s in self.sources if names[0] in s.index]
-        found += [s.relation.index[pair[1]] for pair in pairs[1:] for s in self.sources if s.has(*pair)]
-        alias = names[1] if names[0] == "alias" and names[1] in self.aliases else names[0]
-        return found or ([self.aliases[alias]] if alias in self.aliases else [])
+    def likely(self, names: tuple[str, ...]) -> list[Field]:
+        """What else it can be: an alias, the row of a table, a field of a column."""
+        found = [self.aliases[name] for name in names[: 1 + (names[0] == "alias")] if name in self.aliases]
+        if len(names) > 1:
+            return found + self.certain(names[:1])
+        return found + [pool(s.relation.everything) for s in self.sources if s.name == names[0]]
 
-    def perhaps(self, names: tuple[str, ...]) -> list[Field]:
-        """Columns here that may be meant, because their name or their number is not known."""
+    def unknown(self, names: tuple[str, ...]) -> list[Field]:
+        """The columns here that may be meant because their name or their number is not known."""
         if len(names) == 1:
             return [f for s in self.sources for f in s.relation.everything if f.name in ("", "*")]
         return [f for s in self.sources if s.name in names[:-1] for f in s.relation.everything]
@@ -294,14 +302,15 @@ def star(node: exp.Expr, scope: Scope) -> Relation:
         for field in source.relation.fields if table else source.visible:
             key = fold(field.name)
             if key in replaced:
-                fields += [] if replaced[key] in fields else [replaced[key]]  # as DuckDB: once
+                if replaced[key] not in fields:  # DuckDB drops the second column of that name
+                    fields.append(replaced[key])
             elif ("", key) not in dropped and (source.name, key) not in dropped:
                 fields.append(field._replace(name=renamed[key]) if key in renamed else field)
     if node.args.get("ilike"):
         like = re.compile(_like(node.args["ilike"].name), re.I | re.S)
         fields = [f for f in fields if like.fullmatch(f.name)]
     more = [s.relation.more for s in sources if s.relation.more]
-    return Relation(fields, more=join(more, "*") if more else None)
+    return Relation(fields, more=pool(more, "*") if more else None)
 
 
 def matcher(node: exp.Expr) -> Callable[[str], re.Match[str] | None] | None:
@@ -352,18 +361,34 @@ def walk(root: Any, scope: Scope, direct: Target, indirect: Target) -> None:
         if isinstance(node, list):
             stack += [(child, into) for child in node]
         elif isinstance(node, exp.Expr):
-            step = _STEPS.get(type(node))
-            if step:
-                stack += step(node, scope, into, indirect)
-            else:
-                if (
-                    scope.given
-                    and isinstance(node, exp.AggFunc | exp.Anonymous)
-                    and not isinstance(node, _STABLE)
-                ):
-                    indirect |= scope.given
-                stack += [(child, into) for child in node.args.values()]
+            kind = type(node)
+            if kind in _STEPS:
+                stack += _STEPS[kind](node, scope, into, indirect)
+                continue
+            if scope.given and isinstance(node, exp.AggFunc) and not isinstance(node, _STABLE):
+                indirect |= scope.given
+            influence, labels = _INFLUENCE.get(kind, ()), _LABELS.get(kind, ())
+            for key, child in node.args.items():
+                if key not in labels:
+                    stack.append((child, indirect if key in influence else into))
 
+
+_INFLUENCE: dict[type, tuple[str, ...]] = {
+    exp.Case: ("this",),
+    exp.If: ("this",),
+    exp.Filter: ("expression",),
+    exp.In: ("query",),
+    exp.Order: ("expressions",),
+}
+"""Arguments that decide which value is taken, without being it."""
+
+_LABELS: dict[type, tuple[str, ...]] = {
+    exp.Alias: ("alias",),
+    exp.Kwarg: ("this",),
+    exp.PropertyEQ: ("this",),
+    exp.DataType: ("expressions", "kind", "this"),
+}
+"""Arguments that are names, not expressions."""
 
 _STABLE = (
     exp.Sum, exp.Count, exp.CountIf, exp.Min, exp.Max, exp.Avg, exp.LogicalAnd, exp.LogicalOr,
@@ -430,21 +455,8 @@ def _positional(node: exp.PositionalColumn, scope: Scope, into: Target, indirect
     return _take(found.everything if found.more else found.fields[at - 1 : at], into, indirect)
 
 
-def _case(node: exp.Expr, _: Scope, into: Target, indirect: Target) -> Steps:
-    return [(child, indirect if key == "this" else into) for key, child in node.args.items()]
-
-
-def _influenced(node: exp.Expr, _: Scope, into: Target, indirect: Target) -> Steps:
-    """``f(x) FILTER (WHERE y)``, ``x ORDER BY y``: all but ``this`` only has influence."""
-    return [(child, into if key == "this" else indirect) for key, child in node.args.items()]
-
-
 def _within_group(node: exp.WithinGroup, _: Scope, into: Target, __: Target) -> Steps:
     return [(node.this, into), (node.expression.expressions, into)]  # what is ordered is the value
-
-
-def _labelled(node: exp.Expr, _: Scope, into: Target, __: Target) -> Steps:
-    return [(node.this if isinstance(node, exp.Alias) else node.expression, into)]
 
 
 def _count(node: exp.Count, _: Scope, into: Target, __: Target) -> Steps:
@@ -467,9 +479,12 @@ def _window(node: exp.Window, scope: Scope, into: Target, indirect: Target) -> S
     function = node.this
     while isinstance(function, exp.Filter | exp.IgnoreNulls | exp.RespectNulls):
         function = function.this
-    counted = any((w.args.get("spec") or exp.WindowSpec()).text("kind").upper() == "ROWS" for w in windows)
+    by_rows = any(w.args["spec"].text("kind").upper() == "ROWS" for w in windows if w.args.get("spec"))
     scope.order |= keys
-    indirect |= keys if isinstance(function, _STABLE) and not counted else scope.order
+    if by_rows or not isinstance(function, _STABLE):
+        scope.tied = True
+        keys = scope.order
+    indirect |= keys
     return [(node.this, into)]
 
 
@@ -493,33 +508,23 @@ def _unnest(node: exp.Expr, scope: Scope, into: Target, _: Target) -> Steps:
 
 
 def _anonymous(node: exp.Anonymous, scope: Scope, into: Target, indirect: Target) -> Steps:
-    indirect |= scope.given
-    return (
-        _unnest(node, scope, into, indirect)
-        if node.name.lower() == "generate_subscripts"
-        else [(node.expressions, into)]
-    )
+    indirect |= scope.given  # it may be an aggregate
+    spreads = node.name.lower() == "generate_subscripts"
+    return _unnest(node, scope, into, indirect) if spreads else [(node.expressions, into)]
 
 
 def _subquery(node: exp.Expr, scope: Scope, into: Target, indirect: Target) -> Steps:
     found = scope.query(node, scope)
     _take(found.everything, into, indirect)
     indirect |= found.rows | found.order
-    scope.order |= join(found.everything).all | found.rows  # a correlated one joins, which moves rows
     return ()
 
 
 def _exists(node: exp.Exists, scope: Scope, into: Target, indirect: Target) -> Steps:
     if not isinstance(node.this, exp.Query):
-        return [(child, into) for child in node.args.values()]
-    found = scope.query(node.this, scope)
-    indirect |= found.rows
-    scope.order |= found.rows
+        return [(list(node.args.values()), into)]
+    indirect |= scope.query(node.this, scope).rows
     return ()
-
-
-def _in(node: exp.In, _: Scope, into: Target, indirect: Target) -> Steps:
-    return [(child, indirect if key == "query" else into) for key, child in node.args.items()]
 
 
 def _quantified(node: exp.Expr, _: Scope, into: Target, indirect: Target) -> Steps:
@@ -527,30 +532,21 @@ def _quantified(node: exp.Expr, _: Scope, into: Target, indirect: Target) -> Ste
 
 
 _STEPS: dict[type, Callable[[Any, Scope, Target, Target], Steps]] = {
-    exp.Alias: _labelled,
     exp.All: _quantified,
     exp.Anonymous: _anonymous,
     exp.Any: _quantified,
-    exp.Case: _case,
     exp.Column: _column,
     exp.Columns: _columns,
     exp.Comprehension: _comprehension,
     exp.Count: _count,
-    exp.DataType: lambda *_: (),
     exp.Dot: _dot,
     exp.Except: _subquery,
     exp.Exists: _exists,
     exp.Explode: _unnest,
-    exp.Filter: _influenced,
     exp.Identifier: _identifier,
-    exp.If: _case,
-    exp.In: _in,
     exp.Intersect: _subquery,
-    exp.Kwarg: _labelled,
     exp.Lambda: _lambda,
-    exp.Order: _influenced,
     exp.PositionalColumn: _positional,
-    exp.PropertyEQ: _labelled,
     exp.Select: _subquery,
     exp.Star: _star,
     exp.Subquery: _subquery,
@@ -560,7 +556,7 @@ _STEPS: dict[type, Callable[[Any, Scope, Target, Target], Steps]] = {
     exp.Window: _window,
     exp.WithinGroup: _within_group,
 }
-"""How an expression is read; what is not here is made of all its parts."""
+"""Expressions that are more than their parts."""
 
 
 def outside_aggregates(node: exp.Expr) -> Iterator[exp.Expr]:

@@ -5,14 +5,14 @@ The main sequence: parse, name the datasets, apply the rules, bind, cast to what
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlglot import exp
 
 from odibi.errors import nearest
-from odibi.relational.bind import Binder, BindError
-from odibi.relational.parse import Script, SqlError, place, table_name, tables_in
+from odibi.relational.bind import Binder, BindError, refusal
+from odibi.relational.parse import Script, SqlError, is_cte, line_and_column, place, table_name, tables_in
 from odibi.relational.rules import apply_rules, closing_cast
 from odibi.relational.schema import Relation, Schema
 
@@ -46,14 +46,14 @@ def compile_script(script: Script, inputs: Mapping[str, Relation], binder: Binde
         SqlError: an unknown table, column or function, or types that do not fit, with the place.
     """
     tables = {alias.lower(): relation for alias, relation in inputs.items()}
-    folded = script.fold({name: relation.columns for name, relation in inputs.items()})
-    out = {}
-    for name, query in folded.items():
-        try:
-            out[name] = compile_query(query, tables, binder)
-        except BindError as error:
-            raise _placed(error, script, tables, binder) from error
-    return out
+    try:
+        folded = script.fold(
+            {name: relation.columns for name, relation in inputs.items()},
+            lambda query: _bound(_named(query, tables), binder),
+        )
+        return {name: compile_query(query, tables, binder) for name, query in folded.items()}
+    except BindError as error:
+        raise _placed(error, script, tables) from error
 
 
 def compile_query(query: exp.Query, tables: Mapping[str, Relation], binder: Binder) -> Compiled:
@@ -63,50 +63,82 @@ def compile_query(query: exp.Query, tables: Mapping[str, Relation], binder: Bind
         SqlError: a table that is no input.
         BindError: DuckDB's binder refuses it.
     """
+    named = _named(query, tables)
+    ruled = apply_rules(named.query)
+    schema = _bound(_Named(ruled, named.inputs), binder)
+    names = [column.name for column in schema]
+    if ruled != named.query and any("(" in name for name in names):
+        names = [column.name for column in _bound(named, binder)]  # not named after what the rules made of it
+    _refuse_twins(names)
+    closed, schema = closing_cast(ruled, schema, names)
+    return Compiled(closed, named.query, schema, tuple(named.inputs))
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """A query whose tables are datasets, and their columns."""
+
+    query: exp.Query
+    inputs: Mapping[str, Schema]
+
+
+def _named(query: exp.Query, tables: Mapping[str, Relation]) -> _Named:
     meaning = query.copy()
     used: dict[str, Schema] = {}
     for table in list(tables_in(meaning)):
         name = table_name(table)
+        line, column = place(table)
         relation = tables.get(name.lower())
         if relation is None:
-            line, column = place(table)
             raise SqlError(
-                f"unknown table {name!r}", line=line, column=column,
-                hint=nearest(name, (r.name for r in tables.values()), "inputs"),
+                f"unknown table {name!r}", line=line, column=column, hint=nearest(name, tables, "inputs")
             )
         used[relation.name] = relation.columns
         if not table.alias and relation.name.lower() != table.name.lower():
             table.set("alias", exp.TableAlias(this=exp.to_identifier(table.name, quoted=True)))
+        if table.db:
+            _without_schema(table)
         table.set("this", exp.to_identifier(relation.name, quoted=True))
         table.set("db", None)
-    ruled = apply_rules(meaning)
-    schema = binder.describe(ruled.sql("duckdb"), used)
-    _refuse_twins(schema)
-    closed, schema = closing_cast(ruled, schema)
-    return Compiled(closed, meaning, schema, tuple(used))
+        if is_cte(table):
+            raise SqlError(
+                f"{name!r} is the dataset {relation.name!r}, and a CTE has that name",
+                line=line,
+                column=column,
+                hint="call the CTE otherwise",
+            )
+    return _Named(meaning, used)
 
 
-def _refuse_twins(schema: Schema) -> None:
-    seen: dict[str, str] = {}
-    for column in schema:
-        twin = seen.setdefault(column.name.lower(), column.name)
-        if twin is not column.name:
-            raise BindError(f"two columns are called {column.name!r}; give one another name", name=column.name)
+def _without_schema(table: exp.Table) -> None:
+    """Columns written as ``other.orders.id`` become ``orders.id``, as the table is called from now on."""
+    select = table.find_ancestor(exp.Select)
+    for column in select.find_all(exp.Column) if select is not None else ():
+        if (column.db.lower(), column.table.lower()) == (table.db.lower(), table.name.lower()):
+            column.set("db", None)
 
 
-def _placed(error: BindError, script: Script, tables: Mapping[str, Relation], binder: Binder) -> SqlError:
+def _bound(named: _Named, binder: Binder) -> Schema:
+    return binder.describe(named.query.sql("duckdb"), named.inputs)
+
+
+def _refuse_twins(names: Sequence[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name.lower() in seen:
+            raise BindError(f"two columns are called {name!r}; give one another name", name=name)
+        seen.add(name.lower())
+
+
+def _placed(error: BindError, script: Script, tables: Mapping[str, Relation]) -> SqlError:
     """The binder's error at its line and column in the text the user wrote."""
-    line, column = 0, 0
-    if len(script.statements) == 1 and all(r.name.lower() == a for a, r in tables.items()):
-        try:  # the very text gives the exact offset
-            binder.describe(script.text, {r.name: r.columns for r in tables.values()})
-        except BindError as exact:
-            if exact.position is not None and exact.message == error.message:
-                before = script.text[: exact.position]
-                line, column = before.count("\n") + 1, exact.position - (before.rfind("\n") + 1) + 1
-    if not line and error.name:
-        for statement in script.statements:
-            for node in statement.find_all(exp.Identifier):
-                if node.name.lower() == error.name.lower() and not line:
-                    line, column = place(node)
-    return SqlError(error.message, line=line or 1, column=column, hint=error.hint)
+    found = refusal(script.text, {alias: relation.columns for alias, relation in tables.items()})
+    if found is not None and found.position is not None:
+        line, column = line_and_column(script.text, found.position)
+        return SqlError(found.message, line=line, column=column, hint=found.hint)
+    for statement in script.statements:
+        for node in statement.find_all(exp.Identifier):
+            if error.name and node.name.lower() == error.name.lower():
+                line, column = place(node)
+                return SqlError(error.message, line=line or 1, column=column, hint=error.hint)
+    return SqlError(error.message, line=1, hint=error.hint)

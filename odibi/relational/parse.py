@@ -21,6 +21,7 @@ __all__ = [
     "SqlError",
     "fingerprint",
     "is_cte",
+    "line_and_column",
     "parse",
     "place",
     "shape",
@@ -261,7 +262,11 @@ def is_cte(table: exp.Table) -> bool:
         for cte in ctes.expressions if ctes is not None else ():
             if any(cte is node for node in path):
                 recursive = ctes.recursive and isinstance(cte.this, exp.Union)
-                if recursive and any(cte.this.expression is node for node in path) and cte.alias.lower() == name:
+                if (
+                    recursive
+                    and any(cte.this.expression is node for node in path)
+                    and cte.alias.lower() == name
+                ):
                     return True
                 break
             if cte.alias.lower() == name:
@@ -277,8 +282,11 @@ def shape(node: Any) -> Any:
     if isinstance(node, exp.Identifier):
         return node.name
     if isinstance(node, exp.Expr):
-        args = {key: shape(value) for key, value in sorted(node.args.items()) if value or value == 0}
-        return [type(node).__name__, {key: value for key, value in args.items() if value is not False}]
+        args = sorted(node.args.items())
+        return [
+            type(node).__name__,
+            {k: shape(v) for k, v in args if v is not None and v is not False and v != []},
+        ]
     if isinstance(node, list):
         return [shape(item) for item in node]
     return node if isinstance(node, str | int | float | bool) else str(node)
@@ -304,8 +312,8 @@ def volatile(script: Script) -> bool:
     """Whether the answer depends on more than the inputs: the clock, chance."""
     return any(
         isinstance(node, _VOLATILE)
-        or (isinstance(node, exp.Anonymous) and str(node.this).lower() in _VOLATILE_NAMES)
-        or (isinstance(node, exp.Func) and node.sql_name() == "AGE" and len(list(node.iter_expressions())) == 1)
+        or str(node.this).lower() in _VOLATILE_NAMES
+        or (str(node.this).lower() == "age" and len(node.expressions) == 1)  # until today
         for statement in script.statements
-        for node in statement.find_all(exp.Func, *_VOLATILE)
+        for node in statement.find_all(*_VOLATILE, exp.Anonymous)
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from odibi.datasets.delta import open_table
+from odibi.datasets.delta import last_commit, open_table
 from odibi.datasets.source import Source, frame_of, look, read
 from odibi.datasets.staging import Intents
 from odibi.datasets.target import Target
@@ -15,6 +15,7 @@ from odibi.engines import ENGINES
 from odibi.engines.base import Engine, Frame
 from odibi.engines.database import Database
 from odibi.errors import Permanent
+from odibi.observe.places import version_of
 from odibi.plan.model import Plan
 from odibi.relational.bind import Binder
 from odibi.relational.schema import Schema
@@ -22,7 +23,11 @@ from odibi.relational.schema import Schema
 if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
 
-__all__ = ["Dataset", "RunContext"]
+__all__ = ["Dataset", "RunContext", "Stopped"]
+
+
+class Stopped(Exception):
+    """The run was asked to end: whatever an attempt has computed is not written any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,7 @@ class RunContext:
     db: Database
     intents: Intents
     binder: Binder
+    stopped: threading.Event = field(default_factory=threading.Event)
     _engines: dict[str, Engine] = field(default_factory=dict)
     _ready: dict[str, Dataset] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -58,6 +64,11 @@ class RunContext:
             if name not in self._engines:
                 self._engines[name] = ENGINES.get(name)(self.db)
             return self._engines[name]
+
+    def go_on(self) -> None:
+        """Raises Stopped once the run was asked to end."""
+        if self.stopped.is_set():
+            raise Stopped("the run was stopped")
 
     def publish(self, datasets: Mapping[str, Dataset]) -> None:
         """Make datasets readable for the steps after."""
@@ -80,23 +91,13 @@ class RunContext:
         target = producer.targets[name][0]
         if target.format != "delta":
             return self.read_files(target, producer.schemas.get(name), engine)
-        commit = producer.commits.get(name)
-        newest = target.mode == "append"  # its table may have grown by other dates since its own commit
-        table = open_table(target.url, None if commit is None or newest else commit.version)
-        if table is None:
+        # An append's table may have grown by other dates since its own commit.
+        commit = last_commit(target.url) if target.mode == "append" else producer.commits.get(name)
+        table = open_table(target.url, commit.version) if commit is not None else None
+        if commit is None or table is None:
             raise Permanent(f"{target.url} has not been written yet", hint=f"select +{producer.name} as well")
-        note: Mapping[str, Any] = commit.note if commit is not None else {}
-        if newest:
-            from odibi.datasets.delta import last_commit
-
-            last = last_commit(target.url)
-            note = last.note if last is not None else {}
-        return Dataset(
-            frame_of(engine, table),
-            table.schema,
-            str(note.get("digest") or f"{target.url}@{table.version}"),
-            note.get("rows"),
-        )
+        frame = frame_of(engine, table)
+        return Dataset(frame, table.schema, version_of(target.url, commit), commit.note.get("rows"))
 
     def read_files(self, target: Target, schema: Schema | None, engine: Engine) -> Dataset:
         """The plain files a step has written, read back with the columns it gave them."""

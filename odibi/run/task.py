@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from odibi.config.models import Node, StepType
+from odibi.config.models import StepType
 from odibi.datasets.delta import Table, open_table
 from odibi.datasets.digest import Digest, Sample, measure
 from odibi.datasets.source import frame_of, read
@@ -14,15 +15,17 @@ from odibi.datasets.target import Job, Target, Written, ledger, write
 from odibi.engines.base import Engine, Frame, Staged
 from odibi.errors import Permanent
 from odibi.observe.snapshot import app_id
-from odibi.operations.python import Context, call
+from odibi.operations.invoke import call
+from odibi.operations.python import Context
 from odibi.plan.compile import compile_step
-from odibi.plan.fingerprint import key_of, parts_of
+from odibi.plan.fingerprint import key_of, parts_of, volatile
 from odibi.plan.model import PlannedStep
 from odibi.record.model import SampleRecord, StepStatus, WriteRecord
 from odibi.relational.compile import Compiled
 from odibi.relational.rules import closing_cast
 from odibi.relational.schema import Column, Schema
-from odibi.run.context import Dataset, RunContext
+from odibi.run.context import Dataset, RunContext, Stopped
+from odibi.run.declared import as_declared
 from odibi.run.outcome import Outcome, error_record
 
 __all__ = ["attempt"]
@@ -49,13 +52,14 @@ class _Made:
 
 
 def attempt(context: RunContext, planned: PlannedStep) -> Outcome:
-    """Try the step once. User errors and odibi's own become an outcome, they are not raised."""
+    """Try the step once. Whatever is raised, by users' code too, becomes an outcome."""
     try:
         return _Attempt(context, planned).outcome()
-    except Exception as error:  # noqa: BLE001 - the one place where errors become values
-        if type(error).__name__ == "InterruptException":
-            return Outcome(StepStatus.CANCELLED, error=error_record(error))
-        files = (planned.function.file,) if planned.function else ()
+    except BaseException as error:  # noqa: BLE001 - the one place where errors become values, sys.exit() too
+        interrupted = isinstance(error, Stopped) or type(error).__name__ == "InterruptException"
+        if interrupted and context.stopped.is_set():
+            return Outcome(StepStatus.CANCELLED)
+        files = tuple(planned.function.files) if planned.function else ()
         return Outcome(StepStatus.FAILED, error=error_record(error, files))
 
 
@@ -80,12 +84,10 @@ class _Attempt:
             alias: self.context.dataset(dataset, self.engine) for alias, dataset in planned.inputs.items()
         }
         versions = {alias: dataset.version for alias, dataset in inputs.items()}
-        if planned.seen is not None:
-            versions["files"] = planned.seen.version
-        parts = parts_of(planned.code, planned.engine, versions)
+        parts = parts_of(planned.code, planned.engine, {**versions, **planned.own})
         key = key_of(parts)
         rows_in = {alias: dataset.rows for alias, dataset in inputs.items()}
-        if planned.key is None and (reused := self._unchanged(key)) is not None:
+        if planned.key is None and (reused := self._unchanged(key, inputs)) is not None:
             return reused
         job = Job(
             app_id(self.context.loaded, planned.step),
@@ -118,12 +120,9 @@ class _Attempt:
 
     def _made(self, result: _Computed, targets: tuple[Target, ...], handle: Table | None, job: Job) -> _Made:
         """A computed result kept in its targets, or handed over where it has none."""
-        masked = tuple(
-            column.name
-            for column in result.schema
-            if any(fnmatchcase(column.name, pattern) for pattern in self.context.loaded.pipeline.sensitive)
-        )
+        masked = _masked(result.schema, self.context.loaded.pipeline.sensitive)
         job = replace(job, rounded=result.rounded, masked=masked)
+        self.context.go_on()
         if not targets:
             return self._handed_over(result, job)
         context = self.context
@@ -138,36 +137,40 @@ class _Attempt:
             tuple(_records(written)),
         )
 
-    def _unchanged(self, key: str) -> Outcome | None:
+    def _unchanged(self, key: str, inputs: Mapping[str, Dataset]) -> Outcome | None:
         """The outcome where the inputs came out equal to those of the last result."""
-        planned = self.planned
-        groups = planned.targets.values()
-        if (
-            planned.volatile
-            or not planned.targets
-            or any(t.format != "delta" for group in groups for t in group)
-        ):
+        groups = self.planned.targets.values()
+        if not groups or any(target.format != "delta" for group in groups for target in group):
             return None
-        commits = [ledger(group[0], app_id(self.context.loaded, planned.step)) for group in groups]
+        commits = [ledger(group[0], app_id(self.context.loaded, self.planned.step)) for group in groups]
         if not all(commit is not None and commit.note.get("key") == key for commit in commits):
             return None
+        if self._volatile(inputs):
+            return None
         return Outcome(StepStatus.REUSED, reason="its inputs came out as they were", key=key)
+
+    def _volatile(self, inputs: Mapping[str, Dataset]) -> bool:
+        """Whether equal inputs may give another result; of operations only their queries tell."""
+        planned = self.planned
+        if planned.compiled is not None or "operations" not in planned.step.params:
+            return planned.volatile
+        return volatile(None, None, self._compiled(inputs))
 
     # --- computing ---------------------------------------------------------------------------
 
     def _computed(self, inputs: Mapping[str, Dataset]) -> dict[str, _Computed]:
         """Each dataset the step makes."""
         planned, step = self.planned, self.planned.step
-        if step.node is Node.INGEST:
+        if step.ingests:
             if planned.source is None or planned.seen is None:
                 raise Permanent("there is nothing to read")
             frame, schema = read(self.engine, planned.source, planned.seen)
             return {next(iter(step.outputs.values())): _Computed(*self._closed(frame, schema))}
         if step.type is StepType.FUNCTION:
             return {next(iter(step.outputs.values())): _Computed(*self._called(inputs))}
-        if step.type is StepType.CONFIG_OP and "operations" not in step.params:
+        if step.stores:
             dataset = next(iter(inputs.values()))
-            return {step.name: _Computed(dataset.frame, dataset.schema)}
+            return {step.name: _Computed(dataset.frame, dataset.schema, dataset.rounded)}
         frames = {planned.inputs[alias]: dataset.frame for alias, dataset in inputs.items()}
         compiled = self._compiled(inputs)
         rounded = any(dataset.rounded for dataset in inputs.values())
@@ -197,30 +200,18 @@ class _Attempt:
         frames = {alias: dataset.frame for alias, dataset in inputs.items()}
         batches, self.warnings = call(self.engine, function, frames, step.params, context)
         schema = _arrow_schema(self.context, batches.schema)
-        if function.schema is not None and [c.name for c in function.schema] != [c.name for c in schema]:
-            raise Permanent(
-                f"{function.name}() declares the columns {', '.join(c.name for c in function.schema)} "
-                f"and returned {', '.join(c.name for c in schema)}",
-                where=f"{function.file}:{function.line}",
-            )
-        return self._closed(self.engine.from_arrow(batches), schema, function.schema)
+        frame = self.engine.from_arrow(batches)
+        if function.schema is not None:
+            frame, schema = as_declared(self.engine, function, frame, schema)
+        return self._closed(frame, schema)
 
-    def _closed(self, frame: Frame, schema: Schema, wanted: Schema | None = None) -> tuple[Frame, Schema]:
-        """The frame cast to types that can be stored, or to the ones that were declared."""
+    def _closed(self, frame: Frame, schema: Schema) -> tuple[Frame, Schema]:
+        """The frame with its columns cast to types that can be stored."""
         from sqlglot import exp
 
         columns = [exp.column(column.name, quoted=True) for column in schema]
-        query: exp.Query = exp.select(*columns).from_("result")
-        if wanted is not None:
-            casts = [
-                exp.cast(exp.column(c.name, quoted=True), c.type, dialect="duckdb").as_(c.name, quoted=True)
-                for c in wanted
-            ]
-            query, schema = exp.select(*casts).from_("result"), wanted
-        closed, stored = closing_cast(query, schema)
-        if stored == schema and wanted is None:
-            return frame, schema
-        return self.engine.query(closed, {"result": frame}), stored
+        closed, stored = closing_cast(exp.select(*columns).from_("result"), schema)
+        return (frame, schema) if stored == schema else (self.engine.query(closed, {"result": frame}), stored)
 
     # --- what readers see --------------------------------------------------------------------
 
@@ -231,12 +222,13 @@ class _Attempt:
             return Dataset(frame_of(self.engine, written.table), written.table.schema, written.digest, rows)
         if target.mode == "append":
             return self.context.read_files(target, written.schema, self.engine)
-        frame = self.engine.read(written.staged.location)
+        location = replace(written.staged.location, exact=written.staged.schema == written.schema)
+        frame = self.engine.read(replace(location, schema=written.schema))
         return Dataset(frame, written.schema, written.digest, written.staged.rows)
 
     def _handed_over(self, result: _Computed, job: Job) -> _Made:
         """A result nobody keeps: lazy for one reader, computed once for several, or to show it."""
-        version = f"key:{job.key}"
+        version = f"run:{job.run_id}" if self.planned.volatile else f"key:{job.key}"
         if self.planned.readers == 1:
             dataset = Dataset(result.frame, result.schema, version, rounded=result.rounded)
             return _Made(dataset, result.schema)
@@ -245,6 +237,18 @@ class _Attempt:
         _, rows = measure(db, staged.location, sample=job.sample, masked=job.masked)
         dataset = Dataset(self.engine.read(staged.location), result.schema, version, staged.rows)
         return _Made(dataset, result.schema, staged.rows, _shown(staged, rows, job.masked))
+
+
+def _masked(schema: Schema, patterns: Sequence[str]) -> tuple[str, ...]:
+    """The columns that hold, or have a field that holds, what the patterns name; case does not count."""
+
+    def hides(name: str) -> bool:
+        return any(fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)
+
+    def names(column: Column) -> list[str]:
+        return [column.name, *(re.findall(r"\w+", column.type) if "STRUCT(" in column.type else ())]
+
+    return tuple(column.name for column in schema if any(hides(name) for name in names(column)))
 
 
 def _shown(staged: Staged, rows: Sample, masked: tuple[str, ...]) -> SampleRecord | None:

@@ -14,7 +14,7 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -23,7 +23,7 @@ from odibi.errors import DependencyFailed
 from odibi.plan.model import Action, Plan, PlannedStep
 from odibi.record.model import AttemptRecord, ColumnRecord, ErrorRecord, StepRecord, StepStatus
 from odibi.run.context import RunContext
-from odibi.run.outcome import Outcome, error_record
+from odibi.run.outcome import Outcome
 from odibi.run.task import attempt
 
 __all__ = ["Walk", "first_records", "walk"]
@@ -94,6 +94,7 @@ def walk(
     """Execute the plan of the context.
 
     Args:
+        context: the plan and what its attempts share.
         workers: attempts at a time.
         fail_fast: stop starting steps at the first failure.
         listener: told of every change of a step, from the calling thread; must not raise.
@@ -122,7 +123,7 @@ class _Walker:
         self.height = _heights(self.plan, self.after)
         self.ready: list[tuple[int, int, str]] = []
         self.jobs: queue.SimpleQueue[PlannedStep | None] = queue.SimpleQueue()
-        self.workers = min(workers, len(self.plan))
+        self.workers = max(1, min(workers, len(self.plan)))
         self.running = 0
         self.started: dict[str, datetime] = {}
         self.halted = ""
@@ -130,20 +131,22 @@ class _Walker:
     def run(self) -> Walk:
         for _ in range(self.workers):
             threading.Thread(target=self._work, daemon=True, name="odibi-step").start()
-        for name, before in self.open.items():
-            if not before:
-                self._release(name)
-        while self.ready or self.running:
-            self._start_what_can()
-            if not self.running:
-                continue
-            kind, what = self.events.get()
-            if kind == "stop":
-                self._stop(str(what))
-                break
-            self._ended(*what)  # type: ignore[misc]
-        for _ in range(self.workers):
-            self.jobs.put(None)
+        try:
+            self._release([name for name, before in self.open.items() if not before])
+            while self.running or self.ready:
+                self._start_what_can()
+                kind, what = self.events.get()
+                if kind == "stop":
+                    self._stop(str(what))
+                    break
+                self._ended(*what)  # type: ignore[misc]
+        except BaseException:
+            self.listener = lambda _: None  # it may be what raised
+            self._stop("an error")  # nothing may be written after the run has ended
+            raise
+        finally:
+            for _ in range(self.workers):
+                self.jobs.put(None)
         self._leave_the_rest()
         return self.walk
 
@@ -153,37 +156,34 @@ class _Walker:
 
     # --- starting ------------------------------------------------------------------------------
 
-    def _release(self, name: str) -> None:
-        heapq.heappush(self.ready, (-self.height[name], self.plan[name].index, name))
-
-    def _release_dependents(self, name: str) -> None:
-        for other in self.after[name]:
-            self.open[other].discard(name)
-            if not self.open[other] and not self.walk.records[other].status.ended:
-                self._release(other)
-
-    def _start_what_can(self) -> None:
-        waiting = []
-        while self.ready and not self.halted:
-            item = heapq.heappop(self.ready)
-            name = item[2]
+    def _release(self, names: Iterable[str]) -> None:
+        """Let steps start whose dependencies have ended; those with nothing to do have ended with that."""
+        waiting = list(names)
+        while waiting and not self.halted:
+            name = waiting.pop()
             planned = self.plan[name]
-            if planned.decision.action is not Action.RUN:
-                reused = planned.decision.action is Action.REUSE
-                self._update(name, status=StepStatus.REUSED if reused else StepStatus.SKIPPED)
-                self._release_dependents(name)
-            elif self.running < self.workers:
-                self.running += 1
-                self._update(name, status=StepStatus.RUNNING, started_at=datetime.now(UTC))
-                self.jobs.put(planned)
-            else:
-                waiting.append(item)
+            if planned.decision.action is Action.RUN:
+                heapq.heappush(self.ready, (-self.height[name], planned.index, name))
                 if self.walk.records[name].status is StepStatus.WAITING:
                     self._update(name, status=StepStatus.PENDING)
-        for item in waiting:
-            heapq.heappush(self.ready, item)
-        if self.halted and not self.running:
-            self.ready.clear()
+                continue
+            reused = planned.decision.action is Action.REUSE
+            self._update(name, status=StepStatus.REUSED if reused else StepStatus.SKIPPED)
+            waiting += self._freed(name)
+
+    def _freed(self, name: str) -> list[str]:
+        """The steps that waited for this one last."""
+        for other in self.after[name]:
+            self.open[other].discard(name)
+        ended = {other for other in self.after[name] if self.walk.records[other].status.ended}
+        return [other for other in self.after[name] if not self.open[other] and other not in ended]
+
+    def _start_what_can(self) -> None:
+        while self.ready and self.running < self.workers:
+            _, _, name = heapq.heappop(self.ready)
+            self.running += 1
+            self._update(name, status=StepStatus.RUNNING, started_at=datetime.now(UTC))
+            self.jobs.put(self.plan[name])
 
     # --- ending --------------------------------------------------------------------------------
 
@@ -211,17 +211,21 @@ class _Walker:
             error=outcome.error,
         )
         if outcome.status in (StepStatus.COMPLETED, StepStatus.REUSED):
-            self._release_dependents(name)
-            return
-        self._block_dependents(name)
-        if self.fail_fast and outcome.status is StepStatus.FAILED:
-            self.halted = f"the run stopped because step {name!r} failed (fail_fast)"
+            self._release(self._freed(name))
+        elif outcome.status is StepStatus.FAILED:
+            self._block_dependents(name)
+            if self.fail_fast:
+                self.halted = f"the run stopped because step {name!r} failed (fail_fast)"
+                self.ready.clear()
 
     def _block_dependents(self, cause: str) -> None:
         blocked = list(self.after[cause])
         while blocked:
             name = blocked.pop()
             if self.walk.records[name].status.ended:
+                continue
+            if self.plan[name].decision.action is Action.SKIP:
+                self._release([name])  # its readers are given what it made in an earlier run
                 continue
             error = ErrorRecord(kind="DependencyFailed", message=DependencyFailed(name, cause).message)
             self._update(name, status=StepStatus.NOT_RUN, reason=f"{cause} failed", error=error)
@@ -230,6 +234,7 @@ class _Walker:
     def _stop(self, reason: str) -> None:
         """Interrupt what runs and wait for it, not for ever."""
         self.walk.stopped = self.halted = reason
+        self.context.stopped.set()
         deadline = time.monotonic() + GRACE
         while self.running:
             self.context.db.interrupt()
@@ -265,10 +270,7 @@ def _tried(context: RunContext, planned: PlannedStep) -> tuple[Outcome, tuple[At
     attempts: list[AttemptRecord] = []
     while True:
         started = datetime.now(UTC)
-        try:
-            outcome = attempt(context, planned)
-        except BaseException as error:  # noqa: BLE001 - sys.exit() in a user's function must not end a worker
-            outcome = Outcome(StepStatus.FAILED, error=error_record(error))
+        outcome = attempt(context, planned)
         number = len(attempts) + 1
         attempts.append(
             AttemptRecord(
@@ -280,7 +282,7 @@ def _tried(context: RunContext, planned: PlannedStep) -> tuple[Outcome, tuple[At
             )
         )
         transient = outcome.error is not None and not outcome.error.permanent
-        if not transient or number == ATTEMPTS:
+        if not transient or number == ATTEMPTS or context.stopped.is_set():
             return outcome, tuple(attempts)
         time.sleep(random.uniform(0.5, 1.0) * 0.05 * 2**number)  # noqa: S311 - jitter, not a secret
 

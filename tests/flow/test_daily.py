@@ -25,7 +25,9 @@ def rows_of(table: Path) -> list[dict[str, Any]]:
     return [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
 
 
-def comparable(rows: list[dict[str, Any]], columns: list[str], keys: tuple[str, ...]) -> list[tuple[Any, ...]]:
+def comparable(
+    rows: list[dict[str, Any]], columns: list[str], keys: tuple[str, ...]
+) -> list[tuple[Any, ...]]:
     """Rows in key order, doubles at 12 digits, decimals without their scale."""
 
     def value(cell: Any) -> Any:

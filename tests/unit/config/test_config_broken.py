@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,6 +109,37 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
     "bad operations": (
         step("name: a", "layer: silver", "inputs: [raw]", "transform: [filter]"),
         ["12:16: step 'a': transform: expected one operation per entry, found 'filter'"],
+    ),
+    "bad canonical operations": (
+        step(
+            "name: a",
+            "layer: silver",
+            "type: config_op",
+            "value: x",
+            "inputs: [raw]",
+            "params: {operations: 5}",
+        ),
+        [("14:13: step 'a': params: operations: expected a list of operations, such as [{filter: 'x > 0'}]")],
+    ),
+    "params as a list": (
+        step("name: a", "layer: silver", "function: m:f", "params: [x]"),
+        ["12:13: step 'a': params: expected a mapping, found ['x']"],
+    ),
+    "inputs that are no names": (
+        step("name: a", "layer: silver", "sql: select 1", "inputs: [5]"),
+        ["12:13: step 'a': inputs: expected the name of a dataset, found 5"],
+    ),
+    "output twice": (
+        step("name: a", "layer: silver", "sql: select 1", "outputs: [b, b]"),
+        ["12:14: step 'a': outputs: a dataset is given twice"],
+    ),
+    "path without a value": (
+        step("name: a", "layer: silver", "read: {path: }"),
+        ["11:11: step 'a': read: expected {from: connection, path: file}, path is missing"],
+    ),
+    "connection that is no name": (
+        step("name: a", "layer: silver", "read: {from: [lake], path: x}"),
+        ["11:18: step 'a': expected the name of a connection, found a list"],
     ),
     "read without path": (
         step("name: a", "layer: silver", "read: {from: lake}"),
@@ -392,7 +424,7 @@ def test_the_head_alone_is_right(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_said_of_arguments(
-    arguments: dict[str, str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("c.yaml").write_text(HEAD)

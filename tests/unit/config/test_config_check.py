@@ -12,7 +12,7 @@ from odibi.errors import ConfigError
 
 
 def pipeline(name: str) -> str:
-    return f"pipeline: p\nsteps:\n  - name: {name}\n    layer: gold\n    sql: select 1\n"
+    return f"pipeline: p\nsteps:\n  - name: '{name}'\n    layer: gold\n    sql: select 1\n"
 
 
 @pytest.fixture(autouse=True)
@@ -38,8 +38,6 @@ def test_names_that_say_something(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(RESERVED)[::7])
 def test_words_of_sql_are_no_datasets_but_outputs_may_be_named_otherwise(name: str) -> None:
     Path("c.yaml").write_text(pipeline(name))
-    if name in {"true", "null", "false"}:
-        pytest.skip("not text in YAML")
     with pytest.raises(ConfigError, match="is a word of SQL"):
         load("c.yaml")
     Path("c.yaml").write_text(pipeline(name) + "    outputs: fine\n")
@@ -47,15 +45,14 @@ def test_words_of_sql_are_no_datasets_but_outputs_may_be_named_otherwise(name: s
 
 
 def test_a_sql_file_is_found_beside_the_config_above_it_or_in_the_current_folder() -> None:
-    Path("configs/sql").mkdir(parents=True)
-    Path("elsewhere").mkdir()
+    Path("configs").mkdir()
     Path("configs/c.yaml").write_text(pipeline("a").replace("select 1", "q.sql"))
     for place in ("configs/q.sql", "q.sql"):
         Path(place).write_text("select 1")
         assert load("configs/c.yaml").find("q.sql") == Path(place).resolve()
         Path(place).unlink()
     Path("q.sql").mkdir()
-    with pytest.raises(ConfigError, match="there is no file 'q.sql'"):
+    with pytest.raises(ConfigError, match=r"there is no file 'q\.sql'"):
         load("configs/c.yaml")
 
 

@@ -305,7 +305,7 @@ STEPS = st.one_of(
         optional={
             "tags": WORDS,
             "dependsOn": st.lists(WORDS),
-            "outputs": WORDS | st.lists(WORDS, min_size=1),
+            "outputs": WORDS | st.lists(WORDS, min_size=1, unique=True),
         },
     )
 )

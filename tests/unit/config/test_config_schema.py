@@ -140,7 +140,7 @@ def test_the_pipeline_itself(rest: str, fits: bool) -> None:
 
 
 def test_known_operations_and_options_close_the_schema() -> None:
-    operations = {
+    operations: dict[str, Any] = {
         "filter": {"$ref": "#/$defs/F", "$defs": {"F": {"type": "string"}}},
         "pair": {"prefixItems": [{}]},
     }
@@ -151,4 +151,5 @@ def test_known_operations_and_options_close_the_schema() -> None:
     assert not validator.is_valid(config("transform: [{filtre: x}], inputs: a"))
     assert not validator.is_valid(config("transform: [{filter: 5}], inputs: a"))
     assert validator.is_valid(config("read: {path: x, header: true}"))
+    assert validator.is_valid(config("read: {path: x, header: '{{ header }}'}"))
     assert not validator.is_valid(config("read: {path: x, haeder: true}"))

@@ -1,0 +1,212 @@
+"""Where a step's rows come from and go to, and what stands there now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from odibi.config.load import beside
+from odibi.config.models import Connection, Step, Write, WriteMode
+from odibi.datasets.delta import Commit, last_commit
+from odibi.datasets.source import ReadOptions, Seen, Source, look
+from odibi.datasets.target import Target, ledger
+from odibi.engines.database import Database
+from odibi.errors import Problem, nearest
+from odibi.observe.notes import Notes, Place
+from odibi.relational.schema import Column, Schema
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["Places", "Standing", "version_of"]
+
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a target holds before the run: its data version, and its columns where odibi noted them."""
+
+    version: str
+    schema: Schema | None = None
+
+
+def version_of(url: str, commit: Commit) -> str:
+    """The data version of a Delta table at a commit: its digest if odibi made the commit."""
+    return str(commit.note.get("digest") or f"{url}@{commit.version}")
+
+
+class Places:
+    """Looks at sources and targets of a pipeline's steps; what is wrong goes to the notes."""
+
+    def __init__(self, notes: Notes, db: Database) -> None:
+        self.notes = notes
+        self.loaded = notes.loaded
+        self.db = db
+
+    def targets(self, at: Place, step: Step) -> dict[str, tuple[Target, ...]]:
+        """What the step writes, by dataset (a store's is called as the step)."""
+        write = self._store(at, step) if step.stores else step.write
+        if write is None:
+            return {}
+        names = (step.name,) if step.stores else tuple(step.outputs.values())
+        place = (*at, "value") if step.stores else (*at, "write", "path")
+        path = self.notes.resolved(place, write.path) if write.path is not None else None
+        connection = self._connection((*at, "write", "to"), write.to)
+        if connection is None or (path is None and write.path is not None):
+            return {}
+        found = {}
+        for name in names:
+            own = path if len(names) == 1 or path is None else f"{path}/{name}"
+            group = self.notes.guarded(
+                (*at, "write"),
+                partial(
+                    Target.all_of,
+                    write.model_copy(update={"path": own}),
+                    connection.url,
+                    f"{step.layer}/{name}",
+                    connection.format,
+                    step.ingests,
+                ),
+            )
+            if group:
+                found[name] = group
+        return found
+
+    def standing(self, at: Place, target: Target, app_id: str) -> tuple[Standing | None, Commit | None]:
+        """What the target holds, and the ledger's entry for this step and date; None where nothing is."""
+        found = self.notes.guarded((*at, "write"), partial(self._standing, target, app_id))
+        return found or (None, None)
+
+    def _standing(self, target: Target, app_id: str) -> tuple[Standing | None, Commit | None]:
+        if target.format != "delta":
+            # Any schema keeps look() from reading the files for one.
+            seen = look(self.db, Source(target.url, target.format), ())
+            return (None if seen is None else Standing(seen.version)), None
+        newest = last_commit(target.url)
+        if newest is None:
+            return None, None
+        noted = newest.note.get("schema")
+        schema = tuple(Column(name, kind) for name, kind in noted) if noted else None
+        mine = newest if target.mode is WriteMode.OVERWRITE else ledger(target, app_id)
+        return Standing(version_of(target.url, newest), schema), mine
+
+    def source(
+        self, at: Place, step: Step, target: Target | None, standing: Standing | None
+    ) -> tuple[Source | None, Seen | None, Problem | None]:
+        """What an ingest reads, as it is now; a problem, for whoever runs it, where nothing is."""
+        options = self._model(at, ReadOptions, self._resolved(at, step.params))
+        connection = self._connection((*at, "params", "from"), options.from_) if options else None
+        path = self.notes.resolved((*at, "value"), step.value)
+        if options is None or connection is None or path is None:
+            return None, None, None
+        source = self.notes.guarded(
+            (*at, "value"), partial(Source.of, path, connection.url, options, connection.format)
+        )
+        if source is None:
+            return None, None, None
+        before = len(self.notes.problems)
+        seen = self.notes.guarded((*at, "value"), partial(look, self.db, source, _expected(target, standing)))
+        if seen is not None or len(self.notes.problems) > before:
+            return source, seen, None
+        missing = self.loaded.problem(
+            (*at, "value"), f"there is nothing to read at {source.url!r}", _neighbours(source.url)
+        )
+        return source, None, missing
+
+    def external(self, at: Place, dataset: str) -> tuple[Source, Seen] | None:
+        """The table of another pipeline that an input names as ``pipeline.dataset``; None if it is none."""
+        pipeline, _, name = dataset.rpartition(".")
+        if not pipeline:
+            return None
+        other = self.loaded.others.get(pipeline) or self.notes.guarded(
+            at, partial(beside, self.loaded, pipeline)
+        )
+        if other is None:
+            return None
+        makers = {d.lower(): (i, s) for i, s in enumerate(other.pipeline.steps) for d in s.outputs.values()}
+        if name.lower() not in makers:
+            return None
+        index, step = makers[name.lower()]
+        notes = Notes(other)
+        notes.redactor = self.notes.redactor
+        group = Places(notes, self.db).targets(("steps", index), step).get(_spelled(step, name), ())
+        self.notes.problems += notes.problems
+        if not group:
+            if not notes.problems:
+                self.notes.problem(
+                    at, f"{dataset!r} is not kept: its step in {other.file} has no write", "give it one"
+                )
+            return None
+        source = Source(group[0].url, group[0].format)
+        before = len(self.notes.problems)
+        seen = self.notes.guarded(at, partial(look, self.db, source))
+        if seen is None:
+            if len(self.notes.problems) == before:
+                self.notes.problem(at, f"{dataset!r} has not been written yet", f"run {other.file} first")
+            return None
+        return source, seen
+
+    def _connection(self, at: Place, name: str | None) -> Connection | None:
+        if name is None:
+            return Connection(url="")
+        connection = self.loaded.pipeline.connections.get(name)
+        if connection is None:
+            return None  # config.check has said so
+        url = self.notes.resolved(at, connection.url)
+        return None if url is None else connection.model_copy(update={"url": url})
+
+    def _store(self, at: Place, step: Step) -> Write | None:
+        """A store's value and params as the write they mean."""
+        return self._model(at, Write, {**step.params, "path": step.value})
+
+    def _model(self, at: Place, model: type[M], given: Mapping[str, Any]) -> M | None:
+        """The parameters of a step as a model; every key it does not have is a problem."""
+        try:
+            return model(**given)
+        except ValidationError as error:
+            known = ["format", *(field.alias or name for name, field in model.model_fields.items())]
+            for item in error.errors():
+                name = str(item["loc"][0]) if item["loc"] else ""
+                if item["type"] == "extra_forbidden":
+                    self.notes.problem((*at, "params", name), f"unknown key {name!r}", nearest(name, known))
+                else:
+                    found = "" if isinstance(item["input"], Mapping) else f", found {item['input']!r}"
+                    self.notes.problem((*at, "params", *item["loc"]), f"{name}: {item['msg']}{found}")
+        return None
+
+    def _resolved(self, at: Place, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters with the references in their texts replaced."""
+        return {
+            key: self.notes.resolved((*at, "params", key), value) if isinstance(value, str) else value
+            for key, value in given.items()
+        }
+
+
+def _spelled(step: Step, name: str) -> str:
+    return next(dataset for dataset in step.outputs.values() if dataset.lower() == name.lower())
+
+
+def _expected(target: Target | None, standing: Standing | None) -> Schema | None:
+    """The columns an earlier run gave a target that keeps them, without the one for the logical date."""
+    if target is None or target.policy not in ("exact", "forbid") or standing is None:
+        return None
+    if standing.schema is None:
+        return None
+    return tuple(column for column in standing.schema if column.name != target.date_column)
+
+
+def _neighbours(url: str) -> str:
+    """The files beside a missing one, the nearest first."""
+    path = Path(url)
+    if "://" in url:
+        return ""
+    if not path.parent.is_dir():
+        return f"the folder {path.parent} does not exist"
+    names: Iterable[str] = (each.name for each in path.parent.iterdir())
+    return nearest(path.name, names, f"in {path.parent}")

@@ -1,0 +1,158 @@
+"""User functions called in the run: loaded as their source says now, given rows, their rows taken back."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from odibi.errors import Permanent
+from odibi.operations.python import CONTEXT, Context, Function
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from odibi.engines.base import Engine, Frame
+
+__all__ = ["call"]
+
+_IMPORTING = threading.Lock()
+_imported: dict[str, str] = {}
+"""Files of project modules this process has imported for a step, and the hash of what they said then."""
+
+
+def call(
+    engine: Engine,
+    function: Function,
+    tables: Mapping[str, Frame],
+    params: Mapping[str, Any],
+    context: Context,
+) -> tuple[pa.RecordBatchReader, tuple[str, ...]]:
+    """Call the function; the rows it returned, and what the story should warn about.
+
+    Raises:
+        Permanent: it returned something that is no table.
+        Exception: whatever the function raises.
+    """
+    target = _load(function)
+    given = [_received(engine, tables[name], wants) for name, wants in function.inputs.items()]
+    keywords = deepcopy(dict(params))
+    if function.context:
+        keywords[CONTEXT] = context
+    batches, warnings = _batches(target(*given, **keywords), function)
+    _refuse_twins(batches.schema.names, function)
+    return batches, warnings
+
+
+def _load(function: Function) -> Callable[..., Any]:
+    """The function as its files are now: a long-lived process may have imported them before they changed."""
+    with _IMPORTING:
+        if function.root in sys.path:
+            sys.path.remove(function.root)
+        sys.path.insert(0, function.root)
+        current = sys.modules.get(function.module)
+        changed = any(_imported.get(file, digest) != digest for file, digest in function.files.items())
+        foreign = current is not None and (
+            getattr(current, "__file__", None) != function.file or function.file not in _imported
+        )
+        if changed or foreign:
+            _forget(function)
+        module = importlib.import_module(function.module)
+        _imported.update(function.files)
+    found: Callable[..., Any] = getattr(module, function.name)
+    return found
+
+
+def _forget(function: Function) -> None:
+    """Take the function's modules out of what Python has imported, and packages of that name elsewhere."""
+    packages = function.module.split(".")
+    above = {".".join(packages[:count]) for count in range(1, len(packages))}
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        elsewhere = name in above and file is not None and not Path(file).is_relative_to(function.root)
+        if elsewhere or name == function.module or file in function.files:
+            del sys.modules[name]
+    importlib.invalidate_caches()
+
+
+def _received(engine: Engine, frame: Frame, wants: str) -> Any:
+    if wants == "native":
+        return engine.native(frame)
+    batches = engine.to_arrow(frame)
+    if wants == "batches":
+        return batches
+    table = batches.read_all()
+    if wants == "arrow":
+        return table
+    import pandas as pd
+
+    return table.to_pandas(types_mapper=pd.ArrowDtype)
+
+
+def _batches(result: Any, function: Function) -> tuple[pa.RecordBatchReader, tuple[str, ...]]:
+    import pyarrow as pa
+
+    if isinstance(result, pa.RecordBatchReader):
+        return result, ()
+    if isinstance(result, list) and result and all(isinstance(row, Mapping) for row in result):
+        result = pa.Table.from_pylist(result)
+    if isinstance(result, pa.Table):
+        return result.to_reader(), ()
+    kind = type(result)
+    if kind.__module__.split(".")[0] == "pandas" and kind.__name__ == "DataFrame":
+        return _from_pandas(result, function)
+    if hasattr(result, "to_arrow_reader"):
+        return result.to_arrow_reader(), ()
+    if hasattr(result, "__arrow_c_stream__") and kind.__name__ not in ("Series", "ChunkedArray"):
+        return pa.RecordBatchReader.from_stream(result), ()
+    raise _refused(
+        function,
+        f"returned {kind.__name__}",
+        "return a pandas DataFrame, a pyarrow Table or batches, or the engine's own table",
+    )
+
+
+def _from_pandas(result: Any, function: Function) -> tuple[pa.RecordBatchReader, tuple[str, ...]]:
+    import pyarrow as pa
+
+    names = [str(name) for name in result.columns]
+    _refuse_twins(names, function)
+    index = [str(name) for name in result.index.names if name is not None]
+    if index or result.index.nlevels > 1:
+        raise _refused(
+            function,
+            f"returned a DataFrame with the index {', '.join(index) or 'of several levels'}, and a table has none",
+            "end with reset_index() to keep it, or reset_index(drop=True)",
+        )
+    numpy = [
+        name
+        for name, dtype in zip(names, result.dtypes, strict=True)
+        if getattr(dtype, "kind", "") == "f" and "pyarrow" not in str(dtype)
+    ]
+    result = result.set_axis(names, axis="columns")
+    try:
+        table = pa.Table.from_pandas(result, preserve_index=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        raise _refused(
+            function, f"returned values that are no column: {error}", "give the column one type"
+        ) from error
+    warning = f"NumPy columns were converted, NaN became NULL: {', '.join(numpy[:8])}"
+    return table.to_reader(), (warning,) if numpy else ()
+
+
+def _refuse_twins(names: list[str], function: Function) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name.lower() in seen:
+            raise _refused(
+                function, f"returned two columns called {name!r}", "upper and lower case are the same"
+            )
+        seen.add(name.lower())
+
+
+def _refused(function: Function, what: str, hint: str) -> Permanent:
+    return Permanent(f"{function.name}() {what}", where=f"{function.file}:{function.line}", hint=hint)

@@ -1,0 +1,92 @@
+"""The README and the tutorial do what they show: every command, file and Python block is run.
+
+A ``console`` block holds commands behind ``$``; ``file NAME`` and ``append NAME`` blocks are written;
+``python`` and ``yaml`` blocks without a name are run or validated.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(name: str) -> Iterator[tuple[str, str]]:
+    for match in BLOCK.finditer((ROOT / name).read_text("utf-8")):
+        yield match.group(1).strip(), match.group(2)
+
+
+def run(command: str, folder: Path) -> str:
+    """A command of a console block; ``odibi`` is this environment's."""
+    words = shlex.split(command)
+    if words[0] == "odibi":
+        words = [sys.executable, "-m", "odibi", *words[1:]]
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("ODIBI_")} | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(words, cwd=folder, env=environ, capture_output=True, text=True, timeout=180, check=False)
+    assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def follow(name: str, folder: Path) -> list[str]:
+    """Do what a page says, from ``folder`` on; what its commands printed."""
+    printed = []
+    for kind, text in blocks(name):
+        verb, _, target = kind.partition(" ")
+        if verb in ("file", "append"):
+            path = folder / target
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("w" if verb == "file" else "a", encoding="utf-8") as file:
+                file.write(text)
+        elif verb == "python":
+            printed.append(run(f"{shlex.quote(sys.executable)} -c {shlex.quote(text)}", folder))
+        elif verb == "console":
+            for line in text.splitlines():
+                command = line.removeprefix("$ ").strip()
+                if command.startswith("cd "):
+                    folder = folder / command[3:]
+                elif command and not command.startswith(". "):
+                    printed.append(run(command, folder))
+    return printed
+
+
+def test_the_tutorial(tmp_path: Path) -> None:
+    printed = follow("docs/tutorial.md", tmp_path)
+    assert "Zoé" in printed[-3]
+    assert Path(tmp_path / "shop" / printed[-1].split()[-1]).is_file()
+    broken = tmp_path / "shop/configs/sales.yaml"
+    broken.write_text(broken.read_text("utf-8").replace("amount is not null", "amunt is not null"), "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "odibi", "validate", "configs/sales.yaml"],
+        cwd=tmp_path / "shop", env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    shown = next(text for kind, text in blocks("docs/tutorial.md") if kind == "text").strip()
+    assert done.returncode == 2
+    assert shown in done.stdout + done.stderr
+
+
+def test_the_readme(tmp_path: Path) -> None:
+    for name in ("configs", "steps"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    run("odibi run configs/daily.yaml", tmp_path)
+    follow("README.md", tmp_path)
+    (small,) = (text for kind, text in blocks("README.md") if kind == "yaml")
+    assert len(small.splitlines()) <= 40
+    (tmp_path / "configs/readme.yaml").write_text(small, "utf-8")
+    run("odibi run configs/readme.yaml --date 2026-01-05", tmp_path)
+
+
+@pytest.mark.parametrize("target", ["run", "test"])
+def test_the_two_commands_of_the_readme_are_targets(target: str) -> None:
+    shell = [text for kind, text in blocks("README.md") if kind == "sh"]
+    assert shell == ["make run\nmake test\n"]
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
