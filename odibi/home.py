@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Home"]
+__all__ = ["Home", "typed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +36,8 @@ class Home:
     def scratch(self, run_id: str) -> Path:
         """A run's folder for what spills; the run removes it."""
         return self.path / "tmp" / run_id
+
+
+def typed(place: str) -> str:
+    """A path, or a place such as ``path:line``, as a person would type it from the current folder."""
+    return place.removeprefix(f"{Path.cwd()}{os.sep}")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 from odibi.cli.exits import debugging
 from odibi.cli.plan import as_data
-from odibi.cli.terminal import ClosedPipe, clean, coloured, complain, is_live, paint, say, say_json
+from odibi.cli.terminal import ClosedPipe, clean, coloured, complain, is_live, paint, say
 from odibi.record.model import RunStatus, StepRecord, StepStatus
 from odibi.story.text import count, duration, sentence
 
@@ -24,7 +26,6 @@ __all__ = ["Reporter", "reporter"]
 COLOURS = {
     StepStatus.COMPLETED: "green",
     StepStatus.REUSED: "cyan",
-    StepStatus.SKIPPED: "dim",
     StepStatus.FAILED: "red",
     StepStatus.NOT_RUN: "yellow",
     StepStatus.CANCELLED: "yellow",
@@ -75,7 +76,7 @@ class Lines(Reporter):
         self.write(lambda: say(line))
 
     def changed(self, record: StepRecord) -> None:
-        if record.status.ended:
+        if record.status.ended and record.status is not StepStatus.SKIPPED:
             self.write(lambda: say(self.line(record)))
 
     def line(self, record: StepRecord) -> str:
@@ -119,7 +120,14 @@ class Live(Lines):
 
 
 class Json(Reporter):
-    """An object per line: the plan, every change of a step, the end."""
+    """An object per line: the plan, every change of a step, the end.
+
+    Nothing else may come in between, so what users' functions print goes to stderr meanwhile.
+    """
+
+    def __init__(self, loaded: Loaded) -> None:
+        super().__init__(loaded)
+        self.stdout = sys.stdout
 
     def planned(self, the_plan: Plan) -> None:
         self.event("plan", run_id=self.loaded.run_id, **as_data(self.loaded, the_plan))
@@ -153,14 +161,17 @@ class Json(Reporter):
 
     def event(self, name: str, **what: Any) -> None:
         """Print one event."""
-        self.write(lambda: say_json({"event": name, **what}, lines=True))
+        line = json.dumps({"event": name, **what}, ensure_ascii=False, default=str)
+        self.write(lambda: say(line, self.stdout))
 
 
 @contextmanager
 def reporter(loaded: Loaded, *, output: str, quiet: bool) -> Iterator[Reporter]:
     """What tells the run that is executed inside the block."""
     if output == "json":
-        yield Json(loaded)
+        report = Json(loaded)
+        with redirect_stdout(sys.stderr):
+            yield report
     elif quiet:
         yield Reporter(loaded)
     elif not is_live():

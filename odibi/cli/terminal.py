@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from io import TextIOWrapper
+from pathlib import Path
 from typing import IO, Any
 
 __all__ = [
@@ -40,6 +41,9 @@ class ClosedPipe(Exception):
 
 def open_streams() -> None:
     """Let characters that the terminal's encoding does not have become question marks, not errors."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us, as in ``odibi run >&-``
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -61,17 +65,18 @@ def _discard(stream: IO[str]) -> None:
     os.close(nowhere)
 
 
-def say(text: str = "") -> None:
-    """A line on stdout.
+def say(text: str = "", stream: IO[str] | None = None) -> None:
+    """A line on stdout, or on ``stream``.
 
     Raises:
         ClosedPipe: nobody reads it.
     """
+    stream = stream or sys.stdout
     try:
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
+        stream.write(f"{text}\n")
+        stream.flush()
     except BrokenPipeError as error:
-        _discard(sys.stdout)
+        _discard(stream)
         raise ClosedPipe from error
 
 
@@ -84,9 +89,9 @@ def complain(text: str) -> None:
         _discard(sys.stderr)
 
 
-def say_json(value: Any, *, lines: bool = False) -> None:
-    """A JSON document on stdout; on one line of its own where it is one of many."""
-    say(json.dumps(value, ensure_ascii=False, default=str, indent=None if lines else 2))
+def say_json(value: Any) -> None:
+    """A JSON document on stdout."""
+    say(json.dumps(value, ensure_ascii=False, default=str, indent=2))
 
 
 def coloured() -> bool:

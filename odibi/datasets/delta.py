@@ -9,22 +9,25 @@ metadata (https://github.com/delta-io/delta/blob/master/PROTOCOL.md#transaction-
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+from odibi.datasets.actions import actions
 from odibi.datasets.types import from_delta, to_delta
-from odibi.engines.base import Location, Part, Staged
+from odibi.engines.base import Location, Staged
 from odibi.errors import Permanent, Transient
 from odibi.relational.schema import Schema
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
-__all__ = ["Commit", "LostRace", "Table", "last_commit", "open_table"]
+__all__ = ["Commit", "LostRace", "Table", "create_table", "last_commit", "open_table", "refuse_path"]
 
 METADATA = "odibi"
 """The one key of a commit's metadata that is ours; its value is JSON text."""
@@ -70,7 +73,13 @@ class Table:
 
     def location(self) -> Location:
         """The files of this version, all read in one form."""
-        return Location("parquet", tuple(self.handle.file_uris()), self.schema, self.partitions)
+        # delta-rs gives the table's own folder in URL spelling, the rest as it is on disk.
+        root = urlsplit(self.handle.table_uri).path
+        files = tuple(
+            str(Path(self.url).absolute() / file[len(root) :]) if file.startswith(root) else file
+            for file in self.handle.file_uris()
+        )
+        return Location("parquet", files, self.schema, self.partitions)
 
     def transaction(self, app_id: str) -> Commit | None:
         """The commit that last carried the transaction ``app_id``, None if none did.
@@ -80,19 +89,23 @@ class Table:
         version = self.handle.transaction_version(app_id)
         return None if version is None else _commit(self.url, version)
 
-    def _refuse_features(self) -> None:
-        """Raw commits check nothing, so tables that need checking are not written by them."""
+    def refuse_features(self) -> None:
+        """Raise Permanent for tables that need checks on write: raw commits check nothing."""
         protocol = self.handle.protocol()
-        writer = set(protocol.writer_features or ()) - {"timestampNtz", "appendOnly", "invariants"}
+        reasons = sorted(set(protocol.writer_features or ()) - {"timestampNtz", "appendOnly", "invariants"})
         configuration = self.handle.metadata().configuration
-        checked = [name for name in configuration if name.startswith("delta.constraints.")]
-        not_null = [
-            f["name"] for f in json.loads(self.handle.schema().to_json())["fields"] if not f["nullable"]
-        ]
-        reasons = sorted(writer) + checked + [f"NOT NULL {name}" for name in not_null]
-        if self.needs_own_reader or reasons:
+        if configuration.get("delta.columnMapping.mode", "none") != "none":
+            reasons.append("column mapping")
+        if configuration.get("delta.enableChangeDataFeed") == "true":
+            reasons.append("change data feed")
+        reasons += [name for name in configuration if name.startswith("delta.constraints.")]
+        for column in json.loads(self.handle.schema().to_json())["fields"]:
+            reasons += [f"NOT NULL {column['name']}"] if not column["nullable"] else []
+            reasons += [f"NOT NULL in {column['name']}"] if '": false' in json.dumps(column["type"]) else []
+            reasons += [f"{key} {column['name']}" for key in column["metadata"] if key.startswith("delta.")]
+        if reasons:
             raise Permanent(
-                f"{self.url} uses {', '.join(reasons) or 'deletion vectors'}, which odibi cannot write soundly",
+                f"{self.url} uses {', '.join(reasons)}, which odibi cannot write soundly",
                 hint="write to a table that odibi created",
             )
 
@@ -122,51 +135,74 @@ class Table:
         """
         from deltalake import CommitProperties, Transaction
         from deltalake import Schema as DeltaSchema
-        from deltalake.exceptions import CommitFailedError
 
-        self._refuse_features()
-        if replace == "all" and self.partitions != staged.partitions:
+        self.refuse_features()
+        if replace is not None and self.handle.metadata().configuration.get("delta.appendOnly") == "true":
+            raise Permanent(
+                f"{self.url} is append-only, and the write takes rows out", hint="write to another table"
+            )
+        if self.partitions != staged.partitions:
             raise Permanent(
                 f"{self.url} is partitioned by ({', '.join(self.partitions)}), "
                 f"the step writes partition_by ({', '.join(staged.partitions)})",
                 hint="write to another path, or remove the table first",
             )
-        try:
-            self._allow_local_timestamps(schema)
-            if added:
-                fields = DeltaSchema.from_json(to_delta(added)).fields
-                self.handle.alter.add_columns(fields)
-                self.version = self.handle.version()
+        with _race(self.url):
+            self._prepare(schema, added)
             version = self.version + 1
-            properties = CommitProperties(
-                custom_metadata={METADATA: json.dumps(note)},
-                max_commit_retries=0,
-                app_transactions=[Transaction(app_id, version)] if app_id else None,
-            )
             self.handle.create_write_transaction(
                 actions(self.url, staged),
                 mode="append" if replace is None else "overwrite",
                 schema=DeltaSchema.from_json(to_delta(schema)),
                 partition_by=list(self.partitions) or None,
                 partition_filters=None if replace in (None, "all") else list(replace),
-                commit_properties=properties,
+                commit_properties=CommitProperties(
+                    custom_metadata={METADATA: json.dumps(note)},
+                    max_commit_retries=0,
+                    app_transactions=[Transaction(app_id, version)] if app_id else None,
+                ),
             )
-        except CommitFailedError as error:
-            raise LostRace(f"{self.url} was changed by another writer meanwhile") from error
         self.version = version
         return version
 
+    def _prepare(self, schema: Schema, added: Schema) -> None:
+        """Make the table able to hold the schema, by commits of their own, each for this version only."""
+        from deltalake import CommitProperties, TableFeatures
+        from deltalake import Schema as DeltaSchema
 
-    def _allow_local_timestamps(self, schema: Schema) -> None:
-        """Raise the protocol where the new schema is the first with timestamps without a zone."""
-        if '"timestamp_ntz"' not in to_delta(schema) or "timestampNtz" in (self.handle.protocol().writer_features or ()):
-            return
-        from deltalake import TableFeatures
+        compared = CommitProperties(max_commit_retries=0)
+        known = set(self.handle.protocol().writer_features or ())
+        if "timestampNtz" not in known and "timestamp_ntz" in to_delta(schema):
+            self.handle.alter.add_feature(
+                TableFeatures.TimestampWithoutTimezone,
+                allow_protocol_versions_increase=True,
+                commit_properties=compared,
+            )
+            self._moved()
+        if added:
+            fields = DeltaSchema.from_json(to_delta(added)).fields
+            self.handle.alter.add_columns(fields, commit_properties=compared)
+            self._moved()
 
-        self.handle.alter.add_feature(
-            TableFeatures.TimestampWithoutTimezone, allow_protocol_versions_increase=True
-        )
-        self.version = self.handle.version()
+    def _moved(self) -> None:
+        if self.handle.version() != self.version + 1:
+            raise LostRace(f"{self.url} was changed by another writer meanwhile")
+        self.version += 1
+
+
+@contextmanager
+def _race(url: str) -> Iterator[None]:
+    """delta-rs's refusal of a commit as LostRace, its other errors as Permanent."""
+    from deltalake.exceptions import CommitFailedError, DeltaError
+
+    try:
+        yield
+    except CommitFailedError as error:
+        raise LostRace(f"{url} was changed by another writer meanwhile") from error
+    except (DeltaError, OSError) as error:
+        if "already exists" in str(error):
+            raise LostRace(f"{url} was created by another writer meanwhile") from error
+        raise Permanent(f"{url} cannot be written: {str(error).splitlines()[0]}") from error
 
 
 def create_table(
@@ -179,10 +215,10 @@ def create_table(
     """
     from deltalake import CommitProperties, Transaction
     from deltalake import Schema as DeltaSchema
-    from deltalake.exceptions import CommitFailedError, DeltaError
     from deltalake.transaction import create_table_with_add_actions
 
-    try:
+    refuse_path(url)
+    with _race(url):
         create_table_with_add_actions(
             url,
             DeltaSchema.from_json(to_delta(schema)),
@@ -191,16 +227,21 @@ def create_table(
             partition_by=list(staged.partitions) or None,
             commit_properties=CommitProperties(
                 custom_metadata={METADATA: json.dumps(note)},
+                max_commit_retries=0,
                 app_transactions=[Transaction(app_id, 0)] if app_id else None,
             ),
         )
-    except CommitFailedError as error:
-        raise LostRace(f"{url} was created by another writer meanwhile") from error
-    except DeltaError as error:
-        if "already exists" in str(error):
-            raise LostRace(f"{url} was created by another writer meanwhile") from error
-        raise
     return 0
+
+
+def refuse_path(url: str) -> None:
+    """Raise Permanent for a folder that the Delta library takes for another one, or ends the process on."""
+    found = re.search(r"[\[\]|^\\`<>\x00-\x1f]|%[0-9A-Fa-f]{2}", str(Path(url).absolute()))
+    if found:
+        raise Permanent(
+            f"a Delta table cannot be kept in {url!r}: its path has {found.group()!r}",
+            hint="choose another folder",
+        )
 
 
 def open_table(url: str, version: int | None = None) -> Table | None:
@@ -211,6 +252,7 @@ def open_table(url: str, version: int | None = None) -> Table | None:
     """
     if not (Path(url) / "_delta_log").is_dir():
         return None
+    refuse_path(url)
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError, TableNotFoundError
 
@@ -245,64 +287,7 @@ def _commit(url: str, version: int) -> Commit:
     except FileNotFoundError:
         return Commit(version)
     for line in text.splitlines():
-        if '"commitInfo"' in line:
-            note = json.loads(line)["commitInfo"].get(METADATA)
+        if '"commitInfo"' in line and (info := json.loads(line).get("commitInfo")) is not None:
+            note = info.get(METADATA)
             return Commit(version, json.loads(note) if note else {})
     return Commit(version)
-
-
-def actions(url: str, staged: Staged) -> list[Any]:
-    """Delta's add actions for parts below the table's folder, with typed statistics."""
-    from deltalake.transaction import AddAction
-
-    now = int(time.time() * 1000)
-    base = Path(url)
-    return [
-        AddAction(
-            path=Path(part.path).relative_to(base).as_posix(),
-            size=part.bytes,
-            partition_values=dict(part.partition),
-            modification_time=now,
-            data_change=True,
-            stats=_statistics(part, staged.schema),
-        )
-        for part in staged.parts
-        if part.rows  # a file without rows is left for the sweep of unused files
-    ]
-
-
-_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE")
-
-
-def _statistics(part: Part, schema: Schema) -> str:
-    """Delta's statistics as JSON: bounds typed as their columns, none where a bound is not exact.
-
-    See https://github.com/delta-io/delta/blob/master/PROTOCOL.md#per-file-statistics.
-    """
-    low: dict[str, Any] = {}
-    high: dict[str, Any] = {}
-    nulls: dict[str, int] = {}
-    for column in schema:
-        found = part.statistics.get(column.name)
-        if found is None or (column.type.endswith(("]", ")")) and not column.type.startswith("DECIMAL")):
-            continue  # nested columns want nested statistics, which nobody prunes by
-        if "null_count" in found:
-            nulls[column.name] = int(found["null_count"])
-        if "min" not in found:
-            continue
-        bounds = [_bound(found[end], column.type) for end in ("min", "max")]
-        if None not in bounds:
-            low[column.name], high[column.name] = bounds
-    return json.dumps({"numRecords": part.rows, "minValues": low, "maxValues": high, "nullCount": nulls})
-
-
-def _bound(text: str, kind: str) -> Any:
-    """A bound as JSON wants it for the type, None for types readers do not prune by."""
-    if kind in _NUMBERS:
-        number = float(text) if kind in ("FLOAT", "DOUBLE") else int(text)
-        return number if abs(number) < float("inf") else None
-    if kind == "VARCHAR" or kind == "DATE":
-        return text
-    if kind == "TIMESTAMP":
-        return text.replace(" ", "T")
-    return None

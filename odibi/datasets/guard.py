@@ -47,16 +47,18 @@ def guard(
         return Change(incoming)
     if policy == "replace":
         return Change(incoming)
-    have = {column.name: column for column in table}
     come = {column.name: column for column in incoming}
+    spelled = {column.name.lower(): column.name for column in incoming}
     problems = []
     added, widened, result = [], [], []
     for column in table:
         new = come.get(column.name)
-        if new is None:
-            if policy == "widen":
-                result.append(column)
-            else:
+        other = spelled.get(column.name.lower())
+        if new is None and other is not None:
+            problems.append(f"column {other!r} is called {column.name!r} in the table")
+        elif new is None:
+            result.append(column)
+            if policy != "widen":
                 problems.append(f"column {column.name!r} ({column.type}) is missing")
         elif same_type(new.type, column.type) or (policy == "widen" and widens(new.type, column.type)):
             result.append(column)
@@ -65,14 +67,15 @@ def guard(
             widened.append(Column(column.name, new.type))
         else:
             problems.append(f"column {column.name!r} is {new.type}, the table has {column.type}")
+    have = {column.name.lower(): column.name for column in table}
     for column in incoming:
-        if column.name not in have:
-            if policy == "widen":
-                result.append(column)
-                added.append(column)
-            else:
-                hint = nearest(column.name, have, "the table has")
-                problems.append(f"column {column.name!r} ({column.type}) is not in the table ({hint})")
+        if column.name.lower() in have:
+            continue
+        result.append(column)
+        added.append(column)
+        if policy != "widen":
+            hint = nearest(column.name, have.values(), "the table has")
+            problems.append(f"column {column.name!r} ({column.type}) is not in the table ({hint})")
     if problems:
         raise SchemaMismatch(
             f"{target}: "

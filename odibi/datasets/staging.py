@@ -14,7 +14,7 @@ import shutil
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Self
 
 __all__ = ["Intents", "discard", "sweep"]
 
@@ -29,7 +29,7 @@ class Intents:
         self._count = 0
         self._file: IO[str] | None = None
 
-    def __enter__(self) -> Intents:
+    def __enter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         while True:
             self._file = self._path.open("a", encoding="utf-8")
@@ -62,14 +62,15 @@ class Intents:
         with self._lock:
             self._count += 1
             aside = path.parent / f".{path.name}.{self._run[:8]}-{self._count}.tmp"
-            self._note("", str(aside))
+            self._note("", str(aside), str(path))
         return aside
 
-    def _note(self, target: str, path: str) -> None:
+    def _note(self, target: str, path: str, final: str = "") -> None:
         if self._file is None:
             raise RuntimeError("Intents is a context manager and was not entered")
         # Absolute, because the run that sweeps may be started from another folder.
-        note = {"target": target and os.path.abspath(target), "folder": os.path.abspath(path)}  # noqa: PTH100
+        named = {"target": target, "folder": path, "final": final}
+        note = {key: value and os.path.abspath(value) for key, value in named.items()}  # noqa: PTH100
         self._file.write(json.dumps(note) + "\n")
         self._file.flush()
 
@@ -92,10 +93,20 @@ def sweep(folder: Path) -> tuple[str, ...]:
                     intent = json.loads(line)
                 except ValueError:
                     continue  # the line that was being written; nothing was staged for it yet
+                _restore(Path(f"{intent['folder']}.old"), intent["final"])
                 if discard(intent["target"], intent["folder"]):
                     swept.append(intent["folder"])
             note.unlink(missing_ok=True)
     return tuple(swept)
+
+
+def _restore(old: Path, final: str) -> None:
+    """A folder that was moved aside to be replaced takes its place again if nothing else did."""
+    if old.exists() and final:
+        if Path(final).exists():
+            discard("", str(old))
+        else:
+            old.rename(final)
 
 
 def discard(target: str, folder: str) -> bool:

@@ -6,22 +6,21 @@ publishes: a Delta commit, or the rename of a file.
 
 from __future__ import annotations
 
-import os
-import shutil
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from odibi.config.models import Format, SchemaPolicy, Write, WriteMode
 from odibi.datasets import files
-from odibi.datasets.delta import Commit, Table, create_table, last_commit, open_table
-from odibi.datasets.digest import Digest, Sample, measure
+from odibi.datasets.delta import Commit, Table, create_table, last_commit, open_table, refuse_path
+from odibi.datasets.digest import Digest, Sample, digest, measure
+from odibi.datasets.export import export
 from odibi.datasets.guard import guard
-from odibi.datasets.staging import Intents
+from odibi.datasets.staging import Intents, discard
 from odibi.engines.base import Engine, Frame, Staged
 from odibi.engines.database import Database
-from odibi.engines.duckdb import literal, scan
+from odibi.engines.duckdb import literal
 from odibi.errors import Permanent, SchemaMismatch
 from odibi.relational.schema import Column, Schema, quote
 
@@ -50,32 +49,27 @@ class Target:
         """
         path = files.join(base, write.path or default_path)
         told = files.format_of(path) if write.path else None
-        formats = write.formats or (
-            (told,) if told in ("parquet", "csv", "json") else (default_format or "delta",)
-        )
+        by_name: tuple[Format, ...] = tuple(f for f in _PLAIN if f == told)
+        formats = write.formats or by_name or (default_format or "delta",)
         append = write.mode is WriteMode.APPEND
         policy: SchemaPolicy = write.schema_policy or ("exact" if append or ingest else "replace")
+        if append and policy == "replace":
+            raise Permanent(
+                "append keeps the rows there are, so schema: replace has no meaning", hint="schema: widen"
+            )
+        if write.schema_policy is not None and "delta" not in formats:
+            raise Permanent(f"schema: {policy} guards Delta tables, not {formats[0]} files")
+        date_column = write.logical_date_column if append else None
         targets = []
         for format in sorted(set(formats), key=lambda f: (f != "delta", f)):
             if format == "delta":
-                if files.is_remote(path):
-                    raise Permanent(f"Delta tables at {path.split('://')[0]}:// URLs are not available in this version",
-                                    hint="write Delta to a local folder, or another format")  # fmt: skip
-                url = path
+                url = path if len(formats) == 1 else _bare(path)
+                _refuse_place(url)
             else:
                 if append and write.partition_by:
                     raise Permanent(f"append with partition_by needs format delta, not {format}")
-                url = path if Path(path).suffix == f".{format}" else f"{_bare(path)}.{format}"
-            targets.append(
-                Target(
-                    url,
-                    format,
-                    write.mode,
-                    write.partition_by,
-                    policy,
-                    write.logical_date_column if append else None,
-                )
-            )
+                url = path if path.endswith(f".{format}") else f"{_bare(path)}.{format}"
+            targets.append(Target(url, format, write.mode, write.partition_by, policy, date_column))
         return tuple(targets)
 
     @property
@@ -84,8 +78,20 @@ class Target:
         return self.format == "delta" or bool(self.partition_by) or self.mode is WriteMode.APPEND
 
 
+_PLAIN: tuple[Format, ...] = ("parquet", "csv", "json")
+
+
 def _bare(path: str) -> str:
-    return str(Path(path).with_suffix("")) if Path(path).suffix in (".csv", ".json", ".parquet") else path
+    return next((path.removesuffix(f".{format}") for format in _PLAIN if path.endswith(f".{format}")), path)
+
+
+def _refuse_place(url: str) -> None:
+    if files.is_remote(url):
+        raise Permanent(
+            f"Delta tables at {url.split('://', maxsplit=1)[0]}:// URLs are not available in this version",
+            hint="write Delta to a local folder, or another format",
+        )
+    refuse_path(url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,15 +153,43 @@ def write(
         SchemaMismatch: the rows do not fit the target; nothing was published.
         LostRace: another writer committed first; nothing was published, compute again.
     """
-    first = targets[0]
-    if first.format == "delta":
-        return _write_delta(db, engine, intents, frame, schema, targets, handle, job)
-    scratch = str(db.scratch / db.new_name())
-    staged = engine.stage(frame, schema, scratch, () if first.format != "parquet" else first.partition_by)
+    import duckdb
+
+    try:
+        make = _write_delta if targets[0].format == "delta" else _write_files
+        return make(db, engine, intents, frame, schema, targets, handle, job)
+    except OSError as error:
+        where = error.filename or targets[0].url
+        raise Permanent(f"cannot write {where}: {error.strerror or error}") from error
+    except duckdb.IOException as error:
+        raise Permanent(f"cannot write {targets[0].url}: {str(error).splitlines()[0]}") from error
+
+
+def _write_files(
+    db: Database, engine: Engine, intents: Intents, frame: Frame, schema: Schema, targets: tuple[Target, ...],
+    handle: Table | None, job: Job,
+) -> Written:  # fmt: skip
+    del handle
     for target in targets:
-        _export(db, staged, target, job)
+        _known(target.partition_by, schema, target.url)
+    staged = engine.stage(frame, schema, str(db.scratch / db.new_name()), ())
+    for target in targets:
+        export(
+            db,
+            intents,
+            staged.location,
+            target.url,
+            target.format,
+            target.partition_by,
+            part=_part(target, job),
+        )
     found, sample = measure(db, staged.location, rounded=job.rounded, sample=job.sample, masked=job.masked)
     return Written(targets, staged, schema, str(found), None, None, sample)
+
+
+def _part(target: Target, job: Job) -> str:
+    """The name of the file that an append's rows of this date have in the target's folder."""
+    return f"part-{job.app_id.replace('/', '-')}" if target.mode is WriteMode.APPEND else ""
 
 
 def _write_delta(
@@ -163,43 +197,80 @@ def _write_delta(
     handle: Table | None, job: Job,
 ) -> Written:  # fmt: skip
     target = targets[0]
+    append = target.mode is WriteMode.APPEND
+    if handle is not None:
+        handle.refuse_features()
     frame, incoming, partitions = _dated(engine, frame, schema, target, job)
     change = guard(incoming, handle.schema if handle else None, target.policy, target.url)
-    if change.widened and handle is not None:
-        # Old files keep their narrow types for every reader only if they are written again.
-        frame, incoming = _rewritten(engine, frame, incoming, handle, change.schema, target, job)
-    staged = engine.stage(frame, incoming, intents.folder(target.url), partitions)
-    _refuse_empty_partitions(staged)
-    added, sample = measure(db, staged.location, rounded=job.rounded, sample=job.sample, masked=job.masked)
-    whole, replaced = _whole(added, handle, target, job)
-    rows = staged.rows if replaced == "all" or whole is None else whole.rows
-    note = {
-        "key": job.key,
-        "parts": dict(job.parts),
-        "digest": str(whole) if whole else "",
-        "written": str(added),
-        "rows": rows,
-        "schema": [[column.name, column.type] for column in change.schema],
-        "run": job.run_id,
-        "logical_date": job.logical_date,
-    }
-    if handle is None:
-        version = create_table(target.url, staged, schema=change.schema, note=note, app_id=job.app_id)
-    else:
-        version = handle.commit(
-            staged,
-            schema=change.schema,
-            replace=replaced,
-            note=note,
-            app_id=job.app_id,
-            added=() if change.widened or target.policy == "replace" else change.added,
+    previous = handle.transaction(job.app_id) if handle is not None and append else None
+    if previous is not None and target.date_column is None:
+        raise Permanent(
+            f"{target.url} already holds other rows of {job.app_id}, and without a column for the "
+            "logical date odibi cannot tell which",
+            hint="leave logical_date_column at its default, or remove those rows first",
         )
+    # Old files keep their narrow types for every reader only if they are written again.
+    rewritten = handle if append and change.widened else None
+    frame = _fitted(
+        engine, frame, incoming, change.schema, rewritten, target, job, again=previous is not None
+    )
+    folder = intents.folder(target.url)
+    try:
+        staged = engine.stage(frame, change.schema, folder, partitions)
+        _refuse_empty_partitions(staged)
+        written, sample = measure(
+            db, staged.location, rounded=job.rounded, sample=job.sample, masked=job.masked
+        )
+        whole = written
+        replaced: str | list[tuple[str, str, Any]] | None = None if handle is None else "all"
+        if handle is not None and append and rewritten is None:
+            whole, replaced = _appended(db, written, handle, change.schema, previous, target, job)
+        if rewritten is not None and target.date_column is not None:
+            written = digest(db, staged.location, rounded=job.rounded, where=_of_date(target, job))
+        note = {
+            "key": job.key,
+            "parts": dict(job.parts),
+            "digest": str(whole),
+            "written": str(written),
+            "rows": whole.rows,
+            "schema": [[column.name, column.type] for column in change.schema],
+            "run": job.run_id,
+            "logical_date": job.logical_date,
+        }
+        if handle is None:
+            version = create_table(target.url, staged, schema=change.schema, note=note, app_id=job.app_id)
+        else:
+            version = handle.commit(
+                staged,
+                schema=change.schema,
+                replace=replaced,
+                note=note,
+                app_id=job.app_id,
+                added=change.added if replaced != "all" else (),
+            )
+    except BaseException:
+        discard(target.url, folder)
+        raise
+    own = _of_date(target, job) if rewritten is not None else ""
     for other in targets[1:]:
-        _export(db, staged, other, job)
+        export(
+            db,
+            intents,
+            staged.location,
+            other.url,
+            other.format,
+            other.partition_by,
+            part=_part(other, job),
+            where=own,
+        )
     # An overwrite's table is its parts; only an append's readers see more than what was staged.
-    table = open_table(target.url, version) if target.mode is WriteMode.APPEND else None
-    text = str(whole) if whole else f"{target.url}@{version}"
-    return Written(targets, staged, change.schema, text, table, version, sample)
+    table = open_table(target.url, version) if append else None
+    return Written(targets, staged, change.schema, str(whole), table, version, sample)
+
+
+def _of_date(target: Target, job: Job) -> str:
+    """The condition on the rows of the job's date; on all where they do not tell."""
+    return f"{quote(target.date_column)} = DATE {literal(job.logical_date)}" if target.date_column else "true"
 
 
 def _dated(
@@ -219,7 +290,7 @@ def _dated(
 
     columns = [exp.column(column.name, quoted=True) for column in schema]
     date = exp.cast(exp.Literal.string(job.logical_date), "DATE").as_(name, quoted=True)
-    frame = engine.query(exp.select(*columns, date).from_("rows"), {"rows": frame})
+    frame = engine.query(exp.select(*columns, date).from_("incoming"), {"incoming": frame})
     _known(target.partition_by, schema, target.url)
     return frame, (*schema, Column(name, "DATE")), (*target.partition_by, name)
 
@@ -237,61 +308,68 @@ def _known(partition_by: tuple[str, ...], schema: Schema, url: str) -> None:
         raise SchemaMismatch(f"{url}: partition_by names every column; one must be left for the files")
 
 
-def _rewritten(
-    engine: Engine, frame: Frame, incoming: Schema, handle: Table, schema: Schema, target: Target, job: Job
-) -> tuple[Frame, Schema]:
-    """The table's rows that stay and the new ones, in the widened types."""
+def _fitted(
+    engine: Engine, frame: Frame, incoming: Schema, schema: Schema, rewritten: Table | None, target: Target, job: Job,
+    *, again: bool,
+) -> Frame:  # fmt: skip
+    """The rows in the table's columns and types, with those of the table that stay where it is rewritten."""
     from sqlglot import exp
 
     from odibi.datasets.source import frame_of
 
     def projected(source: str, have: Schema) -> exp.Select:
         names = {column.name for column in have}
+        columns = [exp.column(c.name, quoted=True) if c.name in names else exp.null() for c in schema]
         return exp.select(
             *(
-                exp.cast(
-                    exp.column(c.name, quoted=True) if c.name in names else exp.null(),
-                    c.type,
-                    dialect="duckdb",
-                ).as_(c.name, quoted=True)
-                for c in schema
+                exp.cast(column, c.type, dialect="duckdb").as_(c.name, quoted=True)
+                for column, c in zip(columns, schema, strict=True)
             )
         ).from_(source)
 
-    old = projected("kept", handle.schema)
-    if target.date_column:
-        date = exp.cast(exp.Literal.string(job.logical_date), "DATE")
-        old = old.where(exp.NullSafeNEQ(this=exp.column(target.date_column, quoted=True), expression=date))
-    else:
-        old = old.where(exp.false())
-    query = exp.union(old, projected("incoming", incoming), distinct=False)
-    return engine.query(query, {"kept": frame_of(engine, handle), "incoming": frame}), schema
-
-
-def _whole(
-    added: Digest, handle: Table | None, target: Target, job: Job
-) -> tuple[Digest | None, Literal["all"] | list[tuple[str, str, Any]] | None]:
-    """The digest of the table after the commit (None if unknown), and what the commit replaces."""
-    if target.mode is WriteMode.OVERWRITE:
-        return added, "all"
-    if handle is None:
-        return added, None
-    before = last_commit(handle.url)
-    known = before.note.get("digest") if before is not None and before.version == handle.version else None
-    total = Digest.parse(known).plus(added) if known else None
-    previous = handle.transaction(job.app_id)
-    if previous is None:
-        return total, None
-    if target.date_column is None:
-        raise Permanent(
-            f"{handle.url} already holds other rows of {job.app_id}, and without a column for the "
-            "logical date odibi cannot tell which",
-            hint="leave logical_date_column at its default, or remove those rows first",
+    if rewritten is None:
+        return (
+            frame
+            if incoming == schema
+            else engine.query(projected("incoming", incoming), {"incoming": frame})
         )
-    mine = previous.note.get("written")
-    if total is not None:
-        total = total.minus(Digest.parse(mine)) if mine else None
-    return total, [(target.date_column, "=", job.logical_date)]
+    kept = projected("kept", rewritten.schema)
+    if again:
+        date = exp.cast(exp.Literal.string(job.logical_date), "DATE")
+        column = exp.column(str(target.date_column), quoted=True)
+        kept = kept.where(exp.NullSafeNEQ(this=column, expression=date))
+    both = exp.union(kept, projected("incoming", incoming), distinct=False)
+    return engine.query(both, {"kept": frame_of(engine, rewritten), "incoming": frame})
+
+
+def _appended(
+    db: Database,
+    added: Digest,
+    handle: Table,
+    schema: Schema,
+    previous: Commit | None,
+    target: Target,
+    job: Job,
+) -> tuple[Digest, list[tuple[str, str, Any]] | None]:
+    """The digest of the table after an append, and the partitions that it replaces."""
+    table = dataclasses.replace(handle.location(), schema=schema)
+    gone = Digest(added.hash, 0, 0)
+    if previous is not None:
+        gone = digest(db, table, rounded=job.rounded, where=_of_date(target, job))
+        own = previous.note.get("written")
+        if own and gone.rows > Digest.parse(own).rows:
+            raise Permanent(
+                f"{target.url} holds rows of {job.logical_date} that {job.app_id} did not write, "
+                "and replacing that date would lose them",
+                hint="let every step that appends have a table of its own",
+            )
+    last = last_commit(handle.url)
+    known = last.note.get("digest") if last is not None and last.version == handle.version else None
+    before = Digest.parse(known) if known else None
+    if before is None or before.hash != added.hash:  # by somebody else, or over other columns: taken anew
+        before = digest(db, table, rounded=job.rounded)
+    whole = Digest(added.hash, before.rows - gone.rows + added.rows, before.total - gone.total + added.total)
+    return whole, None if previous is None else [(str(target.date_column), "=", job.logical_date)]
 
 
 def _refuse_empty_partitions(staged: Staged) -> None:
@@ -303,86 +381,3 @@ def _refuse_empty_partitions(staged: Staged) -> None:
                     f"partition_by column {name!r} holds an empty text, which Delta cannot tell from NULL",
                     hint=f"replace it in the step: nullif({name}, '')",
                 )
-
-
-# --- files ---------------------------------------------------------------------------------------
-
-
-def _export(db: Database, staged: Staged, target: Target, job: Job) -> None:
-    """Publish staged rows as plain files: written aside, flushed to disk, renamed."""
-    local = str(db.scratch / db.new_name()) if files.is_remote(target.url) else _aside(target.url, job)
-    source = scan(staged.location)
-    try:
-        if target.partition_by:
-            _copy(source, local, target.format, target.partition_by)
-        else:
-            _copy(source, local, target.format)
-        final = target.url
-        if target.mode is WriteMode.APPEND:
-            final = f"{target.url}/part-{job.app_id.replace('/', '-')}.{target.format}"
-        if files.is_remote(final):
-            _upload(local, final)
-        else:
-            _publish(Path(local), Path(final))
-    finally:
-        if Path(local).is_dir():
-            shutil.rmtree(local, ignore_errors=True)
-        else:
-            Path(local).unlink(missing_ok=True)
-
-
-def _aside(url: str, job: Job) -> str:
-    path = Path(url)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return str(path.parent / f".{path.name}.{job.run_id[:8]}.tmp")
-
-
-_COPY = {"parquet": "FORMAT parquet", "csv": "FORMAT csv, HEADER true", "json": "FORMAT json, ARRAY true"}
-
-
-def _copy(source: str, to: str, format: str, partition_by: tuple[str, ...] = ()) -> None:
-    import duckdb
-
-    options = _COPY[format]
-    if partition_by:
-        columns = ", ".join(quote(column) for column in partition_by)
-        options = options.replace(", ARRAY true", "")
-        options += f", PARTITION_BY ({columns}), FILENAME_PATTERN 'part-{{i}}'"
-    # A database of its own: files for people keep the order of a sort, which the run's does not.
-    with duckdb.connect(":memory:", config={"threads": "1"}) as database:
-        database.execute("SET TimeZone='UTC'")
-        database.execute(f"COPY ({source}) TO {literal(to)} ({options})")
-
-
-def _publish(new: Path, final: Path) -> None:
-    final.parent.mkdir(parents=True, exist_ok=True)
-    if new.is_file():
-        with new.open("rb+") as file:
-            os.fsync(file.fileno())
-        if final.is_dir():
-            raise Permanent(
-                f"{final} is a folder, and the step writes a file", hint="remove it or choose another path"
-            )
-        new.replace(final)
-        return
-    if final.exists():
-        old = final.with_name(f".{final.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        final.rename(old)  # not atomic together with the next line: docs/critiques.md
-        new.rename(final)
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        new.rename(final)
-
-
-def _upload(local: str, url: str) -> None:
-    from fsspec.core import url_to_fs
-
-    system, path = url_to_fs(url)
-    if Path(local).is_dir():
-        system.put(local, path, recursive=True)
-        return
-    system.makedirs(system._parent(path), exist_ok=True)
-    aside = f"{path}.tmp"
-    system.put_file(local, aside)
-    system.mv(aside, path)

@@ -55,9 +55,9 @@ class DuckDB:
     def query(self, select: exp.Query, inputs: Mapping[str, DuckFrame]) -> DuckFrame:
         """The query over its inputs, lazily; a chain that grows too deep is cut by a table."""
         if not inputs:
-            return DuckFrame(select.sql("duckdb"))
+            return DuckFrame(select.sql("duckdb", comments=False))
         select, names = _apart(select, inputs)
-        sql = select.sql("duckdb")
+        sql = select.sql("duckdb", comments=False)
         prefix = ", ".join(
             f"{quote(names[name])} AS {'NOT MATERIALIZED ' if frame.stored else ''}({frame.sql})"
             for name, frame in inputs.items()

@@ -10,7 +10,8 @@ from odibi.config.check import is_sql_file
 from odibi.config.models import Step, StepType
 from odibi.config.template import render_sql
 from odibi.errors import nearest
-from odibi.observe.notes import Notes, Place, sql_problem, typed
+from odibi.home import typed
+from odibi.observe.notes import Notes, Place, sql_problem
 from odibi.operations.call import relations_in
 from odibi.operations.python import Function, inspect
 from odibi.relational.parse import Script, SqlError, parse
@@ -59,7 +60,7 @@ class CodeReader:
 
     def _sql_file(self, step: Step) -> str:
         file = self.loaded.find(step.value.strip()) if is_sql_file(step) else None
-        return typed(file) if file is not None else ""
+        return typed(str(file.resolve())) if file is not None else ""
 
     def _script(self, at: Place, step: Step, file: str) -> Script | None:
         if is_sql_file(step) and not file:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from odibi.config.secrets import Redactor, resolve
 from odibi.errors import ConfigError, OdibiError, Problem
+from odibi.home import typed
 from odibi.relational.parse import SqlError
 
 if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
 
-__all__ = ["Notes", "sql_problem", "typed"]
+__all__ = ["Notes", "sql_problem"]
 
 T = TypeVar("T")
 Place = tuple[Any, ...]
@@ -38,7 +38,7 @@ class Notes:
         except ConfigError as error:
             self.problems += error.problems
         except OdibiError as error:
-            place = f"{error.where}: " if error.where else ""
+            place = f"{typed(error.where)}: " if error.where else ""
             self.problem(at, place + error.message, error.hint)
         except UnicodeDecodeError as error:
             self.problem(at, f"not UTF-8 text: {error.reason} at byte {error.start}")
@@ -58,11 +58,3 @@ def sql_problem(loaded: Loaded, at: Place, error: SqlError, file: str) -> Proble
         return Problem(file, error.line, error.column, error.message, error.hint)
     place = loaded.inside((*at, "value"), max(error.line, 1), max(error.column, 1))
     return Problem(*place, error.message, error.hint)
-
-
-def typed(file: Path) -> str:
-    """The path as a person would type it from here."""
-    try:
-        return file.resolve().relative_to(Path.cwd()).as_posix()
-    except ValueError:
-        return str(file)

@@ -517,13 +517,16 @@ def _subquery(node: exp.Expr, scope: Scope, into: Target, indirect: Target) -> S
     found = scope.query(node, scope)
     _take(found.everything, into, indirect)
     indirect |= found.rows | found.order
+    scope.order |= found.rows | pool(found.everything).all  # DuckDB may join it, which moves rows
     return ()
 
 
 def _exists(node: exp.Exists, scope: Scope, into: Target, indirect: Target) -> Steps:
     if not isinstance(node.this, exp.Query):
         return [(list(node.args.values()), into)]
-    indirect |= scope.query(node.this, scope).rows
+    found = scope.query(node.this, scope)
+    indirect |= found.rows
+    scope.order |= found.rows
     return ()
 
 

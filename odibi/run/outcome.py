@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from odibi.datasets.files import explain
 from odibi.errors import OdibiError, Transient
+from odibi.home import typed
 from odibi.record.model import ErrorRecord, SampleRecord, StepStatus, WriteRecord
 from odibi.relational.schema import Schema
 
@@ -55,20 +57,19 @@ def error_record(error: BaseException, files: tuple[str, ...] = ()) -> ErrorReco
         return ErrorRecord(
             kind=type(error).__name__,
             message=error.message,
-            where=error.where,
+            where=typed(error.where),
             hint=error.hint,
             permanent=not isinstance(error, Transient),
         )
-    lines = traceback.extract_tb(error.__traceback__)
-    place = next((f"{line.filename}:{line.lineno}" for line in reversed(lines) if line.filename in files), "")
+    detail = "".join(traceback.format_exception(error))
+    lines = re.findall(r'File "(.+?)", line (\d+)', detail)  # DuckDB quotes the traceback of a stream as text
+    place = next((f"{file}:{line}" for file, line in reversed(lines) if file in files), "")
     text = str(error) or type(error).__name__
     if _is_duckdb(error):
-        text = text.split("\n\n", 1)[0]
+        _, quoted, tail = text.partition("Python exception: Traceback")
+        text = tail.strip().splitlines()[-1] if quoted else text.split("\n\n", 1)[0]
     return ErrorRecord(
-        kind=type(error).__name__,
-        message=text[:1_000],
-        where=place,
-        detail="".join(traceback.format_exception(error))[-LONGEST_DETAIL:],
+        kind=type(error).__name__, message=text[:1_000], where=typed(place), detail=detail[-LONGEST_DETAIL:]
     )
 
 

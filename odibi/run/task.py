@@ -68,6 +68,8 @@ class _Attempt:
         self.context = context
         self.planned = planned
         self.engine: Engine = context.engine(planned.engine)
+        self.queries: Mapping[str, Compiled] | None = None
+        self.version = ""
         self.sql_run = ""
         self.warnings: tuple[str, ...] = ()
 
@@ -97,6 +99,8 @@ class _Attempt:
             self.context.loaded.run_id,
             sample=self.context.loaded.pipeline.samples,
         )
+        # What is not kept is told apart by what it was made of, unless that does not tell.
+        self.version = f"run:{job.run_id}" if self._volatile(inputs) else f"key:{key}"
         made = {
             name: self._made(result, planned.targets.get(name, ()), handles.get(name), job)
             for name, result in self._computed(inputs).items()
@@ -151,10 +155,8 @@ class _Attempt:
 
     def _volatile(self, inputs: Mapping[str, Dataset]) -> bool:
         """Whether equal inputs may give another result; of operations only their queries tell."""
-        planned = self.planned
-        if planned.compiled is not None or "operations" not in planned.step.params:
-            return planned.volatile
-        return volatile(None, None, self._compiled(inputs))
+        waited = self.planned.compiled is None and "operations" in self.planned.step.params
+        return volatile(None, None, self._compiled(inputs)) if waited else self.planned.volatile
 
     # --- computing ---------------------------------------------------------------------------
 
@@ -188,9 +190,12 @@ class _Attempt:
         """The plan's queries where the inputs are as it assumed, else compiled for what they are."""
         planned = self.planned
         actual = {planned.inputs[alias]: dataset.schema for alias, dataset in inputs.items()}
-        if planned.compiled is not None and planned.assumed == actual:
-            return planned.compiled
-        return compile_step(planned.step, planned.script, planned.inputs, actual, self.context.binder)
+        if self.queries is None and planned.assumed == actual:
+            self.queries = planned.compiled
+        if self.queries is None:
+            binder = self.context.binder
+            self.queries = compile_step(planned.step, planned.script, planned.inputs, actual, binder)
+        return self.queries
 
     def _called(self, inputs: Mapping[str, Dataset]) -> tuple[Frame, Schema]:
         function, step, loaded = self.planned.function, self.planned.step, self.context.loaded
@@ -203,7 +208,11 @@ class _Attempt:
         frame = self.engine.from_arrow(batches)
         if function.schema is not None:
             frame, schema = as_declared(self.engine, function, frame, schema)
-        return self._closed(frame, schema)
+        try:
+            return self._closed(frame, schema)
+        except Permanent as error:
+            error.where = f"{function.file}:{function.line}"
+            raise
 
     def _closed(self, frame: Frame, schema: Schema) -> tuple[Frame, Schema]:
         """The frame with its columns cast to types that can be stored."""
@@ -228,14 +237,13 @@ class _Attempt:
 
     def _handed_over(self, result: _Computed, job: Job) -> _Made:
         """A result nobody keeps: lazy for one reader, computed once for several, or to show it."""
-        version = f"run:{job.run_id}" if self.planned.volatile else f"key:{job.key}"
         if self.planned.readers == 1:
-            dataset = Dataset(result.frame, result.schema, version, rounded=result.rounded)
+            dataset = Dataset(result.frame, result.schema, self.version, rounded=result.rounded)
             return _Made(dataset, result.schema)
         db = self.context.db
         staged = self.engine.stage(result.frame, result.schema, str(db.scratch / db.new_name()), ())
         _, rows = measure(db, staged.location, sample=job.sample, masked=job.masked)
-        dataset = Dataset(self.engine.read(staged.location), result.schema, version, staged.rows)
+        dataset = Dataset(self.engine.read(staged.location), result.schema, self.version, staged.rows)
         return _Made(dataset, result.schema, staged.rows, _shown(staged, rows, job.masked))
 
 

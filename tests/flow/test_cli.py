@@ -216,6 +216,29 @@ def test_a_project_may_lie_in_a_folder_with_blanks_and_accents(tmp_path: Path) -
     assert odibi("query", "FROM by_customer", "--output", "csv", cwd=folder).stdout == "number\n2\n"
 
 
+def test_what_a_function_prints_does_not_disturb_the_json(shop: Path) -> None:
+    function = """
+        import pyarrow as pa
+
+
+        def loud(orders: pa.Table) -> pa.Table:
+            print("from the function")
+            return orders
+    """
+    step = "  - {name: loud, layer: gold, function: 'steps.loud:loud', inputs: [orders]}\n"
+    project(
+        shop, {"steps/loud.py": function, "configs/shop.yaml": SHOP["configs/shop.yaml"] + " " * 8 + step}
+    )
+    ended = odibi("run", "--output", "json", cwd=shop)
+    assert events(ended.stdout)[-1]["success"]
+    assert ended.stderr == "from the function\n"
+
+
+def test_closed_streams_are_no_error(shop: Path) -> None:
+    command = f"{sys.executable} -m odibi run >&- 2>&-"
+    assert subprocess.run(command, shell=True, cwd=shop, env=environment(), check=False).returncode == 0
+
+
 def test_a_dry_run_changes_nothing(shop: Path) -> None:
     before = files_in(shop)
     ended = odibi("run", "--dry-run", "-s", "orders", "--exclude", "nothing*", cwd=shop)

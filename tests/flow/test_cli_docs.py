@@ -50,8 +50,8 @@ def test_every_command_is_documented(command: str) -> None:
     for parameter in COMMANDS[command].params:
         names = parameter.opts if parameter.param_type_name == "option" else []
         for name in names:
-            if name not in ("--help", "-h"):
-                assert f"`{name}" in section, name
+            if name not in ("--help", "-h"):  # what a letter means is said once
+                assert f"`{name}" in (section if name.startswith("--") else PAGE), name
 
 
 def test_every_exit_code_is_documented() -> None:

@@ -44,9 +44,8 @@ CASES = {
     "columns unpacked": ("SELECT coalesce(*COLUMNS(*)) AS c FROM u", "c = u.a u.e |"),
     "case ignored": ("SELECT U.A, TOTAL FROM U, \"SHOP.orders\"", "a = u.a |; Total = shop.orders.Total |"),
     "quoted dataset names": (
-        'SELECT o."id", e.note FROM "shop.orders" o JOIN "raw-events" AS e ON o.id = e.id',
-        "id = shop.orders.id | raw-events.id shop.orders.id; "
-        "note = raw-events.note | raw-events.id shop.orders.id",
+        'SELECT o."id", note FROM "shop.orders" o, "raw-events" WHERE o.id > 1',
+        "id = shop.orders.id | shop.orders.id; note = raw-events.note | shop.orders.id",
     ),
     "dataset name as qualifier": ('SELECT "shop.orders".id FROM "shop.orders"', "id = shop.orders.id |"),
     "struct field": ("SELECT t.s.x, s.y, s['x'] AS z FROM t", "x = t.s |; y = t.s |; z = t.s |"),
@@ -72,6 +71,8 @@ CASES = {
     "order by all": ("SELECT a, e FROM u ORDER BY ALL", "a = u.a | u.a u.e; e = u.e | u.a u.e"),
     "distinct": ("SELECT DISTINCT a, b FROM t", "a = t.a | t.a t.b; b = t.b | t.a t.b"),
     "distinct on": ("SELECT DISTINCT ON (b) a FROM t ORDER BY s.x", "a = t.a | t.b t.s"),
+    "an alias wins in order by": ("SELECT e AS a, a AS x FROM u ORDER BY a", "a = u.e | u.a u.e; x = u.a | u.a u.e"),
+    "an alias wins in distinct on": ("SELECT DISTINCT ON (a) e AS a FROM u", "a = u.e | u.a u.e"),
     "limit by subquery": ("SELECT a FROM t LIMIT (SELECT max(e) FROM u)", "a = t.a | u.e"),
     "sample": ("SELECT a FROM t USING SAMPLE 2 ROWS", "a = t.a |"),
     # groups
@@ -108,6 +109,18 @@ CASES = {
     "first row after a window": (
         "SELECT first(a) AS x, max(a) AS y FROM (SELECT a, rank() OVER (ORDER BY b) AS r FROM t)",
         "x = t.a | t.b; y = t.a |",
+    ),
+    "windows that share a sort": (
+        "SELECT row_number() OVER (ORDER BY a) AS x, rank() OVER (ORDER BY a, b) AS y FROM t",
+        "x = | t.a t.b; y = | t.a t.b",
+    ),
+    "limit after a correlated subquery": (
+        "SELECT b, (SELECT max(d) FROM s WHERE s.a = t.a) AS x FROM t LIMIT 1",
+        "b = t.b | s.a s.d t.a; x = s.d | s.a s.d t.a",
+    ),
+    "limit after a lateral": (
+        "SELECT b FROM t, LATERAL (SELECT max(t.a + d) AS z FROM s) LIMIT 1",
+        "b = t.b | t.a",
     ),
     # joins
     "join": ("SELECT t.b, d FROM t JOIN s ON t.a = s.a", "b = t.b | s.a t.a; d = s.d | s.a t.a"),

@@ -84,7 +84,11 @@ class Project:
     ) -> Result:  # fmt: skip
         """A run in this process."""
         return orchestrator.run(
-            self.load(steps, date, **fields), chosen=select, excluded=exclude, workers=workers, fail_fast=fail_fast
+            self.load(steps, date, **fields),
+            chosen=select,
+            excluded=exclude,
+            workers=workers,
+            fail_fast=fail_fast,
         )
 
     def rows(self, table: str) -> list[Row]:

@@ -1,0 +1,131 @@
+"""Plain files: written aside, flushed to disk, renamed; over fsspec where they are remote."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from odibi.datasets import files
+from odibi.datasets.staging import Intents
+from odibi.engines.base import Location
+from odibi.engines.database import Database
+from odibi.engines.duckdb import literal, scan
+from odibi.errors import Permanent
+from odibi.relational.schema import quote
+
+__all__ = ["export"]
+
+_COPY = {
+    "parquet": "FORMAT parquet",
+    "csv": "FORMAT csv, HEADER true",
+    "json": "FORMAT json, ARRAY true",
+}
+
+
+def export(
+    db: Database,
+    intents: Intents,
+    rows: Location,
+    url: str,
+    format: str,
+    partition_by: tuple[str, ...] = (),
+    *,
+    part: str = "",
+    where: str = "",
+) -> None:
+    """Publish staged rows as a file, or as a folder of files where they are partitioned.
+
+    Args:
+        db: its scratch folder is used.
+        intents: notes what is written aside.
+        rows: the staged rows, in their order.
+        url: the file or folder.
+        format: parquet, csv or json.
+        partition_by: columns that name the folders.
+        part: the name of the one file of the folder ``url`` that is written; all of it if empty.
+        where: a condition on the rows, all if empty.
+
+    Raises:
+        Permanent: a file stands where a folder should be, or the other way round.
+    """
+    final = f"{url}/{part}.{format}" if part else url
+    remote = files.is_remote(url)
+    if not remote and part and Path(url).is_file():
+        raise Permanent(f"{url} is a file, and the step appends to a folder of files", hint="remove it")
+    if not remote and not partition_by and Path(final).is_dir():
+        raise Permanent(
+            f"{final} is a folder, and the step writes a file", hint="remove it, or choose another path"
+        )
+    local = db.scratch / db.new_name() if remote else intents.aside(Path(url))
+    local.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _copy(db, f"{scan(rows)} WHERE {where}" if where else scan(rows), local, format, partition_by)
+        if remote:
+            _upload(local, final)
+        else:
+            _publish(local, Path(final))
+    finally:
+        _remove(local)
+
+
+def _copy(db: Database, rows: str, to: Path, format: str, partition_by: tuple[str, ...]) -> None:
+    import duckdb
+
+    options = _COPY[format]
+    if partition_by:
+        columns = ", ".join(quote(column) for column in partition_by)
+        options = options.replace(", ARRAY true", "")
+        options += f", PARTITION_BY ({columns}), FILENAME_PATTERN 'part-{{i}}'"
+        to.mkdir()  # also where there are no rows, so that there is a folder to publish
+        options += ", OVERWRITE_OR_IGNORE true"
+    # A database of its own: files for people keep the order of a sort, which the run's does not.
+    config = {
+        "threads": "1",
+        "temp_directory": str(db.scratch / "export"),
+        "python_enable_replacements": "false",
+    }
+    with duckdb.connect(":memory:", config=config) as database:
+        database.execute("SET TimeZone='UTC'")
+        database.execute(f"COPY ({rows}) TO {literal(str(to))} ({options})")
+        if partition_by and not any(to.iterdir()):  # no rows: one file that has the columns
+            database.execute(f"COPY ({rows}) TO {literal(str(to / f'part-0.{format}'))} ({_COPY[format]})")
+
+
+def _publish(new: Path, final: Path) -> None:
+    final.parent.mkdir(parents=True, exist_ok=True)
+    if new.is_file():
+        with new.open("rb+") as file:
+            os.fsync(file.fileno())
+        new.replace(final)
+        return
+    old = final.with_name(f"{new.name}.old")
+    if final.exists():
+        final.rename(old)  # not atomic together with the next line: docs/critiques.md
+    new.rename(final)
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _upload(local: Path, url: str) -> None:
+    from fsspec.core import url_to_fs
+
+    system, path = url_to_fs(url)
+    if local.is_file():
+        system.makedirs(path.rpartition("/")[0], exist_ok=True)
+        aside = f"{path}.tmp"
+        system.put_file(str(local), aside)
+        system.mv(aside, path)
+        return
+    if system.exists(path):
+        system.rm(path, recursive=True)
+    for file in sorted(found for found in local.rglob("*") if found.is_file()):
+        to = f"{path}/{file.relative_to(local).as_posix()}"
+        system.makedirs(to.rpartition("/")[0], exist_ok=True)
+        system.put_file(str(file), to)
