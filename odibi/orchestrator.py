@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import import_module
@@ -179,10 +179,9 @@ def run(
     _refuse(loaded)
     home = home or Home.find()
     pipeline = loaded.pipeline
-    store_import = threading.Thread(target=_import_store, daemon=True)
+    store_import = threading.Thread(target=_import_store)  # no daemon: it may not outlive the interpreter
     store_import.start()
-    with Database(home.scratch(loaded.run_id), pipeline.memory_limit) as db:
-        binder = Binder()
+    with Database(home.scratch(loaded.run_id), pipeline.memory_limit) as db, closing(Binder()) as binder:
         the_plan, redactor = _planned(loaded, db, chosen, excluded, binder)
         _writable(home)
         store_import.join()
@@ -217,9 +216,7 @@ def run(
             store.finish_run(record)
             final = final_result(context, done.records, home) if keep_final else None
             story = _told(store, record, home) if pipeline.enable_tracker else None
-        if not done.stuck:
-            binder.close()
-        else:
+        if done.stuck:
             db.abandon()
     return Result(
         record,

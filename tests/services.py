@@ -9,7 +9,7 @@ import tempfile
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -28,7 +28,9 @@ def postgres() -> Iterator[str]:
         return
     programs = _postgres_programs()
     # initdb refuses root: the package has made a user for it.
-    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    as_user: dict[str, Any] = (
+        {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+    )
     folder = Path(tempfile.mkdtemp(prefix="odibi-pg-"))  # short: a socket's path has at most 107 bytes
     try:
         if as_user:
@@ -37,8 +39,8 @@ def postgres() -> Iterator[str]:
         def run(program: str, *arguments: str) -> None:
             # pg_ctl leaves the server its output: into a file, or reading it would never end.
             with (folder.parent / f"{folder.name}.log").open("a") as log:
-                command = [*as_user, str(programs / program), "-D", str(folder / "data"), *arguments]
-                subprocess.run(command, check=True, cwd="/", stdout=log, stderr=log)
+                command = [str(programs / program), "-D", str(folder / "data"), *arguments]
+                subprocess.run(command, check=True, cwd="/", stdout=log, stderr=log, **as_user)
 
         run("initdb", "-U", "odibi", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
         run("pg_ctl", "start", "-w", "-o", f"-c listen_addresses='' -c fsync=off -k {folder}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from odibi.config.loaded import SUFFIXES
 if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
 
-__all__ = ["find_config", "lake_config", "load_config", "parameters"]
+__all__ = ["find_config", "load_config", "of_last_run", "parameters"]
 
 
 def find_config(given: str | None) -> str:
@@ -37,14 +38,14 @@ def find_config(given: str | None) -> str:
     )
 
 
-def lake_config(given: str | None) -> str:
-    """The config of the lake to look at: the given one, else that of the last run, else the only one there is."""
-    if not given:
+def of_last_run(config: str | None, target: str | None) -> tuple[str | None, str | None]:
+    """Config and target, where no config is given those of the last run, if there is one."""
+    if config is None:
         with store_of() as store:
             runs = store.runs(limit=1) if store is not None else ()
         if runs and Path(runs[0].config).is_file():
-            return runs[0].config
-    return find_config(given)
+            return runs[0].config, target or os.environ.get("ODIBI_TARGET") or runs[0].target
+    return config, target
 
 
 def load_config(

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odibi.cli.config import lake_config, load_config
+from odibi.cli.config import load_config, of_last_run
+from odibi.errors import Permanent
 
 if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from odibi.engines.database import Database
     from odibi.relational.schema import Schema
 
-__all__ = ["Lake", "LakeTable", "last_write", "open_lake"]
+__all__ = ["Lake", "LakeTable", "first_paragraph", "last_write", "open_lake"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +87,21 @@ class Lake:
 
 @contextmanager
 def open_lake(config: str | None, target: str | None) -> Iterator[Lake]:
-    """The lake of a config: the given one, else that of the last run. Raises ConfigError and UsageError."""
+    """The lake of a config: the given one, else that of the last run.
+
+    Raises:
+        ConfigError: the config is wrong.
+        UsageError: there is no config, or more than one.
+        Permanent: the lake cannot be read.
+    """
+    import duckdb
+
     from odibi.engines.database import Database
     from odibi.home import Home
     from odibi.observe import observe
 
-    loaded = load_config(lake_config(config), target=target)
+    config, target = of_last_run(config, target)
+    loaded = load_config(config, target=target)
     with Database(Home.find().scratch(loaded.run_id)) as db:
         # What people see keeps the order that the table or their ORDER BY gives it.
         db.cursor.execute("SET preserve_insertion_order = true")
@@ -100,7 +110,15 @@ def open_lake(config: str | None, target: str | None) -> Iterator[Lake]:
             for observed in observe(loaded, db).steps
             for name, group in observed.targets.items()
         )
-        yield Lake(loaded, db, tables)
+        try:
+            yield Lake(loaded, db, tables)
+        except duckdb.Error as error:
+            raise Permanent(first_paragraph(error)) from error
+
+
+def first_paragraph(error: Exception) -> str:
+    """What DuckDB says, on one line and without its picture of the query."""
+    return " ".join(str(error).split("\n\n", 1)[0].split())
 
 
 def last_write(table: LakeTable) -> dict[str, Any]:

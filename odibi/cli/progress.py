@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from odibi.cli.exits import debugging
 from odibi.cli.plan import as_data
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Reporter", "reporter"]
 
-COLOURS = {
+_COLOURS = {
     StepStatus.COMPLETED: "green",
     StepStatus.REUSED: "cyan",
     StepStatus.FAILED: "red",
@@ -37,7 +37,8 @@ class Reporter:
 
     def __init__(self, loaded: Loaded) -> None:
         self.loaded = loaded
-        self.open = True
+        self.readers = True
+        self.stream: IO[str] | None = None
 
     def planned(self, the_plan: Plan) -> None:
         """The run is about to start."""
@@ -57,13 +58,13 @@ class Reporter:
                 if debugging() and error.detail:
                     complain(error.detail.rstrip())
 
-    def write(self, line: Callable[[], None]) -> None:
-        """Print, as long as somebody reads it."""
-        if self.open:
+    def write(self, line: str) -> None:
+        """Print a line, as long as that is possible."""
+        if self.readers:
             try:
-                line()
-            except ClosedPipe:
-                self.open = False
+                say(line, self.stream)
+            except (ClosedPipe, OSError):
+                self.readers = False
 
 
 class Lines(Reporter):
@@ -73,15 +74,15 @@ class Lines(Reporter):
         self.width = max(len(step.name) for step in the_plan.steps)
         run, name = self.loaded.run_id, self.loaded.pipeline.pipeline
         line = f"Pipeline {name} started (run {run[:8]}, date {self.loaded.logical_date}, target {self.loaded.target})"
-        self.write(lambda: say(line))
+        self.write(line)
 
     def changed(self, record: StepRecord) -> None:
         if record.status.ended and record.status is not StepStatus.SKIPPED:
-            self.write(lambda: say(self.line(record)))
+            self.write(self.line(record))
 
     def line(self, record: StepRecord) -> str:
         """``completed  orders      1,204 rows   0.1 s``, or why not."""
-        status = paint(f"{record.status.value.replace('_', ' '):9}", COLOURS[record.status])
+        status = paint(f"{record.status.value.replace('_', ' '):9}", _COLOURS[record.status])
         said = f"{status}  {record.name:{self.width}}"
         if record.seconds is None or record.status is StepStatus.REUSED:
             return f"{said}  {clean(record.reason)}"
@@ -91,9 +92,9 @@ class Lines(Reporter):
     def ended(self, result: Result, code: int) -> None:
         super().ended(result, code)
         style = {RunStatus.SUCCEEDED: "green", RunStatus.FAILED: "red"}.get(result.run.status, "yellow")
-        self.write(lambda: say(paint(clean(sentence(result.run)), style)))
+        self.write(paint(clean(sentence(result.run)), style))
         if result.story is not None:
-            self.write(lambda: say(f"Story: {result.story}"))
+            self.write(f"Story: {result.story}")
 
 
 class Live(Lines):
@@ -127,7 +128,7 @@ class Json(Reporter):
 
     def __init__(self, loaded: Loaded) -> None:
         super().__init__(loaded)
-        self.stdout = sys.stdout
+        self.stream = sys.stdout
 
     def planned(self, the_plan: Plan) -> None:
         self.event("plan", run_id=self.loaded.run_id, **as_data(self.loaded, the_plan))
@@ -161,8 +162,7 @@ class Json(Reporter):
 
     def event(self, name: str, **what: Any) -> None:
         """Print one event."""
-        line = json.dumps({"event": name, **what}, ensure_ascii=False, default=str)
-        self.write(lambda: say(line, self.stdout))
+        self.write(json.dumps({"event": name, **what}, ensure_ascii=False, default=str))
 
 
 @contextmanager

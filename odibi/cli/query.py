@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from odibi.cli.exits import Exit, NotFound, UsageError
-from odibi.cli.lake import Lake, open_lake
+from odibi.cli.lake import Lake, first_paragraph, open_lake
 from odibi.cli.show import numbers
 from odibi.cli.terminal import complain, say, table
 from odibi.errors import nearest
@@ -33,8 +33,10 @@ def query(*, sql: str, config: str | None, target: str | None, output: str) -> i
             _declare(lake, source)
             columns = {str(row[0]): str(row[1]) for row in lake.db.rows(f"DESCRIBE FROM {source}")}
             _PRINT[output](lake, source, columns)
+        except (duckdb.IOException, duckdb.OutOfMemoryException):
+            raise  # not what was asked is wrong
         except duckdb.Error as error:
-            message = " ".join(str(error).split("\n\n", 1)[0].split())
+            message = first_paragraph(error)
             missing = re.search(r"Table with name (\S+) does not exist", message)
             if missing:
                 names = [name for one in lake.tables for name in (one.name, f"{one.layer}.{one.name}")]

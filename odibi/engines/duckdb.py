@@ -117,9 +117,7 @@ def _apart(select: exp.Query, inputs: Mapping[str, DuckFrame]) -> tuple[exp.Quer
     taken = {cte.alias.lower() for cte in select.find_all(exp.CTE)}
     names = {name: f"{name} (input)" if name.lower() in taken else name for name in inputs}
     renamed = {name.lower(): new for name, new in names.items() if new != name}
-    if isinstance(
-        select, exp.Subquery
-    ):  # DuckDB loses the CTEs inside the brackets if others stand before them
+    if isinstance(select, exp.Subquery):  # with CTEs before the brackets, DuckDB loses those inside
         select = exp.select("*").from_(select)
     if renamed:
         select = select.copy()
@@ -158,8 +156,12 @@ def scan(location: Location) -> str:
     trivial step as much as its query: that is what ``exact`` is for.
     """
     source = f"SELECT * FROM {_reader(location)}" if location.files else ""
-    if location.schema is None or (location.exact and source):
+    if location.schema is None:
         return source
+    if location.exact and source:  # by name: DuckDB puts partition columns last
+        names = [column.name for column in location.schema]
+        names += ["file_row_number"] if "file_row_number" in location.options else []
+        return f"SELECT {', '.join(map(quote, names))} FROM {_reader(location)}"
     empty = ", ".join(f"CAST(NULL AS {c.type}) AS {quote(c.name)}" for c in location.schema)
     typed = f"SELECT {empty} WHERE false"
     if source:
@@ -183,7 +185,9 @@ def _reader(location: Location) -> str:
         beside = {*location.partitions, options.get("filename")}
         options["columns"] = {c.name: c.type for c in location.schema if c.name not in beside}
     given = "".join(f", {name}={literal(value)}" for name, value in sorted(options.items()))
-    files = [re.sub(r"[*?\[]", r"[\g<0>]", file) for file in location.files]  # DuckDB takes each for a pattern
+    files = [
+        re.sub(r"[*?\[]", r"[\g<0>]", file) for file in location.files
+    ]  # DuckDB takes each for a pattern
     return f"{READERS[location.format]}({literal(files)}{given})"
 
 

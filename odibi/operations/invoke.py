@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["call"]
 
 _IMPORTING = threading.Lock()
-_imported: dict[str, str] = {}
-"""Files of project modules this process has imported for a step, and the hash of what they said then."""
+_imported: dict[str, tuple[str, str]] = {}
+"""Project modules this process has imported for a step: their files, and what these said then."""
+_roots: set[str] = set()
+"""Folders of projects that were put on Python's path."""
 
 
 def call(
@@ -49,34 +51,36 @@ def call(
 
 
 def _load(function: Function) -> Callable[..., Any]:
-    """The function as its files are now: a long-lived process may have imported them before they changed."""
+    """The function as its files are now: a long-lived process may have imported them before they changed.
+
+    Modules that somebody else has imported under these names are imported again, for the same reason.
+    """
     with _IMPORTING:
-        if function.root in sys.path:
-            sys.path.remove(function.root)
-        sys.path.insert(0, function.root)
-        current = sys.modules.get(function.module)
-        changed = any(_imported.get(file, digest) != digest for file, digest in function.files.items())
-        foreign = current is not None and (
-            getattr(current, "__file__", None) != function.file or function.file not in _imported
-        )
-        if changed or foreign:
-            _forget(function)
+        _stand_in(function.root, function.module.partition(".")[0])
+        present = function.modules.keys() & sys.modules.keys()
+        if any(_imported.get(name) != function.modules[name] for name in present):
+            for name in present:
+                del sys.modules[name]
+        if function.module not in sys.modules:
+            importlib.invalidate_caches()  # a file may be younger than what Python knows of its folder
         module = importlib.import_module(function.module)
-        _imported.update(function.files)
+        _imported.update(function.modules)
     found: Callable[..., Any] = getattr(module, function.name)
     return found
 
 
-def _forget(function: Function) -> None:
-    """Take the function's modules out of what Python has imported, and packages of that name elsewhere."""
-    packages = function.module.split(".")
-    above = {".".join(packages[:count]) for count in range(1, len(packages))}
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        elsewhere = name in above and file is not None and not Path(file).is_relative_to(function.root)
-        if elsewhere or name == function.module or file in function.files:
+def _stand_in(root: str, package: str) -> None:
+    """Make ``package`` the one below ``root``, not one of that name in another project."""
+    for other in _roots - {root}:
+        if other in sys.path and any((Path(other) / name).exists() for name in (package, f"{package}.py")):
+            sys.path.remove(other)
+    if sys.path[:1] != [root]:
+        sys.path.insert(0, root)
+        _roots.add(root)
+    file = getattr(sys.modules.get(package), "__file__", None)
+    if file is not None and not Path(file).is_relative_to(root):
+        for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
             del sys.modules[name]
-    importlib.invalidate_caches()
 
 
 def _received(engine: Engine, frame: Frame, wants: str) -> Any:

@@ -59,8 +59,8 @@ class Function:
 
     ``inputs`` maps each table parameter to what it wants to receive (``pandas``, ``arrow``,
     ``batches`` or ``native``), ``params`` each keyword-only one to whether it must be given.
-    ``files`` are its module and the project modules that one imports, each with a hash that leaves
-    out docstrings and comments; ``source`` is the hash of them all.
+    ``modules`` are its own and those of the project that it imports, by name: the file, and a hash of
+    what it says that leaves out docstrings and comments. ``source`` is the hash of them all.
     """
 
     module: str
@@ -72,12 +72,12 @@ class Function:
     params: Mapping[str, bool]
     context: bool
     schema: Schema | None
-    files: Mapping[str, str]
+    modules: Mapping[str, tuple[str, str]]
 
     @property
     def source(self) -> str:
         """A hash of all the code the function may run through, wherever the project stands."""
-        return _hash("".join(sorted(self.files.values())))
+        return _hash("".join(sorted(said for _, said in self.modules.values())))
 
 
 def inspect(value: str, roots: Sequence[Path]) -> Function:
@@ -119,7 +119,7 @@ def inspect(value: str, roots: Sequence[Path]) -> Function:
     has_context = any(a.arg == CONTEXT for a in (*positional, *arguments.kwonlyargs))
     return Function(
         module, name, str(root), str(file), node.lineno, inputs, params, has_context, _declared(node, where),
-        _files(file, roots),
+        _modules(module, file, roots),
     )  # fmt: skip
 
 
@@ -279,18 +279,20 @@ def _parse(file: Path) -> ast.Module:
         raise Permanent(f"this is no Python: {error}", where=str(file)) from error
 
 
-def _files(file: Path, roots: Sequence[Path]) -> dict[str, str]:
-    """The module and the project modules it imports, directly or not, each with a hash of what it says."""
-    found: dict[str, str] = {}
-    waiting = [file]
+def _modules(module: str, file: Path, roots: Sequence[Path]) -> dict[str, tuple[str, str]]:
+    """The module and those of the project that it imports, directly or not: their files and what they say."""
+    found: dict[str, tuple[str, str]] = {}
+    waiting = [(module, file)]
     while waiting:
-        current = waiting.pop()
-        if str(current) in found:
+        name, current = waiting.pop()
+        if name in found:
             continue
         tree = _parse(current)
-        names = set(_imports(tree, current, roots))
-        waiting += [each for name in names for root in roots if (each := _below(root, name)) is not None]
-        found[str(current)] = _hash(ast.dump(_Bare().visit(tree)))
+        for other in _imports(tree, name, is_package=current.name == "__init__.py"):
+            path = next((path for root in roots if (path := _below(root, other)) is not None), None)
+            if path is not None:
+                waiting.append((other, path))
+        found[name] = (str(current), _hash(ast.dump(_Bare().visit(tree))))
     return found
 
 
@@ -298,8 +300,9 @@ def _hash(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def _imports(tree: ast.Module, file: Path, roots: Sequence[Path]) -> Iterator[str]:
-    """Modules that a file may import, with the packages they are in."""
+def _imports(tree: ast.Module, module: str, *, is_package: bool) -> Iterator[str]:
+    """Names that may be modules which a module imports, with the packages they are in."""
+    yield from _with_parents(module)
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -307,11 +310,9 @@ def _imports(tree: ast.Module, file: Path, roots: Sequence[Path]) -> Iterator[st
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
-                folder = file.parents[node.level - 1]
-                root = next((root for root in roots if folder.is_relative_to(root)), None)
-                if root is None:
-                    continue
-                base = ".".join((*folder.relative_to(root).parts, *base.split("."))).strip(".")
+                parts = module.split(".")
+                above = parts[: len(parts) - node.level + is_package]
+                base = ".".join([*above, base] if base else above)
             yield from _with_parents(base)
             yield from (f"{base}.{alias.name}" for alias in node.names)
 

@@ -271,7 +271,23 @@ def _unknown_input(
                     line, column = place(table)
                     error = SqlError(message, line=line, column=column, hint=hint)
                     return sql_problem(loaded, at, error, observed.sql_file)
-    return loaded.problem((*at, "inputs"), message, hint)
+    named = _path_to(dataset, observed.step.params.get("operations"))
+    path = ("params", "operations", *named) if named else ("inputs",)
+    return loaded.problem((*at, *path), message, hint)
+
+
+def _path_to(wanted: str, value: Any) -> Place:
+    """Where in a structure the text stands first; empty if nowhere."""
+    if isinstance(value, Mapping):
+        items: Iterable[tuple[Any, Any]] = value.items()
+    else:
+        items = enumerate(value) if isinstance(value, list | tuple) else ()
+    for key, item in items:
+        if item == wanted:
+            return (key,)
+        if path := _path_to(wanted, item):
+            return (key, *path)
+    return ()
 
 
 def _as_written(schema: Schema | None, targets: Sequence[Target]) -> Schema | None:

@@ -83,6 +83,8 @@ def _operations(step: Step, relations: Mapping[str, Relation], binder: Binder) -
             query = apply(name, value, current, datasets)
         except OperationError as error:
             raise StepError(f"{name}: {error.message}", (*path, *error.path), error.hint) from error
+        except Permanent as error:  # an unknown operation
+            raise StepError(error.message, path, error.hint) from error
         try:
             compiled = compile_query(query, tables, binder)
         except BindError as error:

@@ -127,6 +127,8 @@ class Plan:
             for dataset, compiled in (planned.compiled or {}).items():
                 found[dataset] = {
                     origin.column: {"direct": list(origin.direct), "indirect": list(origin.indirect)}
-                    for origin in lineage(compiled.meaning, known)
+                    for origin in lineage(
+                        compiled.meaning, known, names=[column.name for column in compiled.schema]
+                    )
                 }
         return found

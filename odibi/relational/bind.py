@@ -7,7 +7,7 @@ else. ``DESCRIBE`` runs neither casts nor user functions.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -110,21 +110,39 @@ def refusal(text: str, tables: Mapping[str, Schema]) -> BindError | None:
                 database.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(folder)}")
             place = f"{quote(folder)}.{quote(table)}" if folder else quote(table)
             database.execute(f"CREATE TABLE {place} ({_columns(schema)})")
-        offset = 0
         try:
             statements = database.extract_statements(text)
         except duckdb.Error as error:
             return _translate(error, 0)
-        for statement in statements:
+        offsets = _offsets(text, [statement.query for statement in statements])
+        for statement, offset in zip(statements, offsets, strict=True):
             kind = str(statement.type).rsplit(".", 1)[-1]
             before = {"SELECT": "DESCRIBE ", "CREATE": ""}.get(kind, "EXPLAIN ")
-            query = statement.query.rstrip().rstrip(";")
+            query = _without_end(statement.query)
             try:
                 database.execute(f"{before}{query}" + ("" if before else "\nWITH NO DATA"))
             except duckdb.Error as error:
                 return _translate(error, len(before) - offset)
-            offset += len(statement.query.encode())
     return None
+
+
+def _offsets(text: str, queries: Sequence[str]) -> list[int]:
+    """Where each statement begins in the text's bytes: DuckDB leaves out what stands before the first."""
+    found: list[int] = []
+    written, end = text.encode(), None
+    for query in reversed(queries):
+        end = written.rfind(query.encode(), 0, end)
+        found.insert(0, end)
+    return found
+
+
+def _without_end(query: str) -> str:
+    """The statement without its semicolon and the comments after it."""
+    from sqlglot import TokenType
+    from sqlglot.dialects.duckdb import DuckDB
+
+    words = [token for token in DuckDB().tokenize(query) if token.token_type is not TokenType.SEMICOLON]
+    return query[: words[-1].end + 1]
 
 
 def _translate(error: Exception, shift: int) -> BindError:

@@ -254,23 +254,24 @@ def is_cte(table: exp.Table) -> bool:
 
     A CTE sees those before it; itself only in the second half of a recursive UNION.
     """
-    name = table.name.lower()
     path: list[exp.Expr] = [table]
     while not table.db and path[-1].parent is not None:
         path.append(path[-1].parent)
         ctes = path[-1].args.get("with_")
-        for cte in ctes.expressions if ctes is not None else ():
-            if any(cte is node for node in path):
-                recursive = ctes.recursive and isinstance(cte.this, exp.Union)
-                if (
-                    recursive
-                    and any(cte.this.expression is node for node in path)
-                    and cte.alias.lower() == name
-                ):
-                    return True
-                break
-            if cte.alias.lower() == name:
-                return True
+        if ctes is not None and _sees(ctes, table.name.lower(), path):
+            return True
+    return False
+
+
+def _sees(ctes: exp.With, name: str, path: list[exp.Expr]) -> bool:
+    """Whether what stands at the beginning of the path sees a CTE of that name among these."""
+    for cte in ctes.expressions:
+        inside = any(cte is node for node in path)
+        if cte.alias.lower() == name:
+            union = cte.this if ctes.recursive and isinstance(cte.this, exp.Union) else None
+            return not inside or (union is not None and any(union.expression is node for node in path))
+        if inside:
+            return False
     return False
 
 

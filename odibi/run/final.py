@@ -28,17 +28,18 @@ def final_result(context: RunContext, records: Mapping[str, StepRecord], home: H
 
     Delta tables are read when asked for, at the version this run left; what is kept nowhere is kept here.
     """
-    steps = context.plan.steps
-    read_on = {dataset for planned in steps if not planned.step.stores for dataset in planned.inputs.values()}
-    last = [
-        (planned, dataset)
-        for planned in steps
-        for dataset in planned.step.outputs.values()
-        if dataset not in read_on and records[planned.name].status is not StepStatus.SKIPPED
-    ]
+    read_on: set[str] = set()
+    last: list[tuple[PlannedStep, str]] = []
+    for planned in reversed(context.plan.steps):
+        made = planned.step.outputs.values()
+        taken_part = records[planned.name].status is not StepStatus.SKIPPED
+        if taken_part:
+            last += [(planned, dataset) for dataset in made if dataset not in read_on]
+        if not planned.step.stores and (taken_part or not read_on.isdisjoint(made)):
+            read_on.update(planned.inputs.values())
     getters = {
         planned.name if len(planned.step.outputs) == 1 else dataset: _getter(context, planned, dataset, home)
-        for planned, dataset in last
+        for planned, dataset in reversed(last)
         if records[planned.name].status in (StepStatus.COMPLETED, StepStatus.REUSED)
     }
     if len(last) == 1:

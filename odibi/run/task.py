@@ -59,7 +59,8 @@ def attempt(context: RunContext, planned: PlannedStep) -> Outcome:
         interrupted = isinstance(error, Stopped) or type(error).__name__ == "InterruptException"
         if interrupted and context.stopped.is_set():
             return Outcome(StepStatus.CANCELLED)
-        files = tuple(planned.function.files) if planned.function else ()
+        modules = planned.function.modules.values() if planned.function else ()
+        files = tuple(file for file, _ in modules)
         return Outcome(StepStatus.FAILED, error=error_record(error, files))
 
 

@@ -54,6 +54,9 @@ def first_records(plan: Plan) -> dict[str, StepRecord]:
 
 def _record(planned: PlannedStep) -> StepRecord:
     step = planned.step
+    # What a reused step's table holds is known from its commit; a step that runs will tell anew.
+    commit = next(iter(planned.commits.values()), None) if planned.decision.action is Action.REUSE else None
+    held = commit.note if commit is not None else {}
     return StepRecord(
         name=step.name,
         layer=str(step.layer),
@@ -69,6 +72,10 @@ def _record(planned: PlannedStep) -> StepRecord:
         status=StepStatus.WAITING if planned.upstream else StepStatus.PENDING,
         sql=_sql(planned),
         warnings=planned.warnings,
+        rows_out=held.get("rows"),
+        columns=tuple(ColumnRecord(name=name, type=kind) for name, kind in held.get("schema", ())),
+        key=held.get("key", ""),
+        digest=held.get("digest", ""),
     )
 
 
@@ -181,8 +188,8 @@ class _Walker:
     def _start_what_can(self) -> None:
         while self.ready and self.running < self.workers:
             _, _, name = heapq.heappop(self.ready)
-            self.running += 1
             self._update(name, status=StepStatus.RUNNING, started_at=datetime.now(UTC))
+            self.running += 1
             self.jobs.put(self.plan[name])
 
     # --- ending --------------------------------------------------------------------------------
@@ -196,7 +203,7 @@ class _Walker:
             name,
             status=outcome.status,
             ended_at=attempts[-1].ended_at,
-            reason=outcome.reason or before.reason,
+            reason=self.halted if outcome.status is StepStatus.CANCELLED else outcome.reason or before.reason,
             rows_in=dict(outcome.rows_in),
             rows_out=outcome.rows_out,
             columns=tuple(ColumnRecord(name=c.name, type=c.type) for c in outcome.columns),

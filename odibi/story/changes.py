@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from odibi.record.model import ColumnRecord, RunRecord, StepRecord
+from odibi.record.model import ColumnRecord, RunRecord, StepRecord, StepStatus
 from odibi.story.text import NONE, duration
 
 __all__ = ["Changes", "ColumnChange", "StepChange", "compare", "compare_columns"]
@@ -78,8 +78,13 @@ def compare(run: RunRecord, previous: RunRecord) -> Changes:
     return Changes(previous, _facts(run, previous), tuple(steps))
 
 
+_SAME_RESULT = frozenset({StepStatus.COMPLETED, StepStatus.REUSED})
+
+
 def _differs(now: StepRecord, before: StepRecord) -> bool:
-    if now.status is not before.status or now.sql != before.sql:
+    if now.sql != before.sql:
+        return True
+    if now.status is not before.status and {now.status, before.status} != _SAME_RESULT:
         return True
     if now.rows_out != before.rows_out and now.rows_out is not None and before.rows_out is not None:
         return True

@@ -225,10 +225,9 @@ def test_what_a_function_prints_does_not_disturb_the_json(shop: Path) -> None:
             print("from the function")
             return orders
     """
-    step = "  - {name: loud, layer: gold, function: 'steps.loud:loud', inputs: [orders]}\n"
-    project(
-        shop, {"steps/loud.py": function, "configs/shop.yaml": SHOP["configs/shop.yaml"] + " " * 8 + step}
-    )
+    step = "- {name: loud, layer: gold, function: 'steps.loud:loud', inputs: [orders]}"
+    config = SHOP["configs/shop.yaml"].replace("steps:\n", f"steps:\n          {step}\n")
+    project(shop, {"steps/loud.py": function, "configs/shop.yaml": config})
     ended = odibi("run", "--output", "json", cwd=shop)
     assert events(ended.stdout)[-1]["success"]
     assert ended.stderr == "from the function\n"
@@ -341,6 +340,20 @@ def test_show_describes_a_table_and_masks_what_is_sensitive(done: Path) -> None:
     found = json.loads(odibi("show", "orders", "--rows", "1", "--output", "json", cwd=done).stdout)
     assert (found["rows"], len(found["sample"]), found["logical_date"]) == (2, 1, "2026-01-02")
     assert found["columns"][1] == {"name": "customer", "type": "VARCHAR", "masked": True}
+
+
+def test_the_lake_is_that_of_the_last_run(shop: Path) -> None:
+    project(shop, {"configs/other.yaml": "pipeline: other\nsteps: []\n"})
+    assert odibi("show", "orders", cwd=shop).returncode == 2, "two configs, and no run to choose by"
+    assert odibi("show", "orders", "-c", "configs/shop.yaml", cwd=shop).returncode == 5, "not written yet"
+    assert odibi("run", "configs/shop.yaml", "-t", "prod", cwd=shop).returncode == 0
+    assert ".odibi/prod/silver/orders" in odibi("show", "orders", cwd=shop).stdout
+    assert odibi("show", "orders", "--target", "dev", cwd=shop).returncode == 5
+    next((shop / ".odibi/prod/silver/orders").rglob("*.parquet")).unlink()
+    for command in (("show", "orders"), ("query", "FROM orders")):
+        damaged = odibi(*command, cwd=shop)
+        assert (damaged.returncode, damaged.stdout) == (3, "")
+        assert damaged.stderr.startswith("error: IO Error: ")
 
 
 def test_query_in_each_form(done: Path) -> None:

@@ -167,6 +167,7 @@ CASES = {
         "SELECT x FROM (SELECT a AS x, b AS y FROM (SELECT * FROM t WHERE l IS NULL)) WHERE y > 1",
         "x = t.a | t.b t.l",
     ),
+    "column without alias": ('SELECT q."max(e)" AS x, d FROM (SELECT max(e) FROM u) AS q, s', "x = u.e |; d = s.d |"),
     "same name twice": ("SELECT a, a_1 FROM (SELECT * FROM u JOIN s ON e = d)", "a = u.a | s.d u.e; a_1 = s.a | s.d u.e"),
     # common table expressions
     "with": ("WITH c AS (SELECT a, b AS x FROM t), d AS (FROM c) SELECT x FROM d WHERE a > 1", "x = t.b | t.a"),
@@ -208,6 +209,11 @@ BLURRED = {
     "pivot without values": ("PIVOT s ON a USING sum(d)", ("b", "1"), "s.b s.d | s.a s.b"),
     "struct in pieces": ("SELECT unnest(s), a FROM t", ("x", "y", "a"), "t.a t.s | t.s"),
     "columns by lambda": ("SELECT COLUMNS(lambda c: c > 'b') FROM u", ("e",), "u.a u.e |"),
+    "like after a full join using": (
+        "SELECT * LIKE 'e%' FROM u FULL JOIN s USING (a)",
+        ("e",),
+        "s.a s.b s.d u.a u.e | s.a u.a",
+    ),
     "exclude of one side of using": (
         "SELECT * EXCLUDE (u.a) FROM u JOIN s USING (a)",
         ("e", "a", "b", "d"),
@@ -531,7 +537,7 @@ def test_no_dependency_is_lost(worlds: tuple[duckdb.DuckDBPyConnection, list[tup
         cursor = database.execute(sql)
         return [column[0] for column in cursor.description], cursor.fetchall()
 
-    for seed in range(250):
+    for seed in range(150):
         sql = Queries(seed).query()[0]
         try:
             names, rows = answer("main", sql)
@@ -557,4 +563,4 @@ def test_no_dependency_is_lost(worlds: tuple[duckdb.DuckDBPyConnection, list[tup
                 assert Counter(map(repr, rows)) == Counter(map(repr, others)), (
                     f"{changed}, seed {seed}: {sql}"
                 )
-    assert tried > 100
+    assert tried > 60
