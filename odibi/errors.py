@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Any
 
 __all__ = [
     "ConfigError",
@@ -87,6 +88,14 @@ class OdibiError(Exception):
         place = f"{self.where}: " if self.where else ""
         hint = f" ({self.hint})" if self.hint else ""
         return f"{place}{self.message}{hint}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Whatever arguments a kind takes, it comes out of another process as it went in."""
+        return _revived, (type(self), self.args), vars(self)
+
+
+def _revived(kind: type[OdibiError], args: tuple[Any, ...]) -> OdibiError:
+    return kind.__new__(kind, *args)
 
 
 class Permanent(OdibiError):

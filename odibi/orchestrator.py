@@ -6,20 +6,17 @@ Each verb is a function over what the one before it gave; nothing else ties the 
 from __future__ import annotations
 
 import os
-import platform
 import queue
-import shlex
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from odibi.config.check import check
 from odibi.config.load import from_steps, load
@@ -32,19 +29,17 @@ from odibi.errors import ConfigError, OdibiError, Permanent, Problem, nearest
 from odibi.home import Home
 from odibi.observe import observe
 from odibi.plan import Plan, build
-from odibi.record.model import ColumnLineage, RunRecord, RunStatus, StepRecord, StepStatus
+from odibi.record.model import RunRecord, RunStatus, StepStatus
 from odibi.relational.bind import Binder
 from odibi.run.context import RunContext
 from odibi.run.final import final_result
-from odibi.run.walk import Walk, first_records, walk
+from odibi.run.recording import Recorder, begun, broken, ended, hiding
+from odibi.run.walk import Listener, walk
 
 if TYPE_CHECKING:
     from odibi.record.store import RunStore
 
 __all__ = ["Orchestrator", "Result", "plan", "run", "validate"]
-
-Listener = Callable[[StepRecord], None]
-Hide = Callable[[StepRecord], StepRecord]
 
 
 def validate(loaded: Loaded, *, strict: bool = False) -> tuple[tuple[Problem, ...], Plan | None]:
@@ -193,14 +188,14 @@ def run(
             _signals() as stop,
         ):
             sweep(home.intents)
-            hide = _hiding(loaded, redactor)
-            record = _started(loaded, the_plan, hide)
+            hide = hiding(loaded, redactor)
+            record = hide(begun(loaded, the_plan))
             store.start_run(record)
             context = RunContext(loaded, the_plan, db, intents, binder)
             try:
                 if planned is not None:
                     planned(the_plan)
-                with _Recorder(store, loaded.run_id, listener, hide) as recorder:
+                with Recorder(store, loaded.run_id, listener, hide) as recorder:
                     done = walk(
                         context,
                         workers=workers or (pipeline.distributed_max_workers if pipeline.distributed else 1),
@@ -209,10 +204,9 @@ def run(
                         stop=stop,
                     )
             except BaseException as error:
-                store.finish_run(_broken(record, error))
+                store.finish_run(hide(broken(record, error)))
                 raise
-            lineage = _lineage(the_plan) if pipeline.enable_tracker else {}
-            record = _ended(record, done, lineage, hide)
+            record = hide(ended(record, done, the_plan, tracked=pipeline.enable_tracker))
             store.finish_run(record)
             final = final_result(context, done.records, home) if keep_final else None
             story = _told(store, record, home) if pipeline.enable_tracker else None
@@ -246,49 +240,6 @@ def _writable(home: Home) -> None:
         ) from error
 
 
-class _Recorder:
-    """Keeps what changes, so that ``status`` can show it: many changes in one transaction.
-
-    Saving happens on a thread of its own, because a commit takes longer than a trivial step.
-    """
-
-    def __init__(self, store: RunStore, run_id: str, listener: Listener | None, hide: Hide) -> None:
-        self._store, self._run_id, self._listener, self._hide = store, run_id, listener, hide
-        self._changes: queue.SimpleQueue[StepRecord | None] = queue.SimpleQueue()
-        self._error: OdibiError | None = None
-        self._thread = threading.Thread(target=self._save, name="odibi-record")
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self._changes.put(None)
-        self._thread.join()
-        if self._error is not None and raised[0] is None:
-            raise self._error
-
-    def __call__(self, record: StepRecord) -> None:
-        record = self._hide(record)
-        if record.status is StepStatus.RUNNING or record.status.ended:
-            self._changes.put(record)
-        if self._listener is not None:
-            self._listener(record)
-
-    def _save(self) -> None:
-        ended = False
-        while not ended:
-            waiting = [self._changes.get()]
-            while not self._changes.empty():
-                waiting.append(self._changes.get())
-            ended = None in waiting
-            changed = {record.name: record for record in waiting if record is not None}
-            try:
-                self._store.save_steps(self._run_id, changed.values())
-            except OdibiError as error:
-                self._error = error
-
-
 @contextmanager
 def _signals() -> Iterator[queue.SimpleQueue[tuple[str, object]]]:
     """A queue that gets ``("stop", reason)`` when the process is asked to end."""
@@ -307,100 +258,6 @@ def _signals() -> Iterator[queue.SimpleQueue[tuple[str, object]]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _hiding(loaded: Loaded, redactor: Redactor) -> Hide:
-    """What takes secrets out of a record: those of references, and passwords in URLs."""
-    urls = (connection.url for connection in loaded.pipeline.connections.values())
-    if not redactor and not any("@" in url for url in urls):
-        return lambda record: record
-
-    def hidden(value: Any) -> Any:
-        if isinstance(value, str):
-            return redactor.mask(value)
-        if isinstance(value, dict):
-            return {hidden(key): hidden(item) for key, item in value.items()}
-        return tuple(hidden(item) for item in value) if isinstance(value, list | tuple) else value
-
-    return lambda record: StepRecord.model_validate(hidden(record.model_dump()))
-
-
-def _started(loaded: Loaded, the_plan: Plan, hide: Hide) -> RunRecord:
-    import duckdb
-
-    from odibi import __version__
-
-    pipeline = loaded.pipeline
-    return RunRecord(
-        run_id=loaded.run_id,
-        pipeline=pipeline.pipeline,
-        config=loaded.file,
-        config_hash=loaded.config_hash,
-        logical_date=loaded.logical_date.isoformat(),
-        target=loaded.target,
-        engine=pipeline.engine,
-        status=RunStatus.RUNNING,
-        started_at=datetime.now(UTC),
-        description=pipeline.description,
-        owner=pipeline.owner,
-        runbook=pipeline.runbook,
-        command=_command(),
-        params=dict(loaded.params),
-        versions={"odibi": __version__, "python": platform.python_version(), "duckdb": duckdb.__version__},
-        steps=tuple(hide(step) for step in first_records(the_plan).values()),
-    )
-
-
-def _command() -> str:
-    name = Path(sys.argv[0]).name
-    return shlex.join(["odibi" if name in ("odibi", "__main__.py") else name, *sys.argv[1:]])
-
-
-def _broken(record: RunRecord, error: BaseException) -> RunRecord:
-    """The record of a run that odibi or who listened to it could not finish; its steps stay as they were saved."""
-    text = f"the run was ended by {type(error).__name__}: {error}"
-    return record.model_copy(
-        update={"steps": (), "status": RunStatus.FAILED, "ended_at": datetime.now(UTC), "error": text}
-    )
-
-
-def _ended(
-    record: RunRecord, done: Walk, lineage: Mapping[str, tuple[ColumnLineage, ...]], hide: Hide
-) -> RunRecord:
-    steps = tuple(
-        hide(step).model_copy(update={"lineage": lineage.get(step.name, ())})
-        for step in done.records.values()
-    )
-    failed = [step for step in steps if step.status is StepStatus.FAILED]
-    error = ""
-    if failed:
-        first = failed[0]
-        what = f"{first.error.where}: {first.error.message}" if first.error and first.error.where else ""
-        error = f"step {first.name!r} failed: {what or (first.error.message if first.error else '')}"
-    if done.stopped:
-        error = f"the run was stopped by {done.stopped}"
-    status = RunStatus.CANCELLED if done.stopped else RunStatus.FAILED if failed else RunStatus.SUCCEEDED
-    return record.model_copy(
-        update={"steps": steps, "status": status, "ended_at": datetime.now(UTC), "error": error}
-    )
-
-
-def _lineage(the_plan: Plan) -> dict[str, tuple[ColumnLineage, ...]]:
-    """Column lineage by step, of the dataset it is named for."""
-    if len(the_plan.steps) > LINEAGE_UP_TO:
-        return {}
-    found = the_plan.lineage()
-    return {
-        step.name: tuple(
-            ColumnLineage(column=column, direct=tuple(o["direct"]), indirect=tuple(o["indirect"]))
-            for column, o in found.get(next(iter(step.step.outputs.values()), ""), {}).items()
-        )
-        for step in the_plan.steps
-    }
-
-
-LINEAGE_UP_TO = 200
-"""Larger pipelines keep lineage out of every run; ``odibi plan --lineage`` computes it."""
 
 
 def _told(store: RunStore, record: RunRecord, home: Home) -> Path | None:

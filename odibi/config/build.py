@@ -179,7 +179,11 @@ class Builder:
         for at, error in rendering.failed.items():
             place = at if step is not None else written(at, self.document, self.request.target)
             self.failed.add(place)
-            self.problems.append(self.document.problem(place, error.message, error.hint))
+            problem = self.document.problem(place, error.message, error.hint)
+            if error.line > 1:
+                line, column = self.document.inside(place, error.line, 1)
+                problem = replace(problem, line=line, column=column)
+            self.problems.append(problem)
         return out
 
     def header(

@@ -8,7 +8,8 @@ never rendered again. ``${...}`` references pass through untouched (see :mod:`od
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import traceback
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ UNRESOLVED = "Unresolved template placeholders found: "
 class TemplateError(Permanent):
     """A template that names something unknown, is no Jinja, or asks for what the sandbox refuses.
 
-    ``line`` is the line of a syntax error within the text, else 0.
+    ``line`` is the line within the text that is meant, 0 where that is not known.
     """
 
     def __init__(self, message: str, *, hint: str = "", line: int = 0) -> None:
@@ -51,7 +52,7 @@ def render(text: str, context: Mapping[str, Any], *, path: bool = False) -> Any:
     unknown = _unresolved(tree, used - set(context))
     if unknown:
         hint = "; ".join(filter(None, (nearest(name, context, "known") for name in unknown)))
-        raise TemplateError(UNRESOLVED + ", ".join(unknown), hint=hint)
+        raise TemplateError(UNRESOLVED + ", ".join(unknown), hint=hint, line=_line_of(unknown, tree))
     value = _evaluate(template, tree, context)
     return str(value) if path else value
 
@@ -68,7 +69,7 @@ def names(text: str, *, path: bool = False) -> set[str]:
 def render_sql(text: str, context: Mapping[str, Any], file: str) -> str:
     """The text of a ``.sql`` file, rendered only where it holds ``{{`` or ``{%``.
 
-    Raises ConfigError with the file (and the line of a syntax error).
+    Raises ConfigError with the file and, where it is known, the line.
     """
     try:
         return str(render(text, context))
@@ -140,6 +141,20 @@ def _unresolved(tree: nodes.Template, unknown: set[str]) -> list[str]:
     return sorted(unknown - provided)
 
 
+def _line_of(names: Collection[str], tree: nodes.Template) -> int:
+    """The first line that uses one of the names."""
+    from jinja2 import nodes
+
+    return min((node.lineno for node in tree.find_all(nodes.Name) if node.name in names), default=0)
+
+
+def _line_reached(error: BaseException) -> int:
+    """The line of the template that raised, as Jinja puts it into the traceback."""
+    codes = ((frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__))
+    lines = [line for code, line in codes if code.co_filename == "<template>" and code.co_name != "root"]
+    return lines[-1] if lines else 0
+
+
 def _evaluate(template: str, tree: nodes.Template, context: Mapping[str, Any]) -> Any:
     from jinja2 import UndefinedError
     from jinja2.exceptions import SecurityError
@@ -151,13 +166,15 @@ def _evaluate(template: str, tree: nodes.Template, context: Mapping[str, Any]) -
             return _plain(environment.compile_expression(expression, undefined_to_none=False)(**context))
         return environment.from_string(tree).render(**context)
     except UndefinedError as error:
-        raise TemplateError(f"{UNRESOLVED}{error.message}") from error
+        raise TemplateError(f"{UNRESOLVED}{error.message}", line=_line_reached(error)) from error
     except SecurityError as error:
-        raise TemplateError(f"the template asks for what is not allowed: {error}") from error
+        message = f"the template asks for what is not allowed: {error}"
+        raise TemplateError(message, line=_line_reached(error)) from error
     except TemplateError:
         raise
     except Exception as error:  # what a user's expression raises is not known beforehand
-        raise TemplateError(f"the template fails: {type(error).__name__}: {error}") from error
+        message = f"the template fails: {type(error).__name__}: {error}"
+        raise TemplateError(message, line=_line_reached(error)) from error
 
 
 def _is_one_placeholder(template: str, tree: nodes.Template) -> bool:

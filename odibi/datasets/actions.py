@@ -22,11 +22,12 @@ def actions(url: str, staged: Staged) -> list[Any]:
 
     now = int(time.time() * 1000)
     base = Path(url)
+    types = {column.name: column.type for column in staged.schema}
     return [
         AddAction(
             path=Path(part.path).relative_to(base).as_posix(),
             size=part.bytes,
-            partition_values=dict(part.partition),
+            partition_values={name: _partition(value, types[name]) for name, value in part.partition.items()},
             modification_time=now,
             data_change=True,
             stats=_statistics(part, staged.schema),
@@ -34,6 +35,11 @@ def actions(url: str, staged: Staged) -> list[Any]:
         for part in staged.parts
         if part.rows  # a file without rows is left for the sweep of unused files
     ]
+
+
+def _partition(value: str | None, kind: str) -> str | None:
+    """A partition value as the log wants it: instants in UTC, without saying so."""
+    return value.removesuffix("+00") if value is not None and kind == "TIMESTAMP WITH TIME ZONE" else value
 
 
 def _statistics(part: Part, schema: Schema) -> str:

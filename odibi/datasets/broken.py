@@ -20,9 +20,9 @@ def explain(error: Exception, paths: Sequence[str] = ()) -> SourceError:
     """DuckDB's error about a file as one line: file, line, column, what was found."""
     text = str(error)
     file = re.search(r"^\s*file = (.+)$", text, re.MULTILINE) or re.search(
-        r"""file ["']([^"']+)["']""", text, re.IGNORECASE
+        r"""(?:file|pattern) ["']([^"']+)["']|GZIP stream: (.+)$""", text, re.IGNORECASE | re.MULTILINE
     )
-    path = file.group(1) if file else (paths[0] if len(paths) == 1 else "")
+    path = next(filter(None, file.groups())) if file else (paths[0] if len(paths) == 1 else "")
     if "JSON" in text:
         return _json(text, path)
     line = re.search(r"CSV Error on Line: (\d+)", text)
@@ -49,7 +49,8 @@ def explain(error: Exception, paths: Sequence[str] = ()) -> SourceError:
     if line and len(said) > 1:  # the sentence stands after the line that is quoted
         known = ("Original Line", "Possible", "*", "file =")
         said = [part for part in said[1:] if part.endswith(".") and not part.startswith(known)] or said
-    return SourceError(re.sub(r"^[\w ]+ Error: ", "", said[0] if said else text)[:300], where=where)
+    sentence = re.sub(r"^[\w ]+ Error: ", "", said[0] if said else text)
+    return SourceError(sentence.removesuffix(f": {path}")[:300], where=where)
 
 
 def _json(text: str, path: str) -> SourceError:

@@ -73,6 +73,11 @@ class Table:
 
     def location(self) -> Location:
         """The files of this version, all read in one form."""
+        for name in self.partitions:
+            if f"/{name.lower()}=" in f"/{Path(self.url).absolute()}".lower():
+                raise Permanent(
+                    f"{self.url} cannot be read: a folder above it is called {name}=..., as its partitions are"
+                )
         # delta-rs gives the table's own folder in URL spelling, the rest as it is on disk.
         root = urlsplit(self.handle.table_uri).path
         files = tuple(
@@ -101,6 +106,7 @@ class Table:
         reasons += [name for name in configuration if name.startswith("delta.constraints.")]
         for column in json.loads(self.handle.schema().to_json())["fields"]:
             reasons += [f"NOT NULL {column['name']}"] if not column["nullable"] else []
+            reasons += [f"type void {column['name']}"] if '"void"' in json.dumps(column["type"]) else []
             reasons += [f"NOT NULL in {column['name']}"] if '": false' in json.dumps(column["type"]) else []
             reasons += [f"{key} {column['name']}" for key in column["metadata"] if key.startswith("delta.")]
         if reasons:

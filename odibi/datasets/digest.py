@@ -68,10 +68,10 @@ def digest(db: Database, location: Location, *, rounded: bool = False, where: st
     """
     schema = location.schema or ()
     if not location.files:
-        return Digest(_name(schema), 0, 0)
+        return Digest(_name(schema, rounded), 0, 0)
     source = f"{scan(location)} WHERE {where}" if where else scan(location)
     rows, total = db.rows(f"SELECT {_sums(schema, rounded)} FROM ({source})")[0]
-    return Digest(_name(schema), int(rows), int(total))
+    return Digest(_name(schema, rounded), int(rows), int(total))
 
 
 def measure(
@@ -102,7 +102,7 @@ def measure(
         f"FROM (SELECT {_sums(schema, rounded)}, list({{{fields}}}) "
         f"FILTER (file_row_number < {sample}) AS shown FROM ({scan(numbered)}))"
     )[0]
-    return Digest(_name(schema), int(rows), int(total)), tuple(tuple(row) for row in cells or ())
+    return Digest(_name(schema, rounded), int(rows), int(total)), tuple(tuple(row) for row in cells or ())
 
 
 def _sums(schema: Schema, rounded: bool) -> str:
@@ -110,20 +110,24 @@ def _sums(schema: Schema, rounded: bool) -> str:
     return f"count(*) AS rows, coalesce(sum(hash({values})), 0) AS total"
 
 
-def _name(schema: Schema) -> str:
-    """What a sum of hashes is comparable within: DuckDB's hash may change with its version."""
+def _name(schema: Schema, rounded: bool) -> str:
+    """What sums of hashes are comparable within: DuckDB's hash may change with its version."""
     import duckdb
 
-    columns = json.dumps([[column.name, delta_json(column.type)] for column in schema])
+    columns = json.dumps([[c.name, delta_json(c.type), rounded and _is_double(c)] for c in schema])
     version = ".".join(duckdb.__version__.split(".")[:2])
     return f"duckdb{version}-{hashlib.blake2b(columns.encode(), digest_size=4).hexdigest()}"
 
 
 def _value(column: Column, rounded: bool) -> str:
     name = quote(column.name)
-    if not rounded or column.type not in ("DOUBLE", "FLOAT"):
+    if not rounded or not _is_double(column):
         return name
     return (
         f"CASE WHEN {name} = 0 OR NOT isfinite({name}) THEN {name} "
         f"ELSE round({name}, 11 - CAST(floor(log10(abs({name}))) AS INTEGER)) END"
     )
+
+
+def _is_double(column: Column) -> bool:
+    return column.type in ("DOUBLE", "FLOAT")

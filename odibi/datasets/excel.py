@@ -94,20 +94,20 @@ def _value(cell: Any) -> Any:
 
 
 def _kind(values: Sequence[Any], name: str, places: Sequence[str]) -> str:
-    types = {
-        type(value): place
-        for value, place in reversed(list(zip(values, places, strict=True)))
-        if value is not None
-    }
+    types: dict[type, str] = {}  # each with the row it comes first in
+    for value, place in zip(values, places, strict=True):
+        if value is not None:
+            types.setdefault(type(value), place)
     for known, kind in _KINDS:
         if types and set(types) <= set(known):
             return kind
     if not types:
         return "VARCHAR"
-    (first, _), (other, place) = list(reversed(types.items()))[:2]
+    first, *rest = types
+    other = next(kind for kind in rest if not any({first, kind} <= set(known) for known, _ in _KINDS))
     raise SourceError(
         f"column {name!r} mixes {first.__name__} and {other.__name__}",
-        where=place,
+        where=types[other],
         hint="make the cells of the column one type",
     )
 

@@ -199,7 +199,9 @@ def _precise(db: Database, error: Exception, paths: tuple[str, ...], csv: Mappin
 
     for path in paths if csv.get("header") else ():
         header = checked_header(path, csv)
-        options = {**csv, "auto_detect": False, "ignore_errors": False, "skip": header.skip}
+        # By name it would be sniffed again.
+        as_text = {"auto_detect": False, "ignore_errors": False, "union_by_name": False}
+        options = {**csv, **as_text, "skip": header.skip}
         columns = tuple(Column(name, "VARCHAR") for name in header.names)
         try:
             db.rows(f"SELECT count(*) FROM ({scan(Location('csv', (path,), columns, options=options))})")
@@ -221,6 +223,27 @@ def _refuse_byte_order_mark(paths: Sequence[str]) -> None:
                 raise SourceError(
                     "the file begins with a byte order mark", where=f"{path}:1", hint="save it without one"
                 )
+
+
+def refuse_cut_off(files: Sequence[SourceFile]) -> None:
+    """See that files compressed with zstd are whole: DuckDB takes what there is of one for all of it.
+
+    Raises:
+        SourceError: one is not.
+    """
+    from fsspec.core import open as open_url
+
+    for path in (file.path for file in files if file.path.lower().endswith(".zst")):
+        import pyarrow as pa
+
+        try:
+            with open_url(path, "rb") as raw, pa.CompressedInputStream(raw, "zstd") as stream:
+                while stream.read(1 << 20):
+                    pass
+        except OSError as error:
+            raise SourceError(
+                f"the compressed file cannot be read: {error}", where=path, hint="get it again"
+            ) from error
 
 
 def check(db: Database, files: Sequence[SourceFile], format: str, options: Mapping[str, Any], expected: Schema, extra_columns: str) -> None:  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ def header_of(path: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     """The column names a CSV file begins with.
 
     Raises:
-        SourceError: the file is not text.
+        SourceError: the file is not text, or compressed and not whole.
     """
     return _header(path, options).names
 
@@ -41,12 +42,19 @@ def _header(path: str, options: Mapping[str, Any]) -> Header:
             while line and not line.strip():
                 skip += 1
                 line = stream.readline()
-            return Header(tuple(name.strip() for name in _split(line, stream, options)), skip)
+            names = tuple(name.strip() for name in _split(line, stream, options))
+            "".join(names).encode()  # raises where the header itself is no text; DuckDB names a later line
+            return Header(names, skip)
     except UnicodeError as error:
         hint = "give read.encoding: latin-1 or utf-16, or save it as UTF-8"
         raise SourceError(
-            f"the file is not {options.get('encoding', 'UTF-8')} text", where=f"{path}:1", hint=hint
+            f"the file is not {options.get('encoding', 'UTF-8')} text", where=f"{path}:{skip + 1}", hint=hint
         ) from error
+    except (EOFError, OSError, zlib.error) as error:
+        if not path.lower().endswith((".gz", ".zst")):
+            raise
+        message = f"the compressed file cannot be read: {error}"
+        raise SourceError(message, where=path, hint="get it again") from error
 
 
 def _split(line: str, rest: IO[str], options: Mapping[str, Any]) -> list[str]:
@@ -83,7 +91,7 @@ def _text(path: str, encoding: str) -> Iterator[IO[str]]:
             import pyarrow as pa
 
             raw = io.BufferedReader(pa.CompressedInputStream(raw, "zstd"))  # noqa: PLW2901
-        yield io.TextIOWrapper(raw, encoding=encoding, newline="")
+        yield io.TextIOWrapper(raw, encoding=encoding, errors="surrogateescape", newline="")
 
 
 def checked_header(path: str, options: Mapping[str, Any]) -> Header:

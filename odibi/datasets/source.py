@@ -252,6 +252,7 @@ def read(engine: Engine, source: Source, seen: Seen) -> tuple[Frame, Schema]:
     if seen.schema is None:
         raise SourceError("its columns are not known", where=source.url)
     declared = _with_filename(source.schema, source) if source.schema is not None else seen.schema
+    files.refuse_cut_off(seen.files)
     found = files.locations(seen.files, source.format, source.options, declared, source.extra_columns)
     frames = {f"files_{i}": engine.read(location) for i, location in enumerate(found)}
     selects = [

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from odibi.config.models import Format, SchemaPolicy, Write, WriteMode
@@ -162,7 +163,10 @@ def write(
         where = error.filename or targets[0].url
         raise Permanent(f"cannot write {where}: {error.strerror or error}") from error
     except duckdb.IOException as error:
-        raise Permanent(f"cannot write {targets[0].url}: {str(error).splitlines()[0]}") from error
+        said = str(error).splitlines()[0]
+        if not any(place in said for place in (*(target.url for target in targets), str(db.scratch))):
+            raise  # of a file that is read: the rows are computed while they are written
+        raise Permanent(f"cannot write {targets[0].url}: {said}") from error
 
 
 def _write_files(
@@ -303,6 +307,11 @@ def _known(partition_by: tuple[str, ...], schema: Schema, url: str) -> None:
         if name not in names:
             raise SchemaMismatch(
                 f"{url}: partition_by names {name!r}, which is no column", hint=nearest(name, names)
+            )
+        if f"/{name.lower()}=" in (url if files.is_remote(url) else str(Path(url).absolute())).lower():
+            raise SchemaMismatch(
+                f"{url}: its path has a folder {name}=..., the name of a partition_by column",
+                hint="choose another path",
             )
     if partition_by and len(partition_by) == len(names):
         raise SchemaMismatch(f"{url}: partition_by names every column; one must be left for the files")

@@ -93,13 +93,27 @@ def to_delta(schema: Schema) -> str:
 
 
 def from_delta(text: str) -> Schema:
-    """Delta's JSON schema as columns in DuckDB's spelling."""
-    return tuple(Column(field["name"], _duck(field["type"])) for field in json.loads(text)["fields"])
+    """Delta's JSON schema as columns in DuckDB's spelling.
+
+    Raises:
+        SchemaMismatch: a column of a type that DuckDB has not.
+    """
+    found = []
+    for field in json.loads(text)["fields"]:
+        try:
+            found.append(Column(field["name"], _duck(field["type"])))
+        except KeyError as error:
+            raise SchemaMismatch(
+                f"column {field['name']!r} has Delta's type {error}, which cannot be read"
+            ) from error
+    return tuple(found)
 
 
 def _duck(kind: Any) -> str:
     if isinstance(kind, str):
-        return _FROM_DELTA.get(kind) or kind.upper().replace(" ", "")
+        if kind.startswith("decimal("):
+            return kind.upper().replace(" ", "")
+        return "INTEGER" if kind == "void" else _FROM_DELTA[kind]  # void has no value but NULL
     if kind["type"] == "array":
         return _duck(kind["elementType"]) + "[]"
     if kind["type"] == "map":

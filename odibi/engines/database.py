@@ -62,11 +62,20 @@ class Database:
         """This thread's cursor."""
         cursor: duckdb.DuckDBPyConnection | None = getattr(self._local, "cursor", None)
         if cursor is None:
-            cursor = self._local.cursor = self.new_cursor()
+            cursor = self._local.cursor = self._opened()
         return cursor
 
+    def computing(self) -> duckdb.DuckDBPyConnection:
+        """This thread's cursor for work that may spill: DuckDB makes its folder, but not those above."""
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        return self.cursor
+
     def new_cursor(self) -> duckdb.DuckDBPyConnection:
-        """A cursor of one's own: an open stream blocks every other query on its cursor."""
+        """A cursor of one's own for such work: an open stream blocks every other query on its cursor."""
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        return self._opened()
+
+    def _opened(self) -> duckdb.DuckDBPyConnection:
         with self._lock:
             cursor = self._db.cursor()
             self._cursors.append(cursor)

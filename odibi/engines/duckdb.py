@@ -80,8 +80,8 @@ class DuckDB:
             options += f", PARTITION_BY ({columns}), FILENAME_PATTERN 'part-{{i}}', OVERWRITE_OR_IGNORE"
         else:
             target = f"{folder}/part-0.parquet"
-        rows = self._db.rows(f"COPY ({frame.sql}) TO {literal(target)} ({options})")
-        parts = tuple(_part(row) for row in rows)
+        copy = f"COPY ({frame.sql}) TO {literal(target)} ({options})"
+        parts = tuple(_part(row) for row in self._db.computing().execute(copy).fetchall())
         return Staged(folder, parts, schema, tuple(partition_by))
 
     def to_arrow(self, frame: DuckFrame) -> pa.RecordBatchReader:
@@ -104,7 +104,7 @@ class DuckDB:
 
     def _table(self, definition: str) -> DuckFrame:
         name = quote(self._db.new_name())
-        self._db.cursor.execute(f"CREATE TABLE main.{name} {definition}")
+        self._db.computing().execute(f"CREATE TABLE main.{name} {definition}")
         return DuckFrame(f"SELECT * FROM main.{name}", stored=True)
 
 

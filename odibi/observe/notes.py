@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +18,7 @@ __all__ = ["Notes", "sql_problem"]
 
 T = TypeVar("T")
 Place = tuple[Any, ...]
+_LINE = re.compile(r"(.+?):(\d+)(?::(\d+))?")
 
 
 class Notes:
@@ -38,8 +40,12 @@ class Notes:
         except ConfigError as error:
             self.problems += error.problems
         except OdibiError as error:
-            place = f"{typed(error.where)}: " if error.where else ""
-            self.problem(at, place + error.message, error.hint)
+            where = typed(error.where)
+            if found := _LINE.fullmatch(where):
+                file, line, column = found.groups()
+                self.problems.append(Problem(file, int(line), int(column or 0), error.message, error.hint))
+            else:
+                self.problem(at, f"{where}: {error.message}" if where else error.message, error.hint)
         except UnicodeDecodeError as error:
             self.problem(at, f"not UTF-8 text: {error.reason} at byte {error.start}")
         except OSError as error:

@@ -57,7 +57,7 @@ class Places:
         names = (step.name,) if step.stores else tuple(step.outputs.values())
         place = (*at, "value") if step.stores else (*at, "write", "path")
         path = self.notes.resolved(place, write.path) if write.path is not None else None
-        connection = self._connection((*at, "write", "to"), write.to)
+        connection = self._connection(write.to)
         if connection is None or (path is None and write.path is not None):
             return {}
         found = {}
@@ -101,7 +101,7 @@ class Places:
     ) -> tuple[Source | None, Seen | None, Problem | None]:
         """What an ingest reads, as it is now; a problem, for whoever runs it, where nothing is."""
         options = self._model(at, ReadOptions, self._resolved(at, step.params))
-        connection = self._connection((*at, "params", "from"), options.from_) if options else None
+        connection = self._connection(options.from_) if options else None
         path = self.notes.resolved((*at, "value"), step.value)
         if options is None or connection is None or path is None:
             return None, None, None
@@ -152,13 +152,13 @@ class Places:
             return None
         return source, seen
 
-    def _connection(self, at: Place, name: str | None) -> Connection | None:
+    def _connection(self, name: str | None) -> Connection | None:
         if name is None:
             return Connection(url="")
         connection = self.loaded.pipeline.connections.get(name)
         if connection is None:
             return None  # config.check has said so
-        url = self.notes.resolved(at, connection.url)
+        url = self.notes.resolved(("connections", name, "url"), connection.url)
         return None if url is None else connection.model_copy(update={"url": url})
 
     def _store(self, at: Place, step: Step) -> Write | None:

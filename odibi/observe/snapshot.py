@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from odibi.config.models import Node, Step
+from odibi.config.models import Node, Step, StepType
 from odibi.config.secrets import Redactor
 from odibi.datasets.delta import Commit
 from odibi.datasets.source import Seen, Source
@@ -119,5 +119,8 @@ def _refuse_shape(at: Place, step: Step, notes: Notes) -> None:
             f"step {step.name!r} stores one dataset, and has the inputs {', '.join(step.inputs)}",
             "make it one step for each",
         )
+    if len(step.outputs) > 1 and step.type is not StepType.SQL:
+        names = ", ".join(step.outputs.values())
+        notes.problem((*at, "outputs"), f"step {step.name!r} makes one dataset, and outputs names {names}")
     if not step.outputs and not step.stores:
         notes.problem((*at, "outputs"), f"step {step.name!r} makes no dataset", "leave outputs out")

@@ -64,6 +64,11 @@ def _load(function: Function) -> Callable[..., Any]:
         if function.module not in sys.modules:
             importlib.invalidate_caches()  # a file may be younger than what Python knows of its folder
         module = importlib.import_module(function.module)
+        if module.__file__ != function.file:
+            raise Permanent(
+                f"Python imports {function.module} from {module.__file__}, not from {function.file}",
+                hint="rename one of the two folders, or take the other one off PYTHONPATH",
+            )
         _imported.update(function.modules)
     found: Callable[..., Any] = getattr(module, function.name)
     return found
@@ -72,9 +77,12 @@ def _load(function: Function) -> Callable[..., Any]:
 def _stand_in(root: str, package: str) -> None:
     """Make ``package`` the one below ``root``, not one of that name in another project."""
     for other in _roots - {root}:
-        if other in sys.path and any((Path(other) / name).exists() for name in (package, f"{package}.py")):
+        if any((Path(other) / name).exists() for name in (package, f"{package}.py")):
             sys.path.remove(other)
-    if sys.path[:1] != [root]:
+            _roots.discard(other)
+    if root in _roots and sys.path[:1] != [root]:
+        sys.path.remove(root)
+    if root not in sys.path:
         sys.path.insert(0, root)
         _roots.add(root)
     file = getattr(sys.modules.get(package), "__file__", None)

@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odibi.datasets.guard import guard
 from odibi.datasets.target import Target
-from odibi.errors import ConfigError, Permanent, Problem, nearest
+from odibi.errors import ConfigError, Permanent, Problem, SchemaMismatch, nearest
 from odibi.observe import Observation, Observed
 from odibi.observe.notes import sql_problem
 from odibi.operations.call import OperationError
@@ -229,7 +230,7 @@ class _Builder:
             schema, guessed = last, True
         if guessed:
             self.guesses.add(dataset)
-        return schema if schema is last else _as_written(schema, observed.targets.get(dataset, ()))
+        return _as_written(schema, last, observed.targets.get(dataset, ()))
 
     def _refuse_shared_targets(self) -> None:
         owners: dict[str, str] = {}
@@ -290,13 +291,17 @@ def _path_to(wanted: str, value: Any) -> Place:
     return ()
 
 
-def _as_written(schema: Schema | None, targets: Sequence[Target]) -> Schema | None:
+def _as_written(schema: Schema | None, last: Schema | None, targets: Sequence[Target]) -> Schema | None:
+    """The columns of the target once rows of ``schema`` are in it, where it had ``last`` before."""
     if schema is None or not targets or targets[0].format != "delta":
         return schema
-    date = targets[0].date_column
-    if date is None or any(column.name == date for column in schema):
-        return schema
-    return (*schema, Column(date, "DATE"))
+    target = targets[0]
+    if target.date_column is not None and all(column.name != target.date_column for column in schema):
+        schema = (*schema, Column(target.date_column, "DATE"))
+    try:
+        return guard(schema, last, target.policy, target.url).schema
+    except SchemaMismatch:
+        return schema  # the step will fail, and with it those who read it
 
 
 def _place(url: str) -> str:

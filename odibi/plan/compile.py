@@ -54,7 +54,7 @@ def compile_step(
         return {next(iter(step.outputs.values())): _operations(step, relations, binder)}
     made = compile_script(script, relations, binder)
     outputs = {name.lower(): dataset for name, dataset in step.outputs.items()}
-    if len(made) == 1:
+    if len(made) == len(outputs) == 1:
         # One result is the step's output whatever the script called it.
         return {next(iter(step.outputs.values())): next(iter(made.values()))}
     missing = sorted(set(outputs) - {name.lower() for name in made})
@@ -71,7 +71,7 @@ def _operations(step: Step, relations: Mapping[str, Relation], binder: Binder) -
     """The chain of operations as one query, each a CTE over the one before."""
     tables = {alias.lower(): relation for alias, relation in relations.items()}
     tables |= {relation.name.lower(): relation for relation in relations.values()}
-    datasets = {**relations, **{relation.name: relation for relation in relations.values()}}
+    datasets = {**{relation.name: relation for relation in relations.values()}, **relations}
     current = next(iter(relations.values()))
     links: list[tuple[str, Compiled]] = []
     used: dict[str, None] = {}

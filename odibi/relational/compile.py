@@ -67,7 +67,7 @@ def compile_query(query: exp.Query, tables: Mapping[str, Relation], binder: Bind
     ruled = apply_rules(named.query)
     schema = _bound(_Named(ruled, named.inputs), binder)
     names = [column.name for column in schema]
-    if ruled != named.query and any("(" in name for name in names):
+    if any("(" in name for name in names) and ruled != named.query:
         names = [column.name for column in _bound(named, binder)]  # not named after what the rules made of it
     _refuse_twins(names)
     closed, schema = closing_cast(ruled, schema, names)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from odibi.datasets.delta import last_commit, open_table
+from odibi.datasets.delta import Commit, last_commit, open_table
 from odibi.datasets.source import Source, frame_of, look, read
 from odibi.datasets.staging import Intents
 from odibi.datasets.target import Target
@@ -55,6 +55,7 @@ class RunContext:
     binder: Binder
     stopped: threading.Event = field(default_factory=threading.Event)
     _engines: dict[str, Engine] = field(default_factory=dict)
+    _commits: dict[str, Commit] = field(default_factory=dict)
     _ready: dict[str, Dataset] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -75,6 +76,11 @@ class RunContext:
         with self._lock:
             self._ready.update(datasets)
 
+    def pin(self, commits: Mapping[str, Commit]) -> None:
+        """Let readers see these commits of tables, not the ones the plan knew."""
+        with self._lock:
+            self._commits.update(commits)
+
     def dataset(self, name: str, engine: Engine) -> Dataset:
         """A dataset as its readers must see it: handed over, or its committed table opened now."""
         with self._lock:
@@ -91,8 +97,9 @@ class RunContext:
         target = producer.targets[name][0]
         if target.format != "delta":
             return self.read_files(target, producer.schemas.get(name), engine)
-        # An append's table may have grown by other dates since its own commit.
-        commit = last_commit(target.url) if target.mode == "append" else producer.commits.get(name)
+        commit = self._commits.get(name) or producer.commits.get(name)
+        if target.mode == "append":  # the table may have grown by other dates since its own commit
+            commit = last_commit(target.url)
         table = open_table(target.url, commit.version) if commit is not None else None
         if commit is None or table is None:
             raise Permanent(f"{target.url} has not been written yet", hint=f"select +{producer.name} as well")

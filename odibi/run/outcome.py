@@ -50,9 +50,8 @@ def error_record(error: BaseException, files: tuple[str, ...] = ()) -> ErrorReco
         files: paths of user functions; the innermost line in one of them is the place.
     """
     if _is_duckdb(error):
-        said = explain(Exception(str(error))) if "CSV Error" in str(error) or "JSON" in str(error) else None
-        if said is not None:
-            error = said
+        of_file = type(error).__name__ == "IOException" or "CSV Error" in str(error) or "JSON" in str(error)
+        error = explain(Exception(str(error))) if of_file else error
     if isinstance(error, OdibiError):
         return ErrorRecord(
             kind=type(error).__name__,

@@ -23,7 +23,7 @@ from odibi.plan.model import PlannedStep
 from odibi.record.model import SampleRecord, StepStatus, WriteRecord
 from odibi.relational.compile import Compiled
 from odibi.relational.rules import closing_cast
-from odibi.relational.schema import Column, Schema
+from odibi.relational.schema import Column, Schema, schema_of
 from odibi.run.context import Dataset, RunContext, Stopped
 from odibi.run.declared import as_declared
 from odibi.run.outcome import Outcome, error_record
@@ -144,15 +144,27 @@ class _Attempt:
 
     def _unchanged(self, key: str, inputs: Mapping[str, Dataset]) -> Outcome | None:
         """The outcome where the inputs came out equal to those of the last result."""
-        groups = self.planned.targets.values()
-        if not groups or any(target.format != "delta" for group in groups for target in group):
+        targets = self.planned.targets
+        if not targets or any(target.format != "delta" for group in targets.values() for target in group):
             return None
-        commits = [ledger(group[0], app_id(self.context.loaded, self.planned.step)) for group in groups]
-        if not all(commit is not None and commit.note.get("key") == key for commit in commits):
+        mine = app_id(self.context.loaded, self.planned.step)
+        found = {dataset: ledger(group[0], mine) for dataset, group in targets.items()}
+        commits = {dataset: commit for dataset, commit in found.items() if commit is not None}
+        if len(commits) < len(found) or any(commit.note.get("key") != key for commit in commits.values()):
             return None
         if self._volatile(inputs):
             return None
-        return Outcome(StepStatus.REUSED, reason="its inputs came out as they were", key=key)
+        self.context.pin(commits)  # another run may have made them after this one was planned
+        held = next(iter(commits.values())).note
+        return Outcome(
+            StepStatus.REUSED,
+            reason="its inputs came out as they were",
+            rows_in={alias: dataset.rows for alias, dataset in inputs.items()},
+            rows_out=held.get("rows"),
+            columns=schema_of(held.get("schema", ())),
+            key=key,
+            digest=str(held.get("digest", "")),
+        )
 
     def _volatile(self, inputs: Mapping[str, Dataset]) -> bool:
         """Whether equal inputs may give another result; of operations only their queries tell."""

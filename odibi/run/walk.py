@@ -26,7 +26,7 @@ from odibi.run.context import RunContext
 from odibi.run.outcome import Outcome
 from odibi.run.task import attempt
 
-__all__ = ["Walk", "first_records", "walk"]
+__all__ = ["Listener", "Walk", "first_records", "walk"]
 
 ATTEMPTS = 5
 """Tries at a step that lost a race for a commit; each computes again."""
@@ -35,6 +35,7 @@ GRACE = 10.0
 """Seconds that running steps get to end after a stop was asked for."""
 
 Listener = Callable[[StepRecord], None]
+"""Told of every change of a step."""
 
 
 @dataclass

@@ -299,6 +299,11 @@ CASES = {
         "FROM orders\nWHERE total > {{ leats }}\nGROUP BY ALL", "{{ leats }}",
         "Unresolved template placeholders found: leats", "did you mean 'least'?",
     ),
+    "unresolved-in-a-block": Broken("FROM orders\n", "FROM {{ ordes }}\n", "{{ ordes }}", ("placeholders found: ordes",)),
+    "sandbox-in-sql": sql(
+        "FROM orders\nWHERE customer <> '{{ date.__init__.__globals__ }}'", "__globals__",
+        "the template asks for what is not allowed",
+    ),
     "sandbox": Broken(
         "{{ least }}", "{{ ''.__class__.__mro__ }}", "__mro__", ("the template asks for what is not allowed", "__class__")
     ),
@@ -309,7 +314,7 @@ CASES = {
         "pipeline: shop", "pipeline: shop", "", ("--date: '2026-13-01' is not a date",), args=(CONFIG, "--date", "2026-13-01")
     ),
     "unknown-target": Broken(
-        "steps:\n", "targets: {prod: {}}\nsteps:\n", "pipeline: shop", ("unknown target 'prd'", "did you mean 'prod'?"),
+        "steps:\n", "targets: {prod: {}}\nsteps:\n", "targets:", ("unknown target 'prd'", "did you mean 'prod'?"),
         args=(CONFIG, "--target", "prd"),
     ),
     "unknown-param": Broken(
@@ -321,7 +326,10 @@ CASES = {
 def tree(folder: Path) -> dict[str, tuple[bytes | None, int]]:
     """Everything below the folder: what is in it and when it changed."""
     return {
-        str(path.relative_to(folder)): (path.read_bytes() if path.is_file() else None, path.stat().st_mtime_ns)
+        str(path.relative_to(folder)): (
+            path.read_bytes() if path.is_file() else None,
+            path.stat().st_mtime_ns,
+        )
         for path in sorted(folder.rglob("*"))
     }
 

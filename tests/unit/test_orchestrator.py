@@ -133,6 +133,19 @@ def test_steps_of_other_shapes_that_mean_nothing_are_refused(project: Project) -
         ).plan()
 
 
+def test_more_outputs_than_a_step_makes_are_refused(project: Project) -> None:
+    two = {"data": "first", "more": "second"}
+    file = str(project.root / "in/sales.csv")
+    with pytest.raises(ConfigError, match="makes one dataset, and outputs names first, second"):
+        Orchestrator(
+            steps=[Step(name="raw", layer="bronze", type="config_op", value=file, outputs=two)]
+        ).plan()
+    with pytest.raises(ConfigError, match="the script makes data, but outputs names"):
+        Orchestrator(
+            steps=[Step(name="x", layer="gold", type="sql", value="SELECT 1 AS x", outputs=two)]
+        ).plan()
+
+
 def test_a_connect_step_reads_as_its_shape_says(project: Project) -> None:
     step = Step(
         name="sales",

@@ -112,6 +112,81 @@ def test_code_that_changes_replaces_the_rows_of_the_date_it_is_run_for(project: 
     assert per_day(project, "silver/kept") == {"2026-01-01": [1, 2], "2026-01-02": [2]}
 
 
+# --- scripts ------------------------------------------------------------------------------------------------
+
+
+def test_a_script_that_changes_its_inputs_works_on_copies(project: Project) -> None:
+    file = project.csv("in/a.csv", "id,v", (1, -5), (2, 10), (3, 20))
+    before = file.read_bytes()
+    script = """
+        DELETE FROM raw_orders WHERE v < 0;
+        UPDATE raw_orders SET v = v + 1 WHERE id = 3;
+        INSERT INTO raw_orders VALUES (4, 40);
+    """
+    steps = [
+        read("raw_orders", "a.csv"),
+        sql("clean", script),
+        sql("named", script, outputs={"raw_orders": "cleaned"}),
+        sql("untouched", "SELECT * FROM raw_orders"),
+    ]
+    result = project.run(steps)
+    assert result.success, result.error
+    assert project.rows("silver/clean") == project.rows("silver/cleaned") == [(2, 10), (3, 21), (4, 40)]
+    assert (
+        project.rows("silver/untouched") == project.rows("bronze/raw_orders") == [(1, -5), (2, 10), (3, 20)]
+    )
+    assert file.read_bytes() == before
+
+
+def test_sql_in_a_file_and_in_the_config_is_the_same(project: Project) -> None:
+    project.csv("in/a.csv", "id,v", (1, 1), (2, 2))
+    query = "SELECT id FROM raw WHERE v > 1"
+    assert project.run([read("raw", "a.csv"), sql("kept", query)]).success
+    project.write("steps/kept.sql", f"-- the big ones\n{query};\n")
+    steps = [read("raw", "a.csv"), sql("kept", "steps/kept.sql")]
+    assert actions(project.plan(steps)) == {"raw": "reuse", "kept": "reuse"}
+    project.write("steps/kept.sql", "SELECT id FROM raw WHERE v > {{ least }}")
+    assert actions(project.plan(steps, variables={"least": 1})) == {"raw": "reuse", "kept": "reuse"}
+    assert actions(project.plan(steps, variables={"least": 0})) == {"raw": "reuse", "kept": "run"}
+
+
+def test_two_runs_at_the_same_time_end_as_one(project: Project) -> None:
+    steps = daily(project)
+    steps.append(sql("listed", "SELECT id FROM raw"))
+    path = project.config(steps, date="2026-01-01")
+    processes = [_started(project, path) for _ in range(3)]
+    for process in processes:
+        process.wait(timeout=60)
+    result = project.run(path)
+    assert result.success, result.error
+    assert per_day(project) == {"2026-01-01": [10, 11]}
+    assert project.rows("silver/total") == [(2, 21)]
+    assert [process.returncode for process in processes] == [0, 0, 0]
+
+
+def test_a_step_that_another_run_has_just_made_is_read_at_that_version(project: Project) -> None:
+    """A plan that knew of no table, or of an older one, finds what it was about to make."""
+    project.csv("in/a.csv", "id", (1,))
+    code = """
+        from odibi import load, orchestrator
+        orchestrator.run(load({path!r}), chosen=["raw", "middle"])
+        """
+    path = project.config(
+        [read("raw", "a.csv"), sql("middle", "SELECT id FROM raw"), sql("last", "SELECT id FROM middle")]
+    )
+    loaded = project.load(path)
+    from odibi import orchestrator
+
+    def meanwhile(_: object) -> None:
+        done = project.python(code.format(path=path), ODIBI_HOME=str(project.root / "elsewhere"))
+        assert done.returncode == 0, done.stderr
+
+    result = orchestrator.run(loaded, planned=meanwhile)
+    assert result.success, result.error
+    assert statuses(result) == {"raw": "completed", "middle": "reused", "last": "completed"}
+    assert project.rows("silver/last") == [(1,)]
+
+
 # --- failures ------------------------------------------------------------------------------------------------
 
 
@@ -232,14 +307,8 @@ def test_killed_and_run_again_every_table_ends_as_if_it_had_never_been(project: 
     process.kill()
     process.wait()
     assert not (project.root / "lake/gold/slow").exists()
-    # What a process that dies while it writes leaves behind: parts, and the note that says so.
-    orphan = project.root / "lake/silver/big/parts/dead-1"
-    orphan.mkdir(parents=True)
-    (orphan / "part-0.parquet").write_bytes(b"half")
-    notes = next((project.root / "home/intents").glob("*.jsonl"))
-    target = str(project.root / "lake/silver/big")
-    with notes.open("a") as file:
-        file.write(f'{{"target": "{target}", "folder": "{orphan}"}}\n')
+    orphan = _died_while_writing(project, str(project.root / "lake/silver/big"))
+    assert orphan.is_dir()
 
     done = subprocess.run(
         [sys.executable, "-m", "odibi", "run", path], cwd=project.root, env=_environ(project), check=False,
@@ -280,6 +349,24 @@ def _started(project: Project, path: str) -> subprocess.Popen[bytes]:
         [sys.executable, "-m", "odibi", "run", path], cwd=project.root, env=_environ(project),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
+
+
+def _died_while_writing(project: Project, target: str) -> Path:
+    """The folder of a part that a process wrote and never came to commit."""
+    done = project.python(
+        f"""
+        import os
+        from pathlib import Path
+        from odibi.datasets.staging import Intents
+        with Intents(Path({str(project.root / "home/intents")!r}), "0" * 36) as intents:
+            folder = Path(intents.folder({target!r}))
+            folder.mkdir(parents=True)
+            (folder / "part-0.parquet").write_bytes(b"half")
+            print(folder, flush=True)
+            os._exit(9)
+        """
+    )
+    return Path(done.stdout.strip())
 
 
 def _environ(project: Project) -> dict[str, str]:

@@ -1,0 +1,162 @@
+"""The record of a run as it goes on: begun, kept up to date, ended; nothing secret gets into it."""
+
+from __future__ import annotations
+
+import platform
+import queue
+import shlex
+import sys
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from odibi.config.loaded import Loaded
+from odibi.config.secrets import Redactor
+from odibi.errors import OdibiError
+from odibi.plan import Plan
+from odibi.record.model import ColumnLineage, RunRecord, RunStatus, StepRecord, StepStatus
+from odibi.run.walk import Listener, Walk, first_records
+
+if TYPE_CHECKING:
+    from odibi.record.store import RunStore
+
+__all__ = ["LINEAGE_UP_TO", "Recorder", "begun", "broken", "ended", "hiding"]
+
+LINEAGE_UP_TO = 200
+"""Steps of a pipeline that keeps column lineage in every run; ``odibi plan --lineage`` computes it for more."""
+
+Hide = Callable[[Any], Any]
+"""From a record to one of the same kind without secrets."""
+
+
+class Recorder:
+    """Keeps what changes, so that ``status`` can show it: many changes in one transaction.
+
+    Saving happens on a thread of its own, because a commit takes longer than a trivial step.
+    """
+
+    def __init__(self, store: RunStore, run_id: str, listener: Listener | None, hide: Hide) -> None:
+        self._store, self._run_id, self._listener, self._hide = store, run_id, listener, hide
+        self._changes: queue.SimpleQueue[StepRecord | None] = queue.SimpleQueue()
+        self._error: OdibiError | None = None
+        self._thread = threading.Thread(target=self._save, name="odibi-record")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._changes.put(None)
+        self._thread.join()
+        if self._error is not None and raised[0] is None:
+            raise self._error
+
+    def __call__(self, record: StepRecord) -> None:
+        """Keep a step as it is now, and tell who listens."""
+        record = self._hide(record)
+        if record.status is StepStatus.RUNNING or record.status.ended:
+            self._changes.put(record)
+        if self._listener is not None:
+            self._listener(record)
+
+    def _save(self) -> None:
+        ended = False
+        while not ended:
+            waiting = [self._changes.get()]
+            while not self._changes.empty():
+                waiting.append(self._changes.get())
+            ended = None in waiting
+            changed = {record.name: record for record in waiting if record is not None}
+            try:
+                self._store.save_steps(self._run_id, changed.values())
+            except OdibiError as error:
+                self._error = error
+
+
+def hiding(loaded: Loaded, redactor: Redactor) -> Hide:
+    """What takes secrets out of a record: those of references, and passwords in URLs."""
+    urls = (connection.url for connection in loaded.pipeline.connections.values())
+    if not redactor and not any("@" in url for url in urls):
+        return lambda record: record
+
+    def hidden(value: Any) -> Any:
+        if isinstance(value, str):
+            return redactor.mask(value)
+        if isinstance(value, dict):
+            return {hidden(key): hidden(item) for key, item in value.items()}
+        return tuple(hidden(item) for item in value) if isinstance(value, list | tuple) else value
+
+    return lambda record: type(record).model_validate(hidden(record.model_dump()))
+
+
+def begun(loaded: Loaded, plan: Plan) -> RunRecord:
+    """The record of a run before its first step."""
+    import duckdb
+
+    from odibi import __version__
+
+    pipeline = loaded.pipeline
+    name = Path(sys.argv[0]).name
+    return RunRecord(
+        run_id=loaded.run_id,
+        pipeline=pipeline.pipeline,
+        config=loaded.file,
+        config_hash=loaded.config_hash,
+        logical_date=loaded.logical_date.isoformat(),
+        target=loaded.target,
+        engine=pipeline.engine,
+        status=RunStatus.RUNNING,
+        started_at=datetime.now(UTC),
+        description=pipeline.description,
+        owner=pipeline.owner,
+        runbook=pipeline.runbook,
+        command=shlex.join(["odibi" if name in ("odibi", "__main__.py") else name, *sys.argv[1:]]),
+        params=dict(loaded.params),
+        versions={"odibi": __version__, "python": platform.python_version(), "duckdb": duckdb.__version__},
+        steps=tuple(first_records(plan).values()),
+    )
+
+
+def broken(record: RunRecord, error: BaseException) -> RunRecord:
+    """The record of a run that odibi, or who listened to it, could not finish; its steps stay as they were saved."""
+    text = f"the run was ended by {type(error).__name__}: {error}"
+    return record.model_copy(
+        update={"steps": (), "status": RunStatus.FAILED, "ended_at": datetime.now(UTC), "error": text}
+    )
+
+
+def ended(record: RunRecord, done: Walk, plan: Plan, *, tracked: bool) -> RunRecord:
+    """The record of a run whose walk has ended, with the lineage of columns where it is ``tracked``."""
+    lineage = _lineage(plan) if tracked else {}
+    steps = {n: s.model_copy(update={"lineage": lineage.get(n, ())}) for n, s in done.records.items()}
+    failed = [step for step in steps.values() if step.status is StepStatus.FAILED]
+    error = ""
+    if failed and (why := failed[0].error) is not None:
+        place = f"{why.where}: " if why.where else ""
+        error = f"step {failed[0].name!r} failed: {place}{why.message}"
+    if done.stopped:
+        error = f"the run was stopped by {done.stopped}"
+    status = RunStatus.CANCELLED if done.stopped else RunStatus.FAILED if failed else RunStatus.SUCCEEDED
+    changes = {
+        "steps": tuple(steps.values()),
+        "status": status,
+        "ended_at": datetime.now(UTC),
+        "error": error,
+    }
+    return record.model_copy(update=changes)
+
+
+def _lineage(the_plan: Plan) -> dict[str, tuple[ColumnLineage, ...]]:
+    """Column lineage by step, of the dataset it is named for."""
+    if len(the_plan.steps) > LINEAGE_UP_TO:
+        return {}
+    found = the_plan.lineage()
+    return {
+        step.name: tuple(
+            ColumnLineage(column=column, direct=tuple(o["direct"]), indirect=tuple(o["indirect"]))
+            for column, o in found.get(next(iter(step.step.outputs.values()), ""), {}).items()
+        )
+        for step in the_plan.steps
+    }
