@@ -180,6 +180,7 @@ def run(
         the_plan, redactor = _planned(loaded, db, chosen, excluded, binder)
         _writable(home)
         store_import.join()
+        from odibi import __version__
         from odibi.record.store import open_store
 
         with (
@@ -187,9 +188,10 @@ def run(
             Intents(home.intents, loaded.run_id) as intents,
             _signals() as stop,
         ):
+            intents.temporary(db.scratch)
             sweep(home.intents)
             hide = hiding(loaded, redactor)
-            record = hide(begun(loaded, the_plan))
+            record = hide(begun(loaded, the_plan, __version__))
             store.start_run(record)
             context = RunContext(loaded, the_plan, db, intents, binder)
             try:

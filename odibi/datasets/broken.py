@@ -10,10 +10,16 @@ from typing import Any
 
 from odibi.errors import SourceError
 
-__all__ = ["explain"]
+__all__ = ["explain", "said"]
 
 SMALL = 64 * 1024 * 1024
 """Larger JSON files are not read again to find the field that is wrong."""
+
+
+def said(error: Exception) -> str:
+    """DuckDB's first line, or what it was told by the file system."""
+    inner = re.search(r'"exception_message":("(?:[^"\\]|\\.)*")', str(error))
+    return str(json.loads(inner.group(1))) if inner else str(error).splitlines()[0]
 
 
 def explain(error: Exception, paths: Sequence[str] = ()) -> SourceError:

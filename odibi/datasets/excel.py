@@ -51,6 +51,8 @@ def read_excel(paths: Sequence[str], sheet: str | int | None = None) -> tuple[pa
         values = [_value(row[index]) for _, row in rows]
         kind = _kind(values, name, [where for where, _ in rows])
         columns.append(Column(name, kind))
+        if kind == "TIMESTAMP":  # a column may have days among its instants
+            values = [datetime(v.year, v.month, v.day) if type(v) is date else v for v in values]  # noqa: DTZ001
         arrays.append(pa.array(values, _arrow(kind)))
     return pa.Table.from_arrays(arrays, names=header), tuple(columns)
 

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from odibi.datasets import files
+from odibi.datasets.broken import said
 from odibi.datasets.staging import Intents
 from odibi.engines.base import Location
 from odibi.engines.database import Database
@@ -47,7 +48,7 @@ def export(
         where: a condition on the rows, all if empty.
 
     Raises:
-        Permanent: a file stands where a folder should be, or the other way round.
+        Permanent: a file stands where a folder should be, or the other way round; the place is full.
     """
     final = f"{url}/{part}.{format}" if part else url
     remote = files.is_remote(url)
@@ -59,12 +60,18 @@ def export(
         )
     local = db.scratch / db.new_name() if remote else intents.aside(Path(url))
     local.parent.mkdir(parents=True, exist_ok=True)
+    import duckdb
+
     try:
         _copy(db, f"{scan(rows)} WHERE {where}" if where else scan(rows), local, format, partition_by)
         if remote:
             _upload(local, final)
         else:
             _publish(local, Path(final))
+    except duckdb.IOException as error:
+        raise Permanent(f"cannot write {url}: {said(error)}") from error
+    except duckdb.BinderException as error:  # before DuckDB 2.0, JSON is not partitioned
+        raise Permanent(f"cannot write {url}: {said(error)}", hint="choose another format, or DuckDB 2.0") from error
     finally:
         _remove(local)
 

@@ -298,7 +298,7 @@ def locations(
         header = checked_header(path, given)
         beside -= set(header.names)
         groups.setdefault(header, []).append(path)
-    inside = [name for name in wanted if name not in beside]
+    inside = [column.name for column in expected if column.name not in beside]
     found = []
     for header, group in groups.items():
         check_names(header.names, inside, inside, extra_columns, group[0], line=header.skip + 1)

@@ -65,6 +65,11 @@ class Intents:
             self._note("", str(aside), str(path))
         return aside
 
+    def temporary(self, folder: Path) -> None:
+        """Note a folder of the run's own; the run removes it, and the sweep does if the run dies."""
+        with self._lock:
+            self._note("", str(folder))
+
     def _note(self, target: str, path: str, final: str = "") -> None:
         if self._file is None:
             raise RuntimeError("Intents is a context manager and was not entered")

@@ -14,6 +14,7 @@ from typing import Any
 
 from odibi.config.models import Format, SchemaPolicy, Write, WriteMode
 from odibi.datasets import files
+from odibi.datasets.broken import said
 from odibi.datasets.delta import Commit, Table, create_table, last_commit, open_table, refuse_path
 from odibi.datasets.digest import Digest, Sample, digest, measure
 from odibi.datasets.export import export
@@ -163,10 +164,9 @@ def write(
         where = error.filename or targets[0].url
         raise Permanent(f"cannot write {where}: {error.strerror or error}") from error
     except duckdb.IOException as error:
-        said = str(error).splitlines()[0]
-        if not any(place in said for place in (*(target.url for target in targets), str(db.scratch))):
+        if not any(place in str(error) for place in (*(target.url for target in targets), str(db.scratch))):
             raise  # of a file that is read: the rows are computed while they are written
-        raise Permanent(f"cannot write {targets[0].url}: {said}") from error
+        raise Permanent(f"cannot write {targets[0].url}: {said(error)}") from error
 
 
 def _write_files(

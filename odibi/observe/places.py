@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -110,17 +110,19 @@ class Places:
         )
         if source is None:
             return None, None, None
-        before = len(self.notes.problems)
-        seen = self.notes.guarded((*at, "value"), partial(look, self.db, source, _expected(target, standing)))
-        if seen is not None or len(self.notes.problems) > before:
-            return source, seen, None
-        missing = self.loaded.problem(
-            (*at, "value"), f"there is nothing to read at {source.url!r}", _neighbours(source.url)
-        )
-        return source, None, missing
 
-    def external(self, at: Place, dataset: str) -> tuple[Source, Seen] | None:
-        """The table of another pipeline that an input names as ``pipeline.dataset``; None if it is none."""
+        def missing() -> Problem:
+            message = f"there is nothing to read at {source.url!r}"
+            return self.loaded.problem((*at, "value"), message, _neighbours(source.url))
+
+        seen = self._looked((*at, "value"), source, missing, _expected(target, standing))
+        return (source, None, seen) if isinstance(seen, Problem) else (source, seen, None)
+
+    def external(self, at: Place, dataset: str) -> tuple[Source, Seen] | Problem | None:
+        """The table of another pipeline that an input names as ``pipeline.dataset``; None if it is none.
+
+        A problem, for the steps that read it, where it is not there.
+        """
         pipeline, _, name = dataset.rpartition(".")
         if not pipeline:
             return None
@@ -144,13 +146,20 @@ class Places:
                 )
             return None
         source = Source(group[0].url, group[0].format)
+
+        def missing() -> Problem:
+            return self.loaded.problem(at, f"{dataset!r} has not been written yet", f"run {other.file} first")
+
+        seen = self._looked(at, source, missing)
+        return (source, seen) if isinstance(seen, Seen) else seen
+
+    def _looked(
+        self, at: Place, source: Source, missing: Callable[[], Problem], expected: Schema | None = None
+    ) -> Seen | Problem | None:
+        """The source as it is now; ``missing()`` where nothing is, None where looking at it is a problem itself."""
         before = len(self.notes.problems)
-        seen = self.notes.guarded(at, partial(look, self.db, source))
-        if seen is None:
-            if len(self.notes.problems) == before:
-                self.notes.problem(at, f"{dataset!r} has not been written yet", f"run {other.file} first")
-            return None
-        return source, seen
+        seen = self.notes.guarded(at, partial(look, self.db, source, expected))
+        return missing() if seen is None and len(self.notes.problems) == before else seen
 
     def _connection(self, name: str | None) -> Connection | None:
         if name is None:

@@ -56,11 +56,15 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """All steps as found, tables of other pipelines, what is wrong, and the secrets that were used."""
+    """All steps as found, tables of other pipelines, what is wrong, and the secrets that were used.
+
+    ``absent`` has a problem for each table of another pipeline that is not there, for whoever reads it.
+    """
 
     steps: tuple[Observed, ...]
     external: Mapping[str, tuple[Source, Seen]]
     problems: tuple[Problem, ...]
+    absent: Mapping[str, Problem] = field(default_factory=dict)
     redactor: Redactor = field(default_factory=Redactor)
 
 
@@ -73,14 +77,17 @@ def observe(loaded: Loaded, db: Database) -> Observation:
         for index, step in enumerate(loaded.pipeline.steps)
     )
     external: dict[str, tuple[Source, Seen]] = {}
+    absent: dict[str, Problem] = {}
     for index, observed in enumerate(steps):
         for dataset in observed.inputs.values():
-            if dataset.lower() in code.datasets or dataset in external:
+            if dataset.lower() in code.datasets or dataset in external or dataset in absent:
                 continue
             found = places.external(("steps", index, "inputs"), dataset)
-            if found is not None:
+            if isinstance(found, Problem):
+                absent[dataset] = found
+            elif found is not None:
                 external[dataset] = found
-    return Observation(steps, external, tuple(notes.problems), notes.redactor)
+    return Observation(steps, external, tuple(notes.problems), absent, notes.redactor)
 
 
 def app_id(loaded: Loaded, step: Step) -> str:

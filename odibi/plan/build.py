@@ -138,8 +138,9 @@ class _Builder:
         else:
             day = self.loaded.logical_date
             decision = decide(observed, key, parts, versions, day, volatile=unsteady)
-        if observed.missing is not None and decision.action is Action.RUN:
-            self.problems.append(observed.missing)
+        if decision.action is Action.RUN:
+            absent = (self.seen.absent.get(dataset) for dataset in observed.inputs.values())
+            self.problems += [problem for problem in (observed.missing, *absent) if problem is not None]
         schemas = {
             dataset: self._schema(observed, dataset, compiled, decision) for dataset in step.outputs.values()
         }
@@ -176,7 +177,7 @@ class _Builder:
 
     def _refuse_unknown_inputs(self, at: Place, observed: Observed) -> None:
         for alias, dataset in observed.inputs.items():
-            if dataset in self.producers or dataset in self.seen.external:
+            if dataset in self.producers or dataset in self.seen.external or dataset in self.seen.absent:
                 continue
             known = (*self.producers, *self.seen.external)
             problem = _unknown_input(self.loaded, at, observed, alias, dataset, known)

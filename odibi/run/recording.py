@@ -91,11 +91,9 @@ def hiding(loaded: Loaded, redactor: Redactor) -> Hide:
     return lambda record: type(record).model_validate(hidden(record.model_dump()))
 
 
-def begun(loaded: Loaded, plan: Plan) -> RunRecord:
-    """The record of a run before its first step."""
+def begun(loaded: Loaded, plan: Plan, version: str) -> RunRecord:
+    """The record of a run before its first step; ``version`` is odibi's."""
     import duckdb
-
-    from odibi import __version__
 
     pipeline = loaded.pipeline
     name = Path(sys.argv[0]).name
@@ -114,7 +112,7 @@ def begun(loaded: Loaded, plan: Plan) -> RunRecord:
         runbook=pipeline.runbook,
         command=shlex.join(["odibi" if name in ("odibi", "__main__.py") else name, *sys.argv[1:]]),
         params=dict(loaded.params),
-        versions={"odibi": __version__, "python": platform.python_version(), "duckdb": duckdb.__version__},
+        versions={"odibi": version, "python": platform.python_version(), "duckdb": duckdb.__version__},
         steps=tuple(first_records(plan).values()),
     )
 

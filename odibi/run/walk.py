@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from odibi.config.models import Node
@@ -43,7 +43,6 @@ class Walk:
     """What became of the steps; ``stopped`` names the signal that ended it early, if one did."""
 
     records: dict[str, StepRecord]
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
     stopped: str = ""
     stuck: bool = False  # a step did not end in time after a stop; its thread still runs
 
@@ -133,7 +132,6 @@ class _Walker:
         self.jobs: queue.SimpleQueue[PlannedStep | None] = queue.SimpleQueue()
         self.workers = max(1, min(workers, len(self.plan)))
         self.running = 0
-        self.started: dict[str, datetime] = {}
         self.halted = ""
 
     def run(self) -> Walk:
@@ -198,7 +196,6 @@ class _Walker:
     def _ended(self, planned: PlannedStep, outcome: Outcome, attempts: tuple[AttemptRecord, ...]) -> None:
         self.running -= 1
         name = planned.name
-        self.walk.outcomes[name] = outcome
         before = self.walk.records[name]
         self._update(
             name,

@@ -32,7 +32,9 @@ def run(command: str, folder: Path) -> str:
     if words[0] == "odibi":
         words = [sys.executable, "-m", "odibi", *words[1:]]
     environ = {k: v for k, v in os.environ.items() if not k.startswith("ODIBI_")} | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(words, cwd=folder, env=environ, capture_output=True, text=True, timeout=180, check=False)
+    done = subprocess.run(
+        words, cwd=folder, env=environ, capture_output=True, text=True, timeout=180, check=False
+    )
     assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"
     return done.stdout
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
@@ -22,7 +21,7 @@ from tests.unit.datasets.lake import Lake, lake
 ROOT = Path(__file__).parents[3]
 
 WRITER = """
-import os, signal, sys
+import os, signal, subprocess, sys, uuid
 from pathlib import Path
 import odibi.datasets.delta as delta, odibi.datasets.export as export, odibi.datasets.target as target
 from odibi.datasets.staging import Intents
@@ -33,7 +32,10 @@ folder, moment = Path(sys.argv[1]), sys.argv[2]
 def die(*arguments, **options):
     os.kill(os.getpid(), signal.SIGKILL)
 
-if moment == "before the commit":
+if moment == "with a child":
+    child = subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    (folder / "child").write_text(str(child.pid))
+if moment in ("before the commit", "with a child"):
     delta.Table.commit = target.create_table = die
 elif moment == "after the commit":
     target.open_table = lambda url, version=None, found=target.open_table: die() if version is not None else found(url)
@@ -41,7 +43,7 @@ elif moment == "before the rename":
     export._publish = die
 elif moment == "between the renames":
     Path.rename, renamed = (lambda self, to: (renamed(self, to), die())), Path.rename
-db = Database(folder / "scratch2", threads=1)
+db = Database(folder / f"scratch{uuid.uuid4()}", threads=1)
 intents = Intents(folder / "intents", "deadbeef-dead").__enter__()
 options = eval(sys.argv[3])
 Lake(db, intents, folder / "lake").write("SELECT 2 AS a, 'x' AS k", date="2024-01-02", **options)
@@ -206,15 +208,13 @@ def test_a_run_whose_empty_note_was_swept_makes_another(tmp_path: Path) -> None:
         thread.join()
 
 
-def test_the_lock_ends_with_the_process_not_with_its_children(tmp_path: Path) -> None:
-    with Intents(tmp_path, "run") as intents, subprocess.Popen(["sleep", "30"]) as child:
-        intents.folder(str(tmp_path / "t"))
-        assert intents._file is not None
-        os.close(intents._file.fileno())  # as at the end of the process
-        with (tmp_path / "run.jsonl").open() as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        child.kill()
-        intents._file = None
+def test_the_lock_ends_with_the_process_not_with_its_children(at: Lake, tmp_path: Path) -> None:
+    killed(tmp_path, "with a child")
+    child = int((tmp_path / "child").read_text())
+    os.kill(child, 0)  # it lives
+    assert len(sweep(tmp_path / "intents")) == 1
+    os.kill(child, signal.SIGKILL)
+    assert at.files() == []
 
 
 def test_discard_spares_what_a_commit_names(at: Lake) -> None:
@@ -257,7 +257,7 @@ def test_a_full_disk_is_one_clear_error_and_leaves_the_old_version(
         at.folder = small
         at.write("SELECT 1 AS a, 'x' AS k", **options)
         before = at.files()
-        with pytest.raises(Permanent, match="cannot write|cannot be written") as caught:
+        with pytest.raises(Permanent, match=r"cannot write|cannot be written") as caught:
             at.write(
                 "SELECT (hash(i) % 2147483647)::INTEGER AS a, i % 3 || 'x' AS k FROM range(400000) r(i)",
                 date="2024-01-02",
@@ -274,7 +274,7 @@ def test_a_full_disk_is_one_clear_error_and_leaves_the_old_version(
 @pytest.mark.parametrize("options", [{}, {"format": "csv"}], ids=str)
 def test_a_place_that_is_no_folder_is_said(at: Lake, options: dict[str, object]) -> None:
     (at.folder / "file").write_text("x")
-    with pytest.raises(Permanent, match="cannot write .*file"):
+    with pytest.raises(Permanent, match=r"cannot write .*file"):
         at.write("SELECT 1 AS a", "file/t", **options)
     assert at.files() == ["file"]
 
@@ -284,5 +284,5 @@ def test_a_read_only_place_is_said(small: Path, tmp_path: Path) -> None:
     with lake(tmp_path) as at:
         at.folder = small
         for options in ({}, {"format": "csv"}):
-            with pytest.raises(Permanent, match="cannot write .*Read-only file system"):
+            with pytest.raises(Permanent, match=r"cannot write .*Read-only file system"):
                 at.write("SELECT 1 AS a", **options)

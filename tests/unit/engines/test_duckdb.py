@@ -19,6 +19,7 @@ from odibi.engines.base import Location
 from odibi.engines.database import Database
 from odibi.engines.duckdb import DEEPEST, DuckDB, DuckFrame, literal, scan
 from odibi.relational.parse import parse
+from odibi.relational.rules import closing_cast
 from odibi.relational.schema import Column, schema_of
 
 
@@ -177,6 +178,18 @@ def test_an_order_is_kept_in_the_file(db: Database, tmp_path: Path) -> None:
     with duckdb.connect(":memory:", config={"threads": "1"}) as one:
         found = one.execute(f"SELECT h, lead(h) OVER (ORDER BY file_row_number) AS n FROM read_parquet('{parts.parts[0].path}', file_row_number=true)")  # fmt: skip
         assert sum(1 for h, n in found.fetchall() if n is not None and n > h) == 0
+
+
+def test_an_order_is_kept_below_the_closing_cast(db: Database, tmp_path: Path) -> None:
+    schema = schema_of({"h": "HUGEINT", "i": "BIGINT"})
+    closed, stored = closing_cast(
+        query("SELECT hash(i)::HUGEINT % 100003 AS h, i FROM range(400000) r(i) ORDER BY h DESC, i"), schema
+    )
+    parts = DuckDB(db).stage(DuckDB(db).query(closed, {}), stored, str(tmp_path / "p"))
+    with duckdb.connect(":memory:", config={"threads": "1"}) as one:
+        found = one.execute(f"SELECT h, i FROM read_parquet('{parts.parts[0].path}')").fetchall()
+    assert found == sorted(found, key=lambda row: (-row[0], row[1]))
+    assert len(found) == 400_000
 
 
 def test_statistics_are_bounds_that_hold(db: Database, tmp_path: Path) -> None:

@@ -149,6 +149,8 @@ def test_tables_of_another_pipeline_file_are_inputs(project: Project) -> None:
     ]  # fmt: skip
     with pytest.raises(ConfigError, match=r"'other.orders' has not been written yet .run .*other.yaml first"):
         project.plan(steps[:1])
+    beside = sql("beside", "SELECT 1 AS x")
+    assert project.run([*steps[:1], beside], "beside").success
     assert project.run(other).success
     assert project.run(steps).success
     assert project.rows("silver/declared") == project.rows("silver/in_sql") == [(1,), (2,)]
