@@ -71,7 +71,9 @@ def export(
     except duckdb.IOException as error:
         raise Permanent(f"cannot write {url}: {said(error)}") from error
     except duckdb.BinderException as error:  # before DuckDB 2.0, JSON is not partitioned
-        raise Permanent(f"cannot write {url}: {said(error)}", hint="choose another format, or DuckDB 2.0") from error
+        raise Permanent(
+            f"cannot write {url}: {said(error)}", hint="choose another format, or DuckDB 2.0"
+        ) from error
     finally:
         _remove(local)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from odibi.config.check import is_sql_file
 from odibi.config.models import Step, StepType
 from odibi.config.template import render_sql
-from odibi.errors import nearest
+from odibi.errors import Permanent, nearest
 from odibi.home import typed
 from odibi.observe.notes import Notes, Place, sql_problem
 from odibi.operations.call import relations_in
@@ -65,18 +65,22 @@ class CodeReader:
     def _script(self, at: Place, step: Step, file: str) -> Script | None:
         if is_sql_file(step) and not file:
             return None  # config.check has said that it does not exist
-        text = (
-            self.notes.guarded((*at, "value"), partial(Path(file).read_text, "utf-8")) if file else step.value
-        )
-        if text is None:
-            return None
-        name = file or self.loaded.file
-        rendered = self.notes.guarded(at, partial(render_sql, text, self.loaded.context, name))
+        # SQL in the config has been rendered with it.
+        text = self.notes.guarded((*at, "value"), partial(self._rendered, file)) if file else step.value
         try:
-            return parse(rendered) if rendered is not None else None
+            return parse(text) if text is not None else None
         except SqlError as error:
             self.notes.problems.append(sql_problem(self.loaded, at, error, file))
         return None
+
+    def _rendered(self, file: str) -> str:
+        """What the ``.sql`` file says for this run."""
+        try:
+            return render_sql(Path(file).read_text("utf-8"), self.loaded.context, file)
+        except UnicodeDecodeError as error:
+            line = error.object[: error.start].count(b"\n") + 1
+            where = f"{file}:{line}"
+            raise Permanent("the file is not UTF-8 text", where=where, hint="save it as UTF-8") from error
 
     @staticmethod
     def _sql_inputs(declared: dict[str, str], script: Script | None) -> dict[str, str]:

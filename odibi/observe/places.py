@@ -167,6 +167,13 @@ class Places:
         connection = self.loaded.pipeline.connections.get(name)
         if connection is None:
             return None  # config.check has said so
+        if connection.options:
+            self.notes.problem(
+                ("connections", name, "options"),
+                "'options' of a connection are not available in this version of odibi",
+                "remove them; local folders and memory:// need none",
+            )
+            return None
         url = self.notes.resolved(("connections", name, "url"), connection.url)
         return None if url is None else connection.model_copy(update={"url": url})
 

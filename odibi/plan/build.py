@@ -147,6 +147,8 @@ class _Builder:
         for dataset, schema in schemas.items():
             self.schemas[dataset] = schema
             self.versions[dataset] = seen_by_readers(observed, dataset, decision, key, volatile=unsteady)
+        if decision.action is Action.RUN:
+            self._refuse_partitions(at, observed)
         return PlannedStep(
             index=index,
             step=step,
@@ -247,6 +249,19 @@ class _Builder:
                 if place in files and target.format != "delta":
                     message = f"step {name!r} writes {target.url}, the file that step {files[place]!r} reads"
                     self.problems.append(self.loaded.problem(at, message, "give it another path"))
+
+    def _refuse_partitions(self, at: Place, observed: Observed) -> None:
+        """Partition columns that the step does not make, as far as its columns are known."""
+        for dataset, (target, *_) in observed.targets.items():
+            schema = self.schemas.get(dataset)
+            if schema is None or dataset in self.guesses:
+                continue
+            names = {column.name for column in schema}
+            for number, name in enumerate(target.partition_by):
+                if name not in names:
+                    place = (*at, "params" if observed.step.stores else "write", "partition_by", number)
+                    message = f"partition_by names {name!r}, which is no column"
+                    self.problems.append(self.loaded.problem(place, message, nearest(name, names)))
 
     def _refuse_missing_tables(self, planned: Iterable[PlannedStep], needed: frozenset[str]) -> None:
         for step in planned:

@@ -95,7 +95,9 @@ _TOUCHED = (exp.Div, exp.IntDiv, exp.Mod, exp.Ln, exp.Log, exp.Sqrt, exp.Anonymo
 
 
 def apply_rules(query: exp.Query) -> exp.Query:
-    """A copy of the query with every rule applied to every node, inner nodes first."""
+    """A copy of the query with every rule applied to every node, inner nodes first; itself if none applies."""
+    if query.find(*_TOUCHED) is None:
+        return query
     copy = query.copy()
     for node in reversed(list(copy.find_all(*_TOUCHED))):
         for rule in RULES:

@@ -80,7 +80,7 @@ class _State:
 
     def query(self, query: exp.Query) -> exp.Query:
         """The query over the newest states, with the CTEs that takes in front of its own."""
-        return self._with_states(self._renamed(query))
+        return self._with_states(self._renamed(query)) if self.newest else query
 
     def result(self, name: str) -> exp.Query:
         """The query for the newest state of a table."""

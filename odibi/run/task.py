@@ -53,15 +53,18 @@ class _Made:
 
 def attempt(context: RunContext, planned: PlannedStep) -> Outcome:
     """Try the step once. Whatever is raised, by users' code too, becomes an outcome."""
+    tried: _Attempt | None = None
     try:
-        return _Attempt(context, planned).outcome()
+        tried = _Attempt(context, planned)
+        return tried.outcome()
     except BaseException as error:  # noqa: BLE001 - the one place where errors become values, sys.exit() too
         interrupted = isinstance(error, Stopped) or type(error).__name__ == "InterruptException"
         if interrupted and context.stopped.is_set():
             return Outcome(StepStatus.CANCELLED)
         modules = planned.function.modules.values() if planned.function else ()
         files = tuple(file for file, _ in modules)
-        return Outcome(StepStatus.FAILED, error=error_record(error, files))
+        sql_run = tried.sql_run if tried is not None else ""
+        return Outcome(StepStatus.FAILED, sql_run=sql_run, error=error_record(error, files))
 
 
 class _Attempt:

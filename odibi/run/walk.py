@@ -104,7 +104,7 @@ def walk(
         context: the plan and what its attempts share.
         workers: attempts at a time.
         fail_fast: stop starting steps at the first failure.
-        listener: told of every change of a step, from the calling thread; must not raise.
+        listener: told of every change of a step, from the calling thread; what it raises ends the walk.
         stop: a queue to which ``("stop", reason)`` may be put from a signal handler.
     """
     events: queue.SimpleQueue[tuple[str, object]] = stop if stop is not None else queue.SimpleQueue()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from subprocess import Popen
+from subprocess import CompletedProcess
 
 import pytest
 
-from tests.flow.helpers import odibi, project, start
+from tests.flow.helpers import environment, odibi, project
 
 CONFIG = "configs/shop.yaml"
 SQL = "steps/by_customer.sql"
@@ -267,6 +270,14 @@ CASES = {
         JOIN, JOIN.replace("[customer]", "[custmer]"), "[custmer]", ("'custmer'", "did you mean 'customer'?")
     ),
     "wrong-type-in-sql": Broken("sum(total) AS total\nFROM", "sum(country) AS total\nFROM", "sum(country)", ("sum",), file=SQL),
+    "partition": Broken(
+        "      GROUP BY day\n    write: {to: lake}", "      GROUP BY day\n    write: {to: lake, partition_by: [dya]}", "[dya]",
+        ("partition_by names 'dya', which is no column", "did you mean 'day'?"),
+    ),
+    "rendered-once": Broken(
+        "SELECT day, sum(total)", "SELECT day, {% raw %}'{{ x }}'{% endraw %} || totla, sum(total)", "totla",
+        ("column 'totla' not found",),
+    ),
     "sql-that-reads-files": sql(
         "FROM read_csv('/etc/passwd')\nGROUP BY ALL", "read_csv", "read_csv"
     ),
@@ -323,7 +334,10 @@ CASES = {
 }  # fmt: skip
 
 
-def tree(folder: Path) -> dict[str, tuple[bytes | None, int]]:
+Tree = dict[str, tuple[bytes | None, int]]
+
+
+def tree(folder: Path) -> Tree:
     """Everything below the folder: what is in it and when it changed."""
     return {
         str(path.relative_to(folder)): (
@@ -343,40 +357,108 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def assert_refused(where: str, says: tuple[str, ...], *processes: Popen[str]) -> None:
-    """Every process ends with 2 and one message, at the place."""
-    for stdout, stderr in [process.communicate(timeout=120) for process in processes]:
-        assert stdout == ""
-        message, *rest = stderr.splitlines()
-        assert rest == ["1 error"], stderr
-        assert re.match(re.escape(where) + r"(:\d+)?: \S", message), f"expected {where} in {stderr}"
-        for phrase in says:
-            assert phrase in message
-        assert len(message) < 500
-    assert {process.returncode for process in processes} == {2}
+def assert_refused(where: str, says: tuple[str, ...], ended: CompletedProcess[str]) -> None:
+    """The process ended with 2 and one message, at the place."""
+    assert (ended.returncode, ended.stdout) == (2, ""), ended.stderr
+    message, *rest = ended.stderr.splitlines()
+    assert rest == ["1 error"], ended.stderr
+    assert re.match(re.escape(where) + r"(:\d+)?: \S", message), f"expected {where} in {ended.stderr}"
+    for phrase in says:
+        assert phrase in message
+    assert len(message) < 500
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_a_mistake_is_one_message_and_nothing_changes(case: Broken, done: Path, tmp_path: Path) -> None:
-    """``run`` where nothing was run before, and ``validate`` after a good run."""
-    fresh, used = project(tmp_path / "fresh", SHOP), shutil.copytree(done, tmp_path / "used")
-    (where,) = {case.write(folder) for folder in (fresh, used)}
-    before = tree(tmp_path)
-    args = case.args or (CONFIG,)
-    assert_refused(where, case.says, start("run", *args, cwd=fresh), start("validate", *args, cwd=used))
-    assert tree(tmp_path) == before
-    assert not (fresh / ".odibi").exists()
+FORKING = """
+import json, os, sys
+import duckdb, sqlalchemy, sqlglot
+import odibi.cli.run, odibi.cli.validate, odibi.record.store
+from odibi.cli import main
+
+for folder, files, arguments in json.load(sys.stdin):
+    if child := os.fork():
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    else:
+        os.chdir(folder)
+        for number, file in enumerate(files, 1):
+            os.dup2(os.open(file, os.O_CREAT | os.O_WRONLY), number)
+        sys.argv = ["odibi", *arguments]
+        main()
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How odibi took a mistake: the place that is meant, each command's end, the files before and after."""
+
+    where: str
+    ended: tuple[CompletedProcess[str], ...]
+    before: Tree
+    after: Tree
+
+
+@pytest.fixture(scope="module")
+def answers(done: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Answer]:
+    """Every mistake under ``run`` and ``validate``, where nothing was run before and after a good run.
+
+    Each is a process of its own, but forked from one that has imported the libraries: importing
+    them two hundred times would take longer than all other tests.
+    """
+    root = tmp_path_factory.mktemp("mistakes")
+    where, before, commands = {}, {}, []
+    for name, case in CASES.items():
+        fresh = project(root / name / "fresh", SHOP)
+        used = shutil.copytree(done, root / name / "used")
+        (where[name],) = {case.write(folder) for folder in (fresh, used)}
+        before[name] = tree(root / name)
+        for number, (command, folder) in enumerate([("run", fresh), ("validate", used), ("run", used)]):
+            files = [str(root / f"{name}-{number}.{stream}") for stream in ("stdout", "stderr")]
+            commands.append((str(folder), files, [command, *(case.args or (CONFIG,))]))
+    ended = subprocess.run(
+        [sys.executable, "-c", FORKING],
+        input=json.dumps(commands),
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = [
+        CompletedProcess(arguments, int(code), *(Path(file).read_text("utf-8") for file in files))
+        for (_, files, arguments), code in zip(commands, ended.stdout.split(), strict=True)
+    ]
+    return {
+        name: Answer(where[name], tuple(found[3 * i : 3 * i + 3]), before[name], tree(root / name))
+        for i, name in enumerate(CASES)
+    }
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_mistake_is_one_message_and_nothing_changes(name: str, answers: Mapping[str, Answer]) -> None:
+    answer = answers[name]
+    for ended in answer.ended:
+        assert_refused(answer.where, CASES[name].says, ended)
+    assert answer.after == answer.before
+    assert not any(path.startswith("fresh/.odibi") for path in answer.after)
 
 
 @pytest.mark.parametrize(
-    "name", ["tab", "unknown-key", "unknown-connection", "no-data", "no-function", "no-env", "unknown-column"]
+    "name",
+    [
+        "tab",
+        "unknown-key",
+        "unknown-connection",
+        "no-data",
+        "no-function",
+        "no-env",
+        "unknown-column",
+        "wrong-choice",
+    ],
 )
-def test_a_mistake_after_a_good_run_leaves_it_as_it_was(name: str, done: Path, tmp_path: Path) -> None:
-    """One mistake for each place where a run can stop before it begins."""
+def test_a_mistake_as_people_make_it(name: str, done: Path, tmp_path: Path) -> None:
+    """``python -m odibi``, one mistake for each place where a run can stop before it begins."""
     used = shutil.copytree(done, tmp_path / "used")
     where = CASES[name].write(used)
     before = tree(used)
-    assert_refused(where, CASES[name].says, start("run", CONFIG, cwd=used))
+    assert_refused(where, CASES[name].says, odibi("run", CONFIG, cwd=used))
     assert tree(used) == before
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from html import unescape
@@ -283,3 +284,40 @@ def test_files_that_nothing_is_known_of_and_that_cannot_be_read(tmp_path: Path) 
             f"{IN}/{damage.file}{damage.where}".removesuffix(": ")
         )
     assert project.tables().keys() == {"sound", "sound_sums"}
+
+
+def test_the_example_with_a_broken_row(tmp_path: Path) -> None:
+    """What needs the orders stops, customers and payments go on; the gold tables of orders stay readable."""
+    for name in ("configs", "steps"):
+        shutil.copytree(Path(__file__).parents[2] / name, tmp_path / name)
+
+    def run() -> CompletedProcess[str]:
+        return odibi("run", "configs/daily.yaml", cwd=tmp_path)
+
+    def gold() -> dict[str, Table]:
+        return {path.name: table(path) for path in (tmp_path / ".odibi/lake/gold").iterdir() if path.is_dir()}
+
+    orders = tmp_path / "configs/data/shop/orders/2026-01-05.csv"
+    payments = tmp_path / "configs/data/shop/payments/2026-01-05.ndjson"
+    whole = orders.read_bytes(), payments.read_bytes()
+    payments.write_bytes(whole[1].split(b"\n", 1)[1])
+    assert run().returncode == 0
+    before = gold()
+    lines = whole[0].splitlines(keepends=True)
+    cells = lines[9].split(b",")
+    orders.write_bytes(b"".join([*lines[:9], b",".join([*cells[:3], b"several", *cells[4:]]), *lines[10:]]))
+    payments.write_bytes(whole[1])
+    ended = run()
+    assert ended.returncode == 1
+    place = "configs/data/shop/orders/2026-01-05.csv:10"
+    assert ended.stderr.startswith(
+        f"error: step 'raw_orders': {place}: column 'quantity': 'several' is not INTEGER"
+    )
+    after = gold()
+    assert {name for name in after if after[name] != before[name]} == {"cash_by_day"}
+    orders.write_bytes(whole[0])
+    assert run().returncode == 0
+    assert {name: found.rows for name, found in gold().items() if name != "cash_by_day"} == {
+        name: found.rows for name, found in before.items() if name != "cash_by_day"
+    }
+    assert gold()["cash_by_day"] == after["cash_by_day"]

@@ -72,7 +72,7 @@ def tables(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
         files = DeltaTable(str(log.parent)).file_uris()
         rows = duckdb.sql(f"SELECT * FROM read_parquet({files!r}, hive_partitioning=true)").fetchall()
         found[log.parent.name] = sorted(rows, key=str)
-    for file in lake.glob("*/*.*"):
+    for file in lake.glob("*/[!.]*.*"):
         rows = duckdb.sql(f"SELECT * FROM '{file}'").fetchall()
         found[file.name] = sorted(rows, key=str)
     return found

@@ -215,6 +215,11 @@ TYPED = """SELECT * FROM (VALUES (1::INTEGER, 'a,b', 1.50::DECIMAL(10,2), DATE '
     (2, 'say "hi"', NULL, NULL, NULL, false, 'k=v'), (NULL, NULL, -0.05, DATE '1999-12-31', TIMESTAMP '1970-01-01', NULL, NULL)) v(i, s, m, d, t, b, k)"""
 
 
+def skip_json_folders(format: str, partition_by: tuple[str, ...]) -> None:
+    if format == "json" and partition_by and duckdb.__version__ < "2":
+        pytest.skip("DuckDB PARTITIONS JSON FROM 2.0 ON")
+
+
 def read_back(at: Lake, url: str, format: str, known: bool = True) -> list[tuple[Any, ...]]:
     source = Source(url, format)
     seen = look(at.db, source, at.schema(TYPED) if known else None)
@@ -230,6 +235,7 @@ def read_back(at: Lake, url: str, format: str, known: bool = True) -> list[tuple
 def test_plain_files_are_read_back_as_they_were(
     at: Lake, format: str, partition_by: tuple[str, ...], place: str
 ) -> None:
+    skip_json_folders(format, partition_by)
     folder = str(at.folder) if place == "local" else f"memory://{at.folder}"
     for sql in (
         "SELECT 9::INTEGER AS i, 's' AS s, 1::DECIMAL(10,2) AS m, NULL::DATE AS d, NULL::TIMESTAMP AS t, true AS b, 'old' AS k",
@@ -247,6 +253,7 @@ def test_plain_files_are_read_back_as_they_were(
 @pytest.mark.parametrize("format", ["csv", "json", "parquet"])
 @pytest.mark.parametrize("partition_by", [(), ("k",)], ids=["file", "folder"])
 def test_no_rows_are_a_file_with_columns(at: Lake, format: str, partition_by: tuple[str, ...]) -> None:
+    skip_json_folders(format, partition_by)
     at.write(f"SELECT * FROM ({TYPED}) WHERE false", "out", format=format, partition_by=partition_by)
     assert read_back(at, str(at.folder / f"out.{format}"), format) == []
 

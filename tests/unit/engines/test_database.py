@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -85,7 +86,7 @@ def test_every_cursor_is_in_utc_whatever_the_machine_says(tmp_path: Path) -> Non
         capture_output=True,
         text=True,
         check=False,
-        env={"TZ": "America/New_York"},
+        env={**os.environ, "TZ": "America/New_York"},
     )
     assert done.stdout == "{(('UTC', '2024-07-01 00:00:00+00'),)}\n", done.stderr
 

@@ -192,6 +192,9 @@ def test_an_order_is_kept_below_the_closing_cast(db: Database, tmp_path: Path) -
     assert len(found) == 400_000
 
 
+@pytest.mark.skipif(
+    duckdb.__version__ < "2", reason="DuckDB TELLS WHICH BOUNDS ARE EXACT FROM 2.0 ON: none are kept before"
+)
 def test_statistics_are_bounds_that_hold(db: Database, tmp_path: Path) -> None:
     sql = """SELECT unnest([3, NULL, -1]) AS i, unnest([1.5, 'nan'::DOUBLE, 2]) AS f, unnest(['b', repeat('x', 300), NULL]) AS long,
         unnest(['b', 'a', 'a"q']) AS "q ""u", unnest([NULL, NULL, NULL]::INTEGER[]) AS nothing, unnest([{'a': 1}, NULL, {'a': 3}]) AS st,

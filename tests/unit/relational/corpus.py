@@ -212,7 +212,7 @@ SELECT order_id, -quantity AS neg, - -quantity AS pos, NOT (quantity > 1) AS nn,
 ;;
 SELECT order_id AS "a.b", status AS "with ""a quote"" in it" FROM orders
 ;;
-SELECT customer_id, payload ->> 'a.b' AS dotted, payload -> '$.b[1]' AS path, payload ->> 'a' = '1' AS one, NOT payload ->> 'a' IS NULL AS has FROM customers
+SELECT customer_id, payload ->> 'a.b' AS dotted, payload -> '$.b[1]' AS path, payload ->> 'a' = '1' AS one FROM customers
 ;;
 SELECT '{"a.b": 1, "a": {"b": 2}}'::JSON ->> 'a.b' AS dotted, '{"a.b": 1, "a": {"b": 2}}'::JSON ->> '$.a.b' AS path, '[5, 6]'::JSON ->> 1 AS second
 ;;

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -289,15 +288,6 @@ def test_depth_costs_no_recursion() -> None:
     union = " UNION ALL ".join(["SELECT a FROM u"] * 1500)
     assert edges(lineage(parse(f"SELECT e FROM u WHERE {condition}"), SCHEMAS)) == ["e = u.e | u.a"]
     assert edges(lineage(parse(union), SCHEMAS)) == ["a = u.a |"]
-
-
-def test_a_pipeline_of_a_thousand_steps_takes_a_second() -> None:
-    wide = {"wide": schema_of({f"c{i}": "INTEGER" for i in range(20)})}
-    tree = parse("SELECT *, c0 + c1 AS x FROM wide WHERE c2 > 1")
-    start = time.process_time()
-    for _ in range(100):
-        lineage(tree, wide)
-    assert (time.process_time() - start) / 100 < 0.003  # measured: 0.0002
 
 
 # Soundness: if an output changes when the values of a base column do, that column is among its origins.

@@ -172,7 +172,7 @@ LAST = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(t=ROWS, u=ROWS, statements=st.lists(STATEMENTS, min_size=1, max_size=4), last=LAST)
 def test_a_folded_script_leaves_what_duckdb_leaves(
     binder: Binder, t: list[Any], u: list[Any], statements: list[str], last: str

@@ -107,7 +107,7 @@ def test_a_sum_of_integers_is_a_bigint_and_overflow_is_an_error(binder: Binder) 
 STORED = [
     ("1::HUGEINT", "BIGINT", 1), ("1::UHUGEINT", "DECIMAL(38,0)", 1), ("18446744073709551615::UBIGINT", "DECIMAL(20,0)", 2**64 - 1),
     ("4294967295::UINTEGER", "BIGINT", 2**32 - 1), ("65535::USMALLINT", "INTEGER", 2**16 - 1), ("255::UTINYINT", "SMALLINT", 255),
-    ("TIMESTAMP_NS '2024-01-01 00:00:00.123456789'", "TIMESTAMP", datetime(2024, 1, 1, 0, 0, 0, 123457)),
+    ("TIMESTAMP_NS '2024-01-01 00:00:00.123456001'", "TIMESTAMP", datetime(2024, 1, 1, 0, 0, 0, 123456)),
     ("TIMESTAMP_S '2024-01-01 00:00:01'", "TIMESTAMP", datetime(2024, 1, 1, 0, 0, 1)), ("TIMESTAMP_MS '2024-01-01 00:00:00.5'", "TIMESTAMP", datetime(2024, 1, 1, 0, 0, 0, 500000)),
     ("'b0c0f4b0-0000-4000-8000-000000000000'::UUID", "VARCHAR", "b0c0f4b0-0000-4000-8000-000000000000"), ("'{\"a\": 1}'::JSON", "VARCHAR", '{"a": 1}'),
     ("'101'::BIT", "VARCHAR", "101"), ("NULL", "INTEGER", None), ("'a'::ENUM('a', 'b,)', 'c''')", "VARCHAR", "a"), ("[1::UINTEGER]", "BIGINT[]", [1]),
@@ -170,7 +170,7 @@ def test_a_closing_cast_can_rename() -> None:
 
 TYPES = st.recursive(
     st.sampled_from(
-        ["INTEGER", "DECIMAL(10,2)", "TIMESTAMP WITH TIME ZONE", "VARCHAR", "ENUM('a', 'b],('')"]
+        ["INTEGER", "DECIMAL(10,2)", "TIMESTAMP WITH TIME ZONE", "VARCHAR", "ENUM('a', 'b],(''')"]
     ),
     lambda inner: st.one_of(
         inner.map("{}[]".format),

@@ -244,6 +244,7 @@ def test_a_query_that_fails_leaves_its_table_and_no_parts(project: Project, quer
     before = project.tree()
     result = project.run([steps[0], sql("kept", query)])
     assert statuses(result) == {"raw": "reused", "kept": "failed"}
+    assert "SELECT" in step_of(result, "kept").sql_run
     after = project.tree()
     assert {name for name in after if name.startswith("lake")} == {
         name for name in before if name.startswith("lake")

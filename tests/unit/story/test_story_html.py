@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections import Counter
 
 import pytest
@@ -250,10 +249,8 @@ def test_the_same_record_is_the_same_page_in_any_process(tmp_path, daily, day_be
     assert pages == {render(daily, day_before).encode()}
 
 
-def test_a_thousand_steps_take_well_under_two_seconds(thousand):
-    before = time.process_time()
+def test_a_thousand_steps_make_a_page_of_a_few_megabytes(thousand):
     html = render(thousand, thousand)
-    assert time.process_time() - before < 2
     assert len(html) < 5_000_000
 
 
