@@ -137,7 +137,13 @@ def ledger(target: Target, app_id: str) -> Commit | None:
     if target.mode is WriteMode.OVERWRITE:
         return last_commit(target.url)
     table = open_table(target.url)
-    return None if table is None else table.transaction(app_id)
+    commit = None if table is None else table.transaction(app_id)
+    if table is None or commit is None or target.date_column not in table.partitions:
+        return commit
+    date = app_id.rpartition("/")[2]
+    kept = table.handle.file_uris(partition_filters=[(target.date_column, "=", date)])
+    wrote = str(commit.note.get("written", "::")).split(":")[1] != "0"
+    return commit if kept or not wrote else Commit(commit.version)  # somebody has taken its rows out
 
 
 def write(

@@ -28,6 +28,7 @@ def write_delta(
     db: Database, engine: Engine, intents: Intents, frame: Frame, schema: Schema, targets: tuple[Target, ...],
     handle: Table | None, job: Job,
 ) -> Written:  # fmt: skip
+    """Stage the frame as parts of the first target's table and commit them; see :func:`odibi.datasets.target.write`."""
     target = targets[0]
     append = target.mode is WriteMode.APPEND
     if handle is not None:
@@ -41,11 +42,10 @@ def write_delta(
             "logical date odibi cannot tell which",
             hint="leave logical_date_column at its default, or remove those rows first",
         )
+    gone = _replaced(db, handle, change.schema, previous, target, job) if handle and previous else None
     # Old files keep their narrow types for every reader only if they are written again.
     rewritten = handle if append and change.widened else None
-    frame = _fitted(
-        engine, frame, incoming, change.schema, rewritten, target, job, again=previous is not None
-    )
+    frame = _fitted(engine, frame, incoming, change.schema, rewritten, target, job, again=gone is not None)
     folder = intents.folder(target.url)
     try:
         staged = engine.stage(frame, change.schema, folder, partitions)
@@ -56,7 +56,7 @@ def write_delta(
         whole = written
         replaced: str | list[tuple[str, str, Any]] | None = None if handle is None else "all"
         if handle is not None and append and rewritten is None:
-            whole, replaced = _appended(db, written, handle, change.schema, previous, target, job)
+            whole, replaced = _appended(db, written, gone, handle, change.schema, target, job)
         if rewritten is not None and target.date_column is not None:
             written = digest(db, staged.location, rounded=job.rounded, where=_of_date(target, job))
         note = {
@@ -156,34 +156,44 @@ def _fitted(
     return engine.query(both, {"kept": frame_of(engine, rewritten), "incoming": frame})
 
 
+def _replaced(
+    db: Database, handle: Table, schema: Schema, previous: Commit, target: Target, job: Job
+) -> Digest:
+    """The digest of the rows of the job's date, which the write takes out.
+
+    Raises:
+        Permanent: there are more of them than this step wrote.
+    """
+    table = dataclasses.replace(handle.location(), schema=schema)
+    gone = digest(db, table, rounded=job.rounded, where=_of_date(target, job))
+    own = previous.note.get("written")
+    if own and gone.rows > Digest.parse(own).rows:
+        raise Permanent(
+            f"{target.url} holds rows of {job.logical_date} that {job.app_id} did not write, "
+            "and replacing that date would lose them",
+            hint="let every step that appends have a table of its own",
+        )
+    return gone
+
+
 def _appended(
     db: Database,
     added: Digest,
+    gone: Digest | None,
     handle: Table,
     schema: Schema,
-    previous: Commit | None,
     target: Target,
     job: Job,
 ) -> tuple[Digest, list[tuple[str, str, Any]] | None]:
     """The digest of the table after an append, and the partitions that it replaces."""
-    table = dataclasses.replace(handle.location(), schema=schema)
-    gone = Digest(added.hash, 0, 0)
-    if previous is not None:
-        gone = digest(db, table, rounded=job.rounded, where=_of_date(target, job))
-        own = previous.note.get("written")
-        if own and gone.rows > Digest.parse(own).rows:
-            raise Permanent(
-                f"{target.url} holds rows of {job.logical_date} that {job.app_id} did not write, "
-                "and replacing that date would lose them",
-                hint="let every step that appends have a table of its own",
-            )
     last = last_commit(handle.url)
     known = last.note.get("digest") if last is not None and last.version == handle.version else None
     before = Digest.parse(known) if known else None
     if before is None or before.hash != added.hash:  # by somebody else, or over other columns: taken anew
-        before = digest(db, table, rounded=job.rounded)
-    whole = Digest(added.hash, before.rows - gone.rows + added.rows, before.total - gone.total + added.total)
-    return whole, None if previous is None else [(str(target.date_column), "=", job.logical_date)]
+        before = digest(db, dataclasses.replace(handle.location(), schema=schema), rounded=job.rounded)
+    rows, total = (gone.rows, gone.total) if gone is not None else (0, 0)
+    whole = Digest(added.hash, before.rows - rows + added.rows, before.total - total + added.total)
+    return whole, None if gone is None else [(str(target.date_column), "=", job.logical_date)]
 
 
 def _refuse_empty_partitions(staged: Staged) -> None:

@@ -142,5 +142,5 @@ def test_sql_files_are_touched_only_where_they_are_templates() -> None:
 def test_problems_of_sql_files_name_the_file() -> None:
     with pytest.raises(ConfigError, match=r"^q\.sql:3: not a template: "):
         render_sql("select 1,\n2,\n{{ n + }}", CONTEXT, "q.sql")
-    with pytest.raises(ConfigError, match=r"^q\.sql: Unresolved template placeholders found: x "):
+    with pytest.raises(ConfigError, match=r"^q\.sql:1: Unresolved template placeholders found: x "):
         render_sql("{{ x }}", CONTEXT, "q.sql")

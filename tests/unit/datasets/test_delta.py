@@ -23,7 +23,7 @@ from tests.unit.datasets.lake import Lake
 
 TEXTS = [
     "plain", "two words", "a/b", "k=v", "per%cent", "per%20cent", "ü", "日本", "it's", '"q"', "a\\b", "x*y?", "[1]", "{z}", "#", "+", "&", "~", ":",
-    ".", "..", " lead", "trail ", "UPPER", "upper", "new\nline", "tab\t", "😀", "semi;colon", "a|b", "^", "%2F",
+    ".", "..", " lead", "trail ", "UPPER", "upper", "new\nline", "tab\t", "\U0001f600", "semi;colon", "a|b", "^", "%2F",
 ]  # fmt: skip
 
 
@@ -61,6 +61,28 @@ def test_the_note_and_the_transaction_are_found_again(at: Lake) -> None:
     assert ledger(target, "p/step/2024-01-02") == last
     assert last_commit(str(at.folder / "nothing")) is None
     assert ledger(Target("x.csv", "csv", target.mode), "p/step/2024-01-02") is None
+
+
+def test_a_date_whose_rows_somebody_took_out_is_not_in_the_ledger(at: Lake) -> None:
+    for day, sql in (
+        ("2024-01-01", "SELECT 1 AS a"),
+        ("2024-01-02", "SELECT 2 AS a"),
+        ("2024-01-03", "SELECT 3 AS a WHERE false"),
+    ):
+        at.write(sql, "log", mode="append", date=day, key=day)
+    (target,) = at.targets("log", mode="append")
+
+    def key(day: str) -> object:
+        found = ledger(target, f"p/step/{day}")
+        assert found is not None
+        return found.note.get("key")
+
+    assert [key(f"2024-01-0{day}") for day in (1, 2, 3)] == ["2024-01-01", "2024-01-02", "2024-01-03"]
+    DeltaTable(target.url).delete("_logical_date = '2024-01-01'")
+    assert [key(f"2024-01-0{day}") for day in (1, 2, 3)] == [None, "2024-01-02", "2024-01-03"]
+    at.write("SELECT 1 AS a", "log", mode="append", date="2024-01-01", key="again")
+    assert key("2024-01-01") == "again"
+    assert at.rows("log", "a") == [(1,), (2,)]
 
 
 @pytest.mark.parametrize("texts", [TEXTS, [None, "x"], [None]], ids=["texts", "null and text", "null"])

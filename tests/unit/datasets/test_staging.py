@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[3]
 WRITER = """
 import os, signal, subprocess, sys, uuid
 from pathlib import Path
-import odibi.datasets.delta as delta, odibi.datasets.export as export, odibi.datasets.target as target
+import odibi.datasets.delta as delta, odibi.datasets.export as export, odibi.datasets.writing as writing
 from odibi.datasets.staging import Intents
 from odibi.engines.database import Database
 from tests.unit.datasets.lake import Lake
@@ -36,9 +36,9 @@ if moment == "with a child":
     child = subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     (folder / "child").write_text(str(child.pid))
 if moment in ("before the commit", "with a child"):
-    delta.Table.commit = target.create_table = die
+    delta.Table.commit = writing.create_table = die
 elif moment == "after the commit":
-    target.open_table = lambda url, version=None, found=target.open_table: die() if version is not None else found(url)
+    writing.open_table = lambda url, version=None, found=writing.open_table: die() if version is not None else found(url)
 elif moment == "before the rename":
     export._publish = die
 elif moment == "between the renames":

@@ -105,8 +105,11 @@ def test_without_a_logical_date_a_changed_rerun_is_refused_with_that_sentence(at
 def test_rows_of_another_writer_for_the_date_are_not_replaced_unseen(at: Lake) -> None:
     at.write("SELECT 1 AS a", mode="append", step="one")
     at.write("SELECT 2 AS a", mode="append", step="two")
-    with pytest.raises(Permanent, match="did not write"):
-        at.write("SELECT 3 AS a", mode="append", step="one")
+    for options in ({}, {"schema": "widen"}):
+        with pytest.raises(Permanent, match="did not write"):
+            at.write(
+                "SELECT 3::BIGINT AS a" if options else "SELECT 3 AS a", mode="append", step="one", **options
+            )
     assert at.rows(columns="a") == [(1,), (2,)]
 
 
