@@ -141,7 +141,7 @@ def ledger(target: Target, app_id: str) -> Commit | None:
     if table is None or commit is None or target.date_column not in table.partitions:
         return commit
     date = app_id.rpartition("/")[2]
-    kept = table.handle.file_uris(partition_filters=[(target.date_column, "=", date)])
+    kept = table.handle.file_uris(file_pruning_predicate=[(target.date_column, "=", date)])
     wrote = str(commit.note.get("written", "::")).split(":")[1] != "0"
     return commit if kept or not wrote else Commit(commit.version)  # somebody has taken its rows out
 

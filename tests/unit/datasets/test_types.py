@@ -7,7 +7,7 @@ import json
 import duckdb
 import pytest
 from deltalake import Schema as DeltaSchema
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from odibi.datasets.types import delta_json, from_delta, same_type, to_delta, widens
@@ -71,6 +71,7 @@ TYPES = st.recursive(
 )
 
 
+@settings(deadline=None, max_examples=60)
 @given(TYPES)
 def test_nested_types_go_there_and_back_and_duckdb_reads_them(kind: str) -> None:
     text = to_delta((Column("x", kind),))

@@ -243,7 +243,7 @@ PYTHON = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(PYTHON)
 def test_a_literal_is_the_value(value: Any) -> None:
     if isinstance(value, list):

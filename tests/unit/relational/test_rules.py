@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from odibi.relational.bind import Binder, BindError
@@ -80,6 +80,7 @@ def test_inside_the_domain_nothing_changes(
     assert repr(found) == repr(plain)
 
 
+@settings(deadline=None, max_examples=60)
 @given(a=st.integers(-20, 20), b=st.integers(-20, 20), c=st.integers(-5, 5))
 def test_rules_touch_only_division_by_zero(a: int, b: int, c: int) -> None:
     query = parse(f"SELECT ({a}) // ({b}) AS x, ({a}) % ({b}) AS y, ({a} + {b}) % {abs(c)} AS z").statements[
@@ -186,6 +187,7 @@ TYPES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(TYPES)
 def test_a_type_is_taken_apart_and_put_together_again(kind: str) -> None:
     assert rebuilt(kind, str) == kind
