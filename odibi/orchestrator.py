@@ -54,7 +54,12 @@ def validate(loaded: Loaded, *, strict: bool = False) -> tuple[tuple[Problem, ..
 
 
 def plan(
-    loaded: Loaded, *, chosen: Sequence[str] = (), excluded: Sequence[str] = (), home: Home | None = None
+    loaded: Loaded,
+    *,
+    chosen: Sequence[str] = (),
+    excluded: Sequence[str] = (),
+    full_refresh: bool = False,
+    home: Home | None = None,
 ) -> Plan:
     """What a run would do and why. Changes nothing.
 
@@ -64,20 +69,28 @@ def plan(
     _refuse(loaded)
     home = home or Home.find()
     with Database(home.scratch(loaded.run_id), threads=1) as db:
-        return _planned(loaded, db, chosen, excluded)[0]
+        return _planned(loaded, db, chosen, excluded, full_refresh)[0]
 
 
 def _planned(
-    loaded: Loaded, db: Database, chosen: Sequence[str], excluded: Sequence[str], binder: Binder | None = None
+    loaded: Loaded,
+    db: Database,
+    chosen: Sequence[str],
+    excluded: Sequence[str],
+    full_refresh: bool,
+    binder: Binder | None = None,
 ) -> tuple[Plan, Redactor]:
     """The plan, and the secrets it used; what a selection gets wrong is a problem like any other."""
     try:
         seen = observe(loaded, db)
-        return build(loaded, seen, chosen=chosen, excluded=excluded, binder=binder), seen.redactor
+        the_plan = build(
+            loaded, seen, chosen=chosen, excluded=excluded, binder=binder, full_refresh=full_refresh
+        )
     except ConfigError:
         raise
     except Permanent as error:
         raise ConfigError([Problem(loaded.file, 0, 0, error.message, error.hint)]) from error
+    return the_plan, seen.redactor
 
 
 def _refuse(loaded: Loaded) -> None:
@@ -150,6 +163,7 @@ def run(
     excluded: Sequence[str] = (),
     workers: int | None = None,
     fail_fast: bool | None = None,
+    full_refresh: bool = False,
     home: Home | None = None,
     planned: Callable[[Plan], None] | None = None,
     listener: Listener | None = None,
@@ -163,6 +177,7 @@ def run(
         excluded: selectors of steps not to run.
         workers: steps at a time; the pipeline's own setting if None.
         fail_fast: stop at the first failure; the pipeline's own setting if None.
+        full_refresh: run the chosen steps whatever they have, and let their tables keep no rows.
         home: where odibi keeps its own files.
         planned: told of the plan before anything runs.
         listener: told of every change of a step.
@@ -177,7 +192,7 @@ def run(
     store_import = threading.Thread(target=_import_store)  # no daemon: it may not outlive the interpreter
     store_import.start()
     with Database(home.scratch(loaded.run_id), pipeline.memory_limit) as db, closing(Binder()) as binder:
-        the_plan, redactor = _planned(loaded, db, chosen, excluded, binder)
+        the_plan, redactor = _planned(loaded, db, chosen, excluded, full_refresh, binder)
         _writable(home)
         store_import.join()
         from odibi import __version__
@@ -211,6 +226,8 @@ def run(
             record = hide(ended(record, done, the_plan, tracked=pipeline.enable_tracker))
             store.finish_run(record)
             final = final_result(context, done.records, home) if keep_final else None
+            if not done.stuck:
+                context.close()
             story = _told(store, record, home) if pipeline.enable_tracker else None
         if done.stuck:
             db.abandon()

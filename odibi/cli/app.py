@@ -26,6 +26,9 @@ app = typer.Typer(
 CONFIG = "The pipeline's YAML or JSON file; the only one in configs/ if not given."
 Config = Annotated[str | None, typer.Argument(metavar="CONFIG", help=CONFIG)]
 ConfigOption = Annotated[str | None, typer.Option("--config", "-c", metavar="CONFIG", help=CONFIG)]
+FullRefresh = Annotated[
+    bool, typer.Option("--full-refresh", help="Build the tables of these steps anew; no row they have stays.")
+]
 Select = Annotated[
     list[str] | None,
     typer.Option(
@@ -107,6 +110,7 @@ def plan(
     date: Date = None,
     param: Params = None,
     engine: Engine = None,
+    full_refresh: FullRefresh = False,
     canonical: Annotated[
         bool, typer.Option("--canonical", help="Print the steps in canonical form.")
     ] = False,
@@ -117,7 +121,7 @@ def plan(
     given = {"target": target, "date": date, "param": param, "engine": engine}
     _do(
         "plan", config=config, given=given, select=select, exclude=exclude, canonical=canonical, lineage=lineage,
-        output=output,
+        output=output, full_refresh=full_refresh,
     )  # fmt: skip
 
 
@@ -138,6 +142,7 @@ def run(
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="Stop all steps at the first failure.")
     ] = False,
+    full_refresh: FullRefresh = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
     output: Output = "text",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
@@ -150,11 +155,11 @@ def run(
     if dry_run:
         _do(
             "plan", config=config, given=given, select=select, exclude=exclude, canonical=False, lineage=False,
-            output=output, dry=True,
+            output=output, full_refresh=full_refresh, dry=True,
         )  # fmt: skip
     _do(
         "run", config=config, given=given, select=select, exclude=exclude, parallel=parallel, fail_fast=fail_fast,
-        output=output, quiet=quiet,
+        full_refresh=full_refresh, output=output, quiet=quiet,
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ __all__ = ["run"]
 
 def run(
     *, config: str | None, given: Mapping[str, Any], select: Sequence[str] | None, exclude: Sequence[str] | None,
-    parallel: int | None, fail_fast: bool, output: str, quiet: bool,
+    parallel: int | None, fail_fast: bool, full_refresh: bool, output: str, quiet: bool,
 ) -> int:  # fmt: skip
     """Run the pipeline. Does not return where a thread of it cannot be stopped: the process ends here."""
     loaded = load_config(config, **given)
@@ -31,6 +31,7 @@ def run(
             excluded=exclude or (),
             workers=parallel,
             fail_fast=fail_fast or None,
+            full_refresh=full_refresh,
             planned=report.planned,
             listener=report.changed,
         )

@@ -21,6 +21,7 @@ __all__ = [
     "Layer",
     "Name",
     "Node",
+    "OnCodeChange",
     "Pipeline",
     "SchemaPolicy",
     "Step",
@@ -37,6 +38,7 @@ Name = Annotated[
 EngineName = Literal["duckdb", "pandas", "spark"]
 Format = Literal["delta", "parquet", "csv", "json"]
 SchemaPolicy = Literal["exact", "widen", "forbid", "replace"]
+OnCodeChange = Literal["rebuild", "forward_only", "refuse"]
 
 
 class Layer(StrEnum):
@@ -73,8 +75,12 @@ class Node(StrEnum):
 class WriteMode(StrEnum):
     """What becomes of the rows a target already has."""
 
-    OVERWRITE = "overwrite"
-    APPEND = "append"
+    OVERWRITE = "overwrite"  # they go
+    APPEND = "append"  # they stay
+    MERGE = "merge"  # those with the key of an incoming row are replaced
+    SCD2 = "scd2"  # they become history
+    REPLACE_WHERE = "replace_where"  # those that fulfil a condition go
+    REPLACE_PARTITIONS = "replace_partitions"  # those of the incoming rows' partitions go
 
 
 class Connection(Frozen):
@@ -103,8 +109,15 @@ class Write(Frozen):
     ``path`` defaults to ``<layer>/<dataset>`` below the connection ``to``. ``schema`` guards the
     target: ``exact`` refuses any change of columns or types, ``widen`` adds new columns and
     widens types without loss, ``forbid`` wants the table to exist already and never changes it,
-    ``replace`` lets the schema follow the code. Unset means exact for appends and for what is
-    read from files, replace for everything computed.
+    ``replace`` lets the schema follow the code. Unset means exact where rows are kept and for what
+    is read from files, replace for everything computed.
+
+    ``merge`` and ``scd2`` tell rows apart by ``keys``. ``sequence_by`` is the column that orders
+    the changes of a key, so that an older one never wins over a newer one, whichever comes first.
+    ``delete_when`` is a condition on incoming rows that delete, ``exclude`` names columns the table
+    does not keep. ``where`` is the condition of ``replace_where``. ``on_code_change`` says what
+    becomes of rows that the step's old code made: ``rebuild`` the table, go ``forward_only``, or
+    ``refuse``; unset means refuse for merge and scd2, forward_only for the others that keep rows.
     """
 
     to: str | None = None
@@ -114,6 +127,40 @@ class Write(Frozen):
     partition_by: tuple[str, ...] = ()
     schema_policy: SchemaPolicy | None = Field(default=None, alias="schema")
     logical_date_column: str | None = "_logical_date"
+    keys: tuple[str, ...] = ()
+    sequence_by: str | None = None
+    delete_when: str | None = None
+    exclude: tuple[str, ...] = ()
+    where: str | None = None
+    on_code_change: OnCodeChange | None = None
+
+    @property
+    def code_change(self) -> OnCodeChange:
+        """What becomes of rows that the step's old code made."""
+        if self.on_code_change is not None:
+            return self.on_code_change
+        if self.mode is WriteMode.OVERWRITE:
+            return "rebuild"
+        return "refuse" if self.mode in (WriteMode.MERGE, WriteMode.SCD2) else "forward_only"
+
+    @model_validator(mode="after")
+    def _options_of_the_mode(self) -> Write:
+        keyed = self.mode in (WriteMode.MERGE, WriteMode.SCD2)
+        if keyed and not self.keys:
+            raise ValueError(f"mode {self.mode} needs keys: the columns that tell rows apart")
+        for name in ("keys", "sequence_by", "delete_when", "exclude"):
+            if getattr(self, name) and not keyed:
+                raise ValueError(f"{name} belongs to mode merge or scd2, this is {self.mode}")
+        if (self.where is not None) != (self.mode is WriteMode.REPLACE_WHERE):
+            needs = "needs where: a condition on the rows to replace"
+            raise ValueError(f"mode {self.mode} {needs if self.where is None else 'has no where'}")
+        if self.mode is WriteMode.REPLACE_PARTITIONS and not self.partition_by:
+            raise ValueError("mode replace_partitions needs partition_by")
+        if self.mode is WriteMode.OVERWRITE and self.on_code_change not in (None, "rebuild"):
+            raise ValueError("an overwrite is always rebuilt; remove on_code_change")
+        if twice := {name for name in self.keys if name in self.exclude}:
+            raise ValueError(f"{sorted(twice)[0]!r} is a key, the table must keep it")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -128,7 +175,7 @@ class Write(Frozen):
                 if "partition_by" in data:
                     raise ValueError("give either partition_by or partitionBy, not both")
                 data["partition_by"] = data.pop("partitionBy")
-            for key in ("formats", "partition_by"):
+            for key in ("formats", "partition_by", "keys", "exclude"):
                 if isinstance(data.get(key), str):
                     data[key] = (data[key],)
         return data

@@ -71,13 +71,19 @@ _HELP: Mapping[str, Mapping[str, str]] = {
     "Write": {
         "to": "The connection to write to.",
         "path": "The path below the connection; <layer>/<dataset> if not given.",
-        "mode": "What becomes of the rows that are there: overwrite or append.",
+        "mode": "What becomes of the rows that are there: overwrite, append, merge, scd2, replace_where or replace_partitions.",
         "formats": "The formats to write, all of them.",
         "format": "The format to write.",
         "partition_by": "Columns whose values become folders.",
         "partitionBy": "Another spelling of partition_by.",
         "schema": "Which changes of columns are let through: exact, widen, forbid or replace.",
         "logical_date_column": "The column that holds the logical date in appended rows.",
+        "keys": "The columns that tell rows apart (merge, scd2).",
+        "sequence_by": "The column that orders the changes of a key: an older one never wins (merge, scd2).",
+        "delete_when": "A condition on incoming rows that delete the row of their key (merge, scd2).",
+        "exclude": "Columns of the incoming rows that the table does not keep (merge, scd2).",
+        "where": "The condition on the rows that the incoming ones replace (replace_where).",
+        "on_code_change": "What becomes of rows that the step's old code made: rebuild, forward_only or refuse.",
     },
     "Connection": {
         "url": "A folder or URL.",
@@ -148,6 +154,8 @@ def _add_spellings(model: dict[str, Any], name: str) -> None:
             "format": one_or_more,
             "partition_by": _TEXTS,
             "partitionBy": _TEXTS,
+            "keys": _TEXTS,
+            "exclude": _TEXTS,
         }
 
 

@@ -10,24 +10,35 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import unquote, urlsplit
 
 from odibi.datasets.actions import actions
-from odibi.datasets.types import from_delta, to_delta
 from odibi.engines.base import Location, Staged
 from odibi.errors import Permanent, Transient
 from odibi.relational.schema import Schema
+from odibi.relational.storage import from_delta, to_delta
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
-__all__ = ["Commit", "LostRace", "Table", "create_table", "last_commit", "open_table", "refuse_path"]
+__all__ = [
+    "Commit",
+    "DataFile",
+    "LostRace",
+    "Table",
+    "create_table",
+    "last_commit",
+    "open_table",
+    "refuse_path",
+]
 
 METADATA = "odibi"
 """The one key of a commit's metadata that is ours; its value is JSON text."""
@@ -43,6 +54,16 @@ class Commit:
 
     version: int
     note: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """A file of a table: its ``path`` on disk, its ``name`` in the log, its partition values as text."""
+
+    path: str
+    name: str
+    bytes: int
+    partition: Mapping[str, str | None]
 
 
 class Table:
@@ -86,6 +107,22 @@ class Table:
         )
         return Location("parquet", files, self.schema, self.partitions)
 
+    def files(self) -> tuple[DataFile, ...]:
+        """The files of this version with what a commit needs to take them out."""
+        import pyarrow as pa
+
+        root = Path(self.url).absolute()
+        return tuple(
+            # The log has paths in URL spelling; an absolute one replaces the root.
+            DataFile(
+                str(root / unquote(row["path"]).removeprefix("file://")),
+                unquote(row["path"]),
+                row["size_bytes"],
+                {name: _text(value) for name, value in (row.get("partition") or {}).items()},
+            )
+            for row in pa.table(self.handle.get_add_actions(flatten=False)).to_pylist()
+        )
+
     def transaction(self, app_id: str) -> Commit | None:
         """The commit that last carried the transaction ``app_id``, None if none did.
 
@@ -120,9 +157,9 @@ class Table:
         staged: Staged,
         *,
         schema: Schema,
-        replace: str | Sequence[tuple[str, str, Any]] | None,
+        removed: Sequence[DataFile] | Literal["all"],
         note: Mapping[str, Any],
-        app_id: str | None = None,
+        apps: Sequence[str] = (),
         added: Schema = (),
     ) -> int:
         """Make the staged parts part of the table, in one atomic act. The version that made.
@@ -130,10 +167,9 @@ class Table:
         Args:
             staged: parts below this table's folder.
             schema: what the table's schema is after the commit.
-            replace: ``all`` to take every other file out, partition filters to take out those
-                partitions, None to take out nothing.
+            removed: the files to take out; ``all`` takes the schema from the parts as well.
             note: kept in the commit's metadata.
-            app_id: the transaction to record.
+            apps: the transactions to record.
             added: columns the table lacks, added first.
 
         Raises:
@@ -141,9 +177,10 @@ class Table:
         """
         from deltalake import CommitProperties, Transaction
         from deltalake import Schema as DeltaSchema
+        from deltalake.transaction import RemoveAction
 
         self.refuse_features()
-        if replace is not None and self.handle.metadata().configuration.get("delta.appendOnly") == "true":
+        if removed and self.handle.metadata().configuration.get("delta.appendOnly") == "true":
             raise Permanent(
                 f"{self.url} is append-only, and the write takes rows out", hint="write to another table"
             )
@@ -153,19 +190,23 @@ class Table:
                 f"the step writes partition_by ({', '.join(staged.partitions)})",
                 hint="write to another path, or remove the table first",
             )
+        now = int(time.time() * 1000)
+        gone = [
+            RemoveAction(file.name, True, now, file.bytes, dict(file.partition))
+            for file in (() if removed == "all" else removed)
+        ]
         with _race(self.url):
             self._prepare(schema, added)
             version = self.version + 1
             self.handle.create_write_transaction(
-                actions(self.url, staged),
-                mode="append" if replace is None else "overwrite",
+                [*actions(self.url, staged), *gone],
+                mode="overwrite" if removed == "all" else "append",
                 schema=DeltaSchema.from_json(to_delta(schema)),
                 partition_by=list(self.partitions) or None,
-                partition_filters=None if replace in (None, "all") else list(replace),
                 commit_properties=CommitProperties(
                     custom_metadata={METADATA: json.dumps(note)},
                     max_commit_retries=0,
-                    app_transactions=[Transaction(app_id, version)] if app_id else None,
+                    app_transactions=[Transaction(app, version) for app in apps] or None,
                 ),
             )
         self.version = version
@@ -196,6 +237,17 @@ class Table:
         self.version += 1
 
 
+def _text(value: Any) -> str | None:
+    """A partition value as the log has it: https://github.com/delta-io/delta/blob/master/PROTOCOL.md#partition-value-serialization."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=None).isoformat(" ")
+    return str(value)
+
+
 @contextmanager
 def _race(url: str) -> Iterator[None]:
     """delta-rs's refusal of a commit as LostRace, its other errors as Permanent."""
@@ -212,7 +264,7 @@ def _race(url: str) -> Iterator[None]:
 
 
 def create_table(
-    url: str, staged: Staged, *, schema: Schema, note: Mapping[str, Any], app_id: str | None = None
+    url: str, staged: Staged, *, schema: Schema, note: Mapping[str, Any], apps: Sequence[str] = ()
 ) -> int:
     """Create a table from staged parts in one atomic act. Its version, 0.
 
@@ -234,7 +286,7 @@ def create_table(
             commit_properties=CommitProperties(
                 custom_metadata={METADATA: json.dumps(note)},
                 max_commit_retries=0,
-                app_transactions=[Transaction(app_id, 0)] if app_id else None,
+                app_transactions=[Transaction(app, 0) for app in apps] or None,
             ),
         )
     return 0

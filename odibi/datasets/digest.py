@@ -12,11 +12,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from odibi.datasets.types import delta_json
 from odibi.engines.base import Location
 from odibi.engines.database import Database
 from odibi.engines.duckdb import literal, scan
 from odibi.relational.schema import Column, Schema, quote
+from odibi.relational.storage import delta_json
 
 __all__ = ["Digest", "Sample", "digest", "measure"]
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from odibi.datasets.types import same_type, widens
 from odibi.errors import SchemaMismatch, nearest
 from odibi.relational.schema import Column, Schema
+from odibi.relational.storage import same_type, widens
 
 __all__ = ["Change", "guard"]
 

@@ -14,13 +14,13 @@ from sqlglot import exp
 from odibi.config.base import Frozen
 from odibi.datasets import files
 from odibi.datasets.delta import Table, last_commit, open_table
-from odibi.datasets.types import STORABLE
 from odibi.engines.base import Engine, Frame, Location
 from odibi.engines.database import Database
 from odibi.errors import Permanent, SourceError, nearest
 from odibi.relational.bind import BindError
 from odibi.relational.rules import REFUSED, closing_cast
 from odibi.relational.schema import Column, Schema, schema_of
+from odibi.relational.storage import STORABLE
 from odibi.relational.types import rebuilt
 
 if TYPE_CHECKING:
@@ -261,7 +261,7 @@ def read(engine: Engine, source: Source, seen: Seen) -> tuple[Frame, Schema]:
     ]
     query = selects[0] if len(selects) == 1 else exp.union(*selects, distinct=False)
     closed, stored = closing_cast(query, declared)
-    return engine.query(closed, frames), stored
+    return engine.query(closed, frames, stored), stored
 
 
 def _read_delta(engine: Engine, source: Source, seen: Seen) -> tuple[Frame, Schema]:
@@ -273,6 +273,8 @@ def _read_delta(engine: Engine, source: Source, seen: Seen) -> tuple[Frame, Sche
 
 def frame_of(engine: Engine, table: Table) -> Frame:
     """The rows of a table's version. Deletion vectors and column mapping go through its own scan."""
+    if "delta" in engine.formats:
+        return engine.read(Location("delta", (table.url,), table.schema, options={"version": table.version}))
     if table.needs_own_reader:
         import pyarrow as pa
 

@@ -48,12 +48,12 @@ class Intents:
         if self._file is not None:
             self._file.close()
 
-    def folder(self, target: str) -> str:
+    def folder(self, target: str, below: str = "parts") -> str:
         """A new folder below ``target`` for parts, noted before anything is in it."""
         with self._lock:
             self._count += 1
             # No leading underscore: vacuum skips such folders and would never clean them.
-            folder = f"{target}/parts/{self._run[:8]}-{self._run[-4:]}-{self._count}"
+            folder = f"{target}/{below}/{self._run[:8]}-{self._run[-4:]}-{self._count}"
             self._note(target, folder)
         return folder
 
@@ -131,7 +131,8 @@ def _committed(target: Path, folder: Path) -> bool:
     if not log.is_dir():
         return False
     inside = folder.relative_to(target).as_posix() + "/"
-    if any(f'"path":"{inside}' in entry.read_text("utf-8") for entry in log.glob("*.json")):
+    # As the path of a file, or in the note that tells what is kept beside the rows.
+    if any(inside in entry.read_text("utf-8") for entry in log.glob("*.json")):
         return True
     if not any(log.glob("*.checkpoint*")):
         return False

@@ -7,7 +7,7 @@ publishes: a Delta commit, or the rename of a file.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,12 @@ from odibi.datasets.broken import said
 from odibi.datasets.delta import Commit, Table, last_commit, open_table, refuse_path
 from odibi.datasets.digest import Sample, measure
 from odibi.datasets.export import export
+from odibi.datasets.modes import CURRENT, FROM, TO
 from odibi.datasets.staging import Intents
 from odibi.engines.base import Engine, Frame, Staged
 from odibi.engines.database import Database
 from odibi.errors import Permanent, SchemaMismatch
-from odibi.relational.schema import Schema
+from odibi.relational.schema import Column, Schema
 
 __all__ = ["Job", "Target", "Written", "ledger", "write"]
 
@@ -36,6 +37,7 @@ class Target:
     partition_by: tuple[str, ...] = ()
     policy: SchemaPolicy = "replace"
     date_column: str | None = None  # of an append: the column that holds the logical date
+    write: Write = field(default_factory=Write)
 
     @staticmethod
     def all_of(
@@ -51,11 +53,15 @@ class Target:
         by_name: tuple[Format, ...] = tuple(f for f in _PLAIN if f == told)
         formats = write.formats or by_name or (default_format or "delta",)
         append = write.mode is WriteMode.APPEND
-        policy: SchemaPolicy = write.schema_policy or ("exact" if append or ingest else "replace")
-        if append and policy == "replace":
+        keeps = write.mode is not WriteMode.OVERWRITE
+        policy: SchemaPolicy = write.schema_policy or ("exact" if keeps or ingest else "replace")
+        if keeps and policy == "replace":
             raise Permanent(
-                "append keeps the rows there are, so schema: replace has no meaning", hint="schema: widen"
+                f"{write.mode} keeps the rows there are, so schema: replace has no meaning",
+                hint="schema: widen",
             )
+        if keeps and not append and formats != ("delta",):
+            raise Permanent(f"mode {write.mode} needs format delta, not {formats[0]}")
         if write.schema_policy is not None and "delta" not in formats:
             raise Permanent(f"schema: {policy} guards Delta tables, not {formats[0]} files")
         date_column = write.logical_date_column if append else None
@@ -68,8 +74,23 @@ class Target:
                 if append and write.partition_by:
                     raise Permanent(f"append with partition_by needs format delta, not {format}")
                 url = path if path.endswith(f".{format}") else f"{_bare(path)}.{format}"
-            targets.append(Target(url, format, write.mode, write.partition_by, policy, date_column))
+            targets.append(Target(url, format, write.mode, write.partition_by, policy, date_column, write))
         return tuple(targets)
+
+    def columns(self, schema: Schema) -> Schema:
+        """The columns that the table has where rows of ``schema`` are written to it."""
+        if self.mode is WriteMode.APPEND:
+            return schema if self.date_column is None else (*schema, Column(self.date_column, "DATE"))
+        kept = tuple(column for column in schema if column.name not in self.write.exclude)
+        if self.mode is not WriteMode.SCD2:
+            return kept
+        kind = self.sequence_type(schema)
+        return (*kept, Column(FROM, kind), Column(TO, kind), Column(CURRENT, "BOOLEAN"))
+
+    def sequence_type(self, schema: Schema) -> str:
+        """The type of what orders the changes of a key: of ``sequence_by``, else of the logical date."""
+        types = {column.name: column.type for column in schema}
+        return types.get(self.write.sequence_by or "", "DATE")
 
     @property
     def folder(self) -> bool:
@@ -100,6 +121,7 @@ class Job:
     ``app_id`` is ``pipeline/step/logical-date``. ``key`` identifies the result, ``parts`` are what
     the key is made of, kept so that a later plan can say what changed. ``rounded`` is for the
     digest; ``sample`` is how many rows to show and ``masked`` the columns to hide in them.
+    ``rebuild`` lets none of the rows stay that the table has.
     """
 
     app_id: str
@@ -110,6 +132,7 @@ class Job:
     rounded: bool = False
     sample: int = 0
     masked: tuple[str, ...] = ()
+    rebuild: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +143,9 @@ class Written:
     staged: Staged
     schema: Schema
     digest: str
-    table: Table | None  # an append's Delta table at the version that was committed
+    table: (
+        Table | None
+    )  # the Delta table at the version that was committed, where it holds more than the parts
     version: int | None
     sample: Sample = ()
     note: str = ""
@@ -141,7 +166,7 @@ def ledger(target: Target, app_id: str) -> Commit | None:
     if table is None or commit is None or target.date_column not in table.partitions:
         return commit
     date = app_id.rpartition("/")[2]
-    kept = table.handle.file_uris(file_pruning_predicate=[(target.date_column, "=", date)])
+    kept = table.handle.file_uris(file_pruning_predicate=[(str(target.date_column), "=", date)])
     wrote = str(commit.note.get("written", "::")).split(":")[1] != "0"
     return commit if kept or not wrote else Commit(commit.version)  # somebody has taken its rows out
 

@@ -1,25 +1,25 @@
-"""A write to a Delta table: dated, guarded, fitted to the table, staged, measured, committed."""
+"""A write to a Delta table: dated, guarded, composed for its mode, staged, measured, committed."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
-
-from sqlglot import exp
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
 
 from odibi.config.models import WriteMode
-from odibi.datasets.delta import Commit, Table, create_table, last_commit, open_table
+from odibi.datasets.compose import Rewrite, compose, incoming_of
+from odibi.datasets.delta import DataFile, Table, create_table, last_commit, open_table
 from odibi.datasets.digest import Digest, digest, measure
 from odibi.datasets.export import export
-from odibi.datasets.guard import guard
-from odibi.datasets.source import frame_of
+from odibi.datasets.guard import Change, guard
+from odibi.datasets.modes import BESIDE
 from odibi.datasets.staging import Intents, discard
-from odibi.datasets.target import Job, Target, Written, part_of, refuse_partitions
+from odibi.datasets.target import Job, Target, Written, part_of
 from odibi.engines.base import Engine, Frame, Staged
 from odibi.engines.database import Database
-from odibi.engines.duckdb import literal
-from odibi.errors import Permanent, SchemaMismatch
-from odibi.relational.schema import Column, Schema, quote
+from odibi.errors import SchemaMismatch
+from odibi.relational.schema import Schema
 
 __all__ = ["write_delta"]
 
@@ -30,35 +30,31 @@ def write_delta(
 ) -> Written:  # fmt: skip
     """Stage the frame as parts of the first target's table and commit them; see :func:`odibi.datasets.target.write`."""
     target = targets[0]
-    append = target.mode is WriteMode.APPEND
     if handle is not None:
         handle.refuse_features()
-    frame, incoming, partitions = _dated(engine, frame, schema, target, job)
-    change = guard(incoming, handle.schema if handle else None, target.policy, target.url)
-    previous = handle.transaction(job.app_id) if handle is not None and append else None
-    if previous is not None and target.date_column is None:
-        raise Permanent(
-            f"{target.url} already holds other rows of {job.app_id}, and without a column for the "
-            "logical date odibi cannot tell which",
-            hint="leave logical_date_column at its default, or remove those rows first",
-        )
-    gone = _replaced(db, handle, change.schema, previous, target, job) if handle and previous else None
-    # Old files keep their narrow types for every reader only if they are written again.
-    rewritten = handle if append and change.widened else None
-    frame = _fitted(engine, frame, incoming, change.schema, rewritten, target, job, again=gone is not None)
-    folder = intents.folder(target.url)
+    incoming = incoming_of(engine, frame, schema, target, job)
+    kept = None if job.rebuild or target.mode is WriteMode.OVERWRITE else handle
+    policy = "replace" if job.rebuild and target.policy != "forbid" else target.policy
+    change = guard(incoming.schema, handle.schema if handle else None, policy, target.url)
+    rewrite = compose(db, engine, incoming, kept, change, target, job)
+    folders = [intents.folder(target.url)]
     try:
-        staged = engine.stage(frame, change.schema, folder, partitions)
+        staged = engine.stage(rewrite.frame, change.schema, folders[0], incoming.partitions)
         _refuse_empty_partitions(staged)
         written, sample = measure(
             db, staged.location, rounded=job.rounded, sample=job.sample, masked=job.masked
         )
+        removed = _removed(rewrite, staged, kept)
         whole = written
-        replaced: str | list[tuple[str, str, Any]] | None = None if handle is None else "all"
-        if handle is not None and append and rewritten is None:
-            whole, replaced = _appended(db, written, gone, handle, change.schema, target, job)
-        if rewritten is not None and target.date_column is not None:
-            written = digest(db, staged.location, rounded=job.rounded, where=_of_date(target, job))
+        if handle is not None and kept is not None and removed != "all":
+            whole = _after(db, written, removed, handle, change, job)
+        if rewrite.own:  # the parts hold other rows too
+            written = digest(db, staged.location, rounded=job.rounded, where=rewrite.own)
+        beside: list[str] = []
+        if rewrite.beside is not None:
+            folders.append(intents.folder(target.url, "_odibi"))
+            remembered = engine.stage(rewrite.beside, rewrite.beside_schema, folders[1], ())
+            beside = [part.path for part in remembered.parts if part.rows]
         note = {
             "key": job.key,
             "parts": dict(job.parts),
@@ -69,21 +65,26 @@ def write_delta(
             "run": job.run_id,
             "logical_date": job.logical_date,
         }
+        apps = [job.app_id]
+        if rewrite.beside is not None:
+            root = Path(target.url).absolute()
+            note["beside"] = [Path(path).absolute().relative_to(root).as_posix() for path in beside]
+            apps.append(BESIDE)
         if handle is None:
-            version = create_table(target.url, staged, schema=change.schema, note=note, app_id=job.app_id)
+            version = create_table(target.url, staged, schema=change.schema, note=note, apps=apps)
         else:
             version = handle.commit(
                 staged,
                 schema=change.schema,
-                replace=replaced,
+                removed="all" if kept is None else removed,
                 note=note,
-                app_id=job.app_id,
-                added=change.added if replaced != "all" else (),
+                apps=apps,
+                added=change.added if kept is not None and removed != "all" else (),
             )
     except BaseException:
-        discard(target.url, folder)
+        for folder in folders:
+            discard(target.url, folder)
         raise
-    own = _of_date(target, job) if rewritten is not None else ""
     for other in targets[1:]:
         export(
             db,
@@ -93,107 +94,45 @@ def write_delta(
             other.format,
             other.partition_by,
             part=part_of(other, job),
-            where=own,
+            where=rewrite.own,
         )
-    # An overwrite's table is its parts; only an append's readers see more than what was staged.
-    table = open_table(target.url, version) if append else None
+    # An overwrite's table is its parts; of the others readers see more than what was staged.
+    table = None if target.mode is WriteMode.OVERWRITE else open_table(target.url, version)
     return Written(targets, staged, change.schema, str(whole), table, version, sample)
 
 
-def _of_date(target: Target, job: Job) -> str:
-    """The condition on the rows of the job's date; on all where they do not tell."""
-    return f"{quote(target.date_column)} = DATE {literal(job.logical_date)}" if target.date_column else "true"
+def _removed(rewrite: Rewrite, staged: Staged, kept: Table | None) -> Sequence[DataFile] | Literal["all"]:
+    """The files that the parts take the place of; for whole partitions only the parts tell which."""
+    if kept is None or rewrite.removed == "all":
+        return "all"
+    if not rewrite.partitions:
+        return rewrite.removed
+    names = kept.partitions
+    fresh = {tuple(_logged(part.partition.get(name)) for name in names) for part in staged.parts if part.rows}
+    return tuple(f for f in kept.files() if tuple(f.partition.get(name) for name in names) in fresh)
 
 
-def _dated(
-    engine: Engine, frame: Frame, schema: Schema, target: Target, job: Job
-) -> tuple[Frame, Schema, tuple[str, ...]]:
-    """An append's rows with the logical date they belong to, and what the table is partitioned by."""
-    name = target.date_column
-    if target.mode is not WriteMode.APPEND or name is None:
-        refuse_partitions(target.partition_by, schema, target.url)
-        return frame, schema, target.partition_by
-    if any(column.name.lower() == name.lower() for column in schema):
-        raise SchemaMismatch(
-            f"the rows have a column {name!r}, which append tables use for the logical date",
-            hint="name the table's column otherwise: write: {logical_date_column: _loaded_for}",
-        )
-    columns = [exp.column(column.name, quoted=True) for column in schema]
-    date = exp.cast(exp.Literal.string(job.logical_date), "DATE").as_(name, quoted=True)
-    frame = engine.query(exp.select(*columns, date).from_("incoming"), {"incoming": frame})
-    refuse_partitions(target.partition_by, schema, target.url)
-    return frame, (*schema, Column(name, "DATE")), (*target.partition_by, name)
+def _logged(value: str | None) -> str | None:
+    """A partition value of a staged part as the log has it: instants in UTC, without saying so."""
+    return value and value.removesuffix("+00")
 
 
-def _fitted(
-    engine: Engine, frame: Frame, incoming: Schema, schema: Schema, rewritten: Table | None, target: Target, job: Job,
-    *, again: bool,
-) -> Frame:  # fmt: skip
-    """The rows in the table's columns and types, with those of the table that stay where it is rewritten."""
-
-    def projected(source: str, have: Schema) -> exp.Select:
-        names = {column.name for column in have}
-        columns = [exp.column(c.name, quoted=True) if c.name in names else exp.null() for c in schema]
-        return exp.select(
-            *(
-                exp.cast(column, c.type, dialect="duckdb").as_(c.name, quoted=True)
-                for column, c in zip(columns, schema, strict=True)
-            )
-        ).from_(source)
-
-    if rewritten is None:
-        return (
-            frame
-            if incoming == schema
-            else engine.query(projected("incoming", incoming), {"incoming": frame})
-        )
-    kept = projected("kept", rewritten.schema)
-    if again:
-        date = exp.cast(exp.Literal.string(job.logical_date), "DATE")
-        column = exp.column(str(target.date_column), quoted=True)
-        kept = kept.where(exp.NullSafeNEQ(this=column, expression=date))
-    both = exp.union(kept, projected("incoming", incoming), distinct=False)
-    return engine.query(both, {"kept": frame_of(engine, rewritten), "incoming": frame})
-
-
-def _replaced(
-    db: Database, handle: Table, schema: Schema, previous: Commit, target: Target, job: Job
+def _after(
+    db: Database, added: Digest, removed: Sequence[DataFile], handle: Table, change: Change, job: Job
 ) -> Digest:
-    """The digest of the rows of the job's date, which the write takes out.
-
-    Raises:
-        Permanent: there are more of them than this step wrote.
-    """
-    table = dataclasses.replace(handle.location(), schema=schema)
-    gone = digest(db, table, rounded=job.rounded, where=_of_date(target, job))
-    own = previous.note.get("written")
-    if own and gone.rows > Digest.parse(own).rows:
-        raise Permanent(
-            f"{target.url} holds rows of {job.logical_date} that {job.app_id} did not write, "
-            "and replacing that date would lose them",
-            hint="let every step that appends have a table of its own",
-        )
-    return gone
-
-
-def _appended(
-    db: Database,
-    added: Digest,
-    gone: Digest | None,
-    handle: Table,
-    schema: Schema,
-    target: Target,
-    job: Job,
-) -> tuple[Digest, list[tuple[str, str, Any]] | None]:
-    """The digest of the table after an append, and the partitions that it replaces."""
+    """The digest of the table after the parts took the place of the removed files."""
     last = last_commit(handle.url)
     known = last.note.get("digest") if last is not None and last.version == handle.version else None
     before = Digest.parse(known) if known else None
+    table = dataclasses.replace(handle.location(), schema=change.schema)
     if before is None or before.hash != added.hash:  # by somebody else, or over other columns: taken anew
-        before = digest(db, dataclasses.replace(handle.location(), schema=schema), rounded=job.rounded)
-    rows, total = (gone.rows, gone.total) if gone is not None else (0, 0)
-    whole = Digest(added.hash, before.rows - rows + added.rows, before.total - total + added.total)
-    return whole, None if gone is None else [(str(target.date_column), "=", job.logical_date)]
+        before = digest(db, table, rounded=job.rounded)
+    if removed:
+        gone = digest(
+            db, dataclasses.replace(table, files=tuple(file.path for file in removed)), rounded=job.rounded
+        )
+        before = Digest(before.hash, before.rows - gone.rows, before.total - gone.total)
+    return Digest(added.hash, before.rows + added.rows, before.total + added.total)
 
 
 def _refuse_empty_partitions(staged: Staged) -> None:

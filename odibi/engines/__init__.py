@@ -1,4 +1,4 @@
-"""Who computes: DuckDB now, pandas and Spark behind the same protocol later."""
+"""Who computes: DuckDB, pandas and Spark behind one protocol."""
 
 from __future__ import annotations
 
@@ -8,5 +8,13 @@ from odibi.registry import Registry
 
 __all__ = ["ENGINES"]
 
-ENGINES: Registry[Any] = Registry("engine", {"duckdb": "odibi.engines.duckdb:DuckDB"})
+ENGINES: Registry[Any] = Registry(
+    "engine",
+    {
+        "duckdb": "odibi.engines.duckdb:DuckDB",
+        "pandas": "odibi.engines.pandas:Pandas",
+        "spark": "odibi.engines.spark:Spark",
+    },
+    extras={"spark": "spark"},
+)
 """Engine name to a factory taking the run's :class:`~odibi.engines.database.Database`."""

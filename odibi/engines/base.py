@@ -1,4 +1,4 @@
-"""What an engine is: a dialect, five methods that move rows, and what user functions receive.
+"""What an engine is: a dialect, methods that move rows, and what user functions receive and return.
 
 All else is a function beside it.
 """
@@ -81,17 +81,25 @@ class Staged:
 
 
 class Engine(Protocol):
-    """Computes. ``query`` is lazy where the engine can be; ``stage`` is what makes it work."""
+    """Computes. ``query`` is lazy where the engine can be; ``stage`` is what makes it work.
+
+    ``formats`` are the file formats it reads itself, ``delta`` among them if it reads Delta tables
+    by their log: those locations name the table's folder, with the ``version`` among their options.
+    """
 
     name: str
     dialect: str
+    formats: frozenset[str]
 
     def read(self, location: Location) -> Frame:
         """The rows at a location."""
         ...
 
-    def query(self, select: exp.Query, inputs: Mapping[str, Frame]) -> Frame:
-        """The answer to a query whose tables are the keys of ``inputs``."""
+    def query(self, select: exp.Query, inputs: Mapping[str, Frame], schema: Schema) -> Frame:
+        """The answer to a query, in DuckDB's spelling, whose tables are the keys of ``inputs``.
+
+        ``schema`` is what DuckDB's binder says the answer's columns are.
+        """
         ...
 
     def stage(self, frame: Frame, schema: Schema, folder: str, partition_by: Sequence[str]) -> Staged:
@@ -108,4 +116,16 @@ class Engine(Protocol):
 
     def native(self, frame: Frame) -> Any:
         """The table as people know it from the engine's own documentation."""
+        ...
+
+    def wrap(self, native: Any) -> tuple[Frame, Schema] | None:
+        """The engine's own table, as a user function may return it, as a frame; None for anything else."""
+        ...
+
+    def interrupt(self) -> None:
+        """Stop the queries that are running, from another thread."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what the engine started; never of what it was given."""
         ...

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from sqlglot import exp
 
-__all__ = ["DuckDB", "DuckFrame", "literal", "scan"]
+__all__ = ["DEEPEST", "ROWS_PER_BATCH", "DuckDB", "DuckFrame", "copied", "fused", "literal", "scan"]
 
 DEEPEST = 50
 """Longest chain of lazy frames: DuckDB's binder takes seconds for some hundred, then refuses."""
@@ -42,6 +42,7 @@ class DuckDB:
 
     name = "duckdb"
     dialect = "duckdb"
+    formats = frozenset({"csv", "json", "ndjson", "parquet"})
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -52,37 +53,17 @@ class DuckDB:
             self._db.reach(file)
         return DuckFrame(scan(location), stored=True)
 
-    def query(self, select: exp.Query, inputs: Mapping[str, DuckFrame]) -> DuckFrame:
+    def query(self, select: exp.Query, inputs: Mapping[str, DuckFrame], schema: Schema) -> DuckFrame:
         """The query over its inputs, lazily; a chain that grows too deep is cut by a table."""
-        if not inputs:
-            return DuckFrame(select.sql("duckdb", comments=False))
-        select, names = _apart(select, inputs)
-        sql = select.sql("duckdb", comments=False)
-        prefix = ", ".join(
-            f"{quote(names[name])} AS {'NOT MATERIALIZED ' if frame.stored else ''}({frame.sql})"
-            for name, frame in inputs.items()
-        )
-        start = next((s for s in ("WITH RECURSIVE ", "WITH ") if sql.startswith(s)), "")
-        sql = f"{start or 'WITH '}{prefix}{', ' if start else ' '}{sql.removeprefix(start)}"
-        frame = DuckFrame(sql, depth=1 + max(frame.depth for frame in inputs.values()))
+        del schema  # the binder is DuckDB's own
+        frame = fused(select, inputs)
         return self._table(f"AS {frame.sql}") if frame.depth >= DEEPEST else frame
 
     def stage(
         self, frame: DuckFrame, schema: Schema, folder: str, partition_by: Sequence[str] = ()
     ) -> Staged:
         """Compute the frame into Parquet parts below ``folder``."""
-        Path(folder).mkdir(parents=True)
-        # A bloom filter costs a tenth of the write and no reader of Delta tables asks for it.
-        options = "FORMAT parquet, WRITE_BLOOM_FILTER false, RETURN_STATS"
-        target = folder
-        if partition_by:
-            columns = ", ".join(quote(column) for column in partition_by)
-            options += f", PARTITION_BY ({columns}), FILENAME_PATTERN 'part-{{i}}', OVERWRITE_OR_IGNORE"
-        else:
-            target = f"{folder}/part-0.parquet"
-        copy = f"COPY ({frame.sql}) TO {literal(target)} ({options})"
-        parts = tuple(_part(row) for row in self._db.computing().execute(copy).fetchall())
-        return Staged(folder, parts, schema, tuple(partition_by))
+        return copied(self._db.computing(), frame.sql, schema, folder, partition_by)
 
     def to_arrow(self, frame: DuckFrame) -> pa.RecordBatchReader:
         """The rows as a stream of Arrow batches."""
@@ -102,10 +83,54 @@ class DuckDB:
         """A DuckDB relation, on a cursor of its own."""
         return self._db.new_cursor().sql(frame.sql)
 
+    def wrap(self, native: Any) -> None:
+        """Nothing: a relation is taken as batches, because it lives on the cursor it was given on."""
+        del native
+
+    def interrupt(self) -> None:
+        """Stop the queries that are running."""
+        self._db.interrupt()
+
+    def close(self) -> None:
+        """Nothing: the database is its owner's to close."""
+
     def _table(self, definition: str) -> DuckFrame:
         name = quote(self._db.new_name())
         self._db.computing().execute(f"CREATE TABLE main.{name} {definition}")
         return DuckFrame(f"SELECT * FROM main.{name}", stored=True)
+
+
+def fused(select: exp.Query, inputs: Mapping[str, DuckFrame]) -> DuckFrame:
+    """The query over its inputs as one frame, computed when its rows are asked for."""
+    if not inputs:
+        return DuckFrame(select.sql("duckdb", comments=False))
+    select, names = _apart(select, inputs)
+    sql = select.sql("duckdb", comments=False)
+    prefix = ", ".join(
+        f"{quote(names[name])} AS {'NOT MATERIALIZED ' if frame.stored else ''}({frame.sql})"
+        for name, frame in inputs.items()
+    )
+    start = next((s for s in ("WITH RECURSIVE ", "WITH ") if sql.startswith(s)), "")
+    sql = f"{start or 'WITH '}{prefix}{', ' if start else ' '}{sql.removeprefix(start)}"
+    return DuckFrame(sql, depth=1 + max(frame.depth for frame in inputs.values()))
+
+
+def copied(
+    cursor: duckdb.DuckDBPyConnection, sql: str, schema: Schema, folder: str, partition_by: Sequence[str]
+) -> Staged:
+    """Compute a query on the cursor into Parquet parts below ``folder``, which does not exist yet."""
+    Path(folder).mkdir(parents=True)
+    # A bloom filter costs a tenth of the write and no reader of Delta tables asks for it.
+    options = "FORMAT parquet, WRITE_BLOOM_FILTER false, RETURN_STATS"
+    target = folder
+    if partition_by:
+        columns = ", ".join(quote(column) for column in partition_by)
+        options += f", PARTITION_BY ({columns}), FILENAME_PATTERN 'part-{{i}}', OVERWRITE_OR_IGNORE"
+    else:
+        target = f"{folder}/part-0.parquet"
+    copy = f"COPY ({sql}) TO {literal(target)} ({options})"
+    parts = tuple(_part(row) for row in cursor.execute(copy).fetchall())
+    return Staged(folder, parts, schema, tuple(partition_by))
 
 
 def _apart(select: exp.Query, inputs: Mapping[str, DuckFrame]) -> tuple[exp.Query, dict[str, str]]:

@@ -30,10 +30,14 @@ M = TypeVar("M", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a target holds before the run: its data version, and its columns where odibi noted them."""
+    """What a target holds before the run: its data version, and its columns where odibi noted them.
+
+    ``code`` is the version of the code that wrote to it last, empty where odibi did not.
+    """
 
     version: str
     schema: Schema | None = None
+    code: str = ""
 
 
 def version_of(url: str, commit: Commit) -> str:
@@ -94,7 +98,8 @@ class Places:
         noted = newest.note.get("schema")
         schema = tuple(Column(name, kind) for name, kind in noted) if noted else None
         mine = newest if target.mode is WriteMode.OVERWRITE else ledger(target, app_id)
-        return Standing(version_of(target.url, newest), schema), mine
+        code = str(newest.note.get("parts", {}).get("code", ""))
+        return Standing(version_of(target.url, newest), schema, code), mine
 
     def source(
         self, at: Place, step: Step, target: Target | None, standing: Standing | None
@@ -212,8 +217,8 @@ def _expected(target: Target | None, standing: Standing | None) -> Schema | None
     """The columns an earlier run gave a target that keeps them, without the one for the logical date."""
     if target is None or target.policy not in ("exact", "forbid") or standing is None:
         return None
-    if standing.schema is None:
-        return None
+    if standing.schema is None or target.mode is WriteMode.SCD2 or target.write.exclude:
+        return None  # the table has other columns than what is read
     return tuple(column for column in standing.schema if column.name != target.date_column)
 
 

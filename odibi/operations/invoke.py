@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from odibi.engines.base import Engine, Frame
+    from odibi.relational.schema import Schema
 
 __all__ = ["call"]
 
@@ -33,8 +34,10 @@ def call(
     tables: Mapping[str, Frame],
     params: Mapping[str, Any],
     context: Context,
-) -> tuple[pa.RecordBatchReader, tuple[str, ...]]:
+) -> tuple[pa.RecordBatchReader | tuple[Frame, Schema], tuple[str, ...]]:
     """Call the function; the rows it returned, and what the story should warn about.
+
+    The rows are batches, or a frame with its columns where it returned the engine's own table.
 
     Raises:
         Permanent: it returned something that is no table.
@@ -45,7 +48,11 @@ def call(
     keywords = deepcopy(dict(params))
     if function.context:
         keywords[CONTEXT] = context
-    batches, warnings = _batches(target(*given, **keywords), function)
+    result = target(*given, **keywords)
+    if (wrapped := engine.wrap(result)) is not None:
+        _refuse_twins([column.name for column in wrapped[1]], function)
+        return wrapped, ()
+    batches, warnings = _batches(result, function)
     _refuse_twins(batches.schema.names, function)
     return batches, warnings
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from odibi.datasets.types import from_delta, to_delta
 from odibi.errors import OdibiError, Permanent, nearest
 from odibi.relational.schema import Schema, schema_of
+from odibi.relational.storage import from_delta, to_delta
 
 __all__ = ["CONTEXT", "Context", "Function", "inspect", "step"]
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odibi.config.models import WriteMode
 from odibi.datasets.guard import guard
 from odibi.datasets.target import Target
 from odibi.errors import ConfigError, Permanent, Problem, SchemaMismatch, nearest
@@ -20,11 +21,11 @@ from odibi.plan.fingerprint import code_version, key_of, own_versions, parts_of,
 from odibi.plan.graph import Cycle, graph, ordered
 from odibi.plan.model import Action, Decision, Plan, PlannedStep
 from odibi.plan.select import select
-from odibi.relational.bind import Binder
+from odibi.relational.bind import Binder, BindError
 from odibi.relational.compile import Compiled
 from odibi.relational.functions import portable
 from odibi.relational.parse import SqlError
-from odibi.relational.schema import Column, Schema
+from odibi.relational.schema import Schema
 
 if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
@@ -41,6 +42,7 @@ def build(
     chosen: Sequence[str] = (),
     excluded: Sequence[str] = (),
     binder: Binder | None = None,
+    full_refresh: bool = False,
 ) -> Plan:
     """The plan.
 
@@ -50,6 +52,7 @@ def build(
         chosen: selectors of the steps to run, all if empty.
         excluded: selectors of steps not to run.
         binder: types the queries; a new one if None.
+        full_refresh: run the chosen steps whatever they have, and let their tables keep no rows.
 
     Raises:
         ConfigError: with every problem that was found; nothing may run.
@@ -57,20 +60,22 @@ def build(
     """
     own = binder or Binder()
     try:
-        return _Builder(loaded, observation, own).plan(chosen, excluded)
+        return _Builder(loaded, observation, own, full_refresh).plan(chosen, excluded)
     finally:
         if binder is None:
             own.close()
 
 
 class _Builder:
-    def __init__(self, loaded: Loaded, observation: Observation, binder: Binder) -> None:
+    def __init__(self, loaded: Loaded, observation: Observation, binder: Binder, full_refresh: bool) -> None:
         self.loaded = loaded
         self.seen = observation
         self.binder = binder
+        self.full_refresh = full_refresh
         self.problems: list[Problem] = list(observation.problems)
         self.producers = {d: o for o in observation.steps for d in o.step.outputs.values()}
         self.schemas: dict[str, Schema | None] = {}
+        self.made: dict[str, Schema | None] = {}  # before the write adds or leaves out columns
         self.guesses: set[str] = set()  # datasets whose columns may come out otherwise
         self.versions: dict[str, str | None] = {}
         for dataset, (_, found) in observation.external.items():
@@ -138,6 +143,9 @@ class _Builder:
         else:
             day = self.loaded.logical_date
             decision = decide(observed, key, parts, versions, day, volatile=unsteady)
+        rebuild = False
+        if asked and observed.targets:
+            decision, rebuild = self._code_change(at, observed, code, decision)
         if decision.action is Action.RUN:
             absent = (self.seen.absent.get(dataset) for dataset in observed.inputs.values())
             self.problems += [problem for problem in (observed.missing, *absent) if problem is not None]
@@ -148,7 +156,7 @@ class _Builder:
             self.schemas[dataset] = schema
             self.versions[dataset] = seen_by_readers(observed, dataset, decision, key, volatile=unsteady)
         if decision.action is Action.RUN:
-            self._refuse_partitions(at, observed)
+            self._refuse_write(at, observed)
         return PlannedStep(
             index=index,
             step=step,
@@ -171,11 +179,31 @@ class _Builder:
             targets=observed.targets,
             commits=observed.commits,
             volatile=unsteady,
+            rebuild=rebuild,
             bound=tuple(
                 sorted({name for query in (compiled or {}).values() for name in portable(query.meaning)})
             ),
             warnings=warnings,
         )
+
+    def _code_change(
+        self, at: Place, observed: Observed, code: str, decision: Decision
+    ) -> tuple[Decision, bool]:
+        """What becomes of rows that other code made: the decision, and whether the table is built anew."""
+        if self.full_refresh:
+            return Decision(Action.RUN, "full refresh"), True
+        before = {standing.code for standing in observed.standing.values()} - {"", code}
+        write = next(iter(observed.targets.values()))[0].write
+        keeps = write.mode is not WriteMode.OVERWRITE
+        if decision.action is not Action.RUN or not before or not keeps:
+            return decision, False
+        if write.code_change == "refuse":
+            message = f"step {observed.step.name!r}: its code changed, and {write.mode} keeps rows that the old code made"
+            hint = "--full-refresh builds the table anew from what this run reads, write: {on_code_change: forward_only} goes on"
+            self.problems.append(self.loaded.problem((*at, "write"), message, hint))
+        elif write.code_change == "rebuild":
+            return Decision(Action.RUN, "its code changed: the table is built anew"), True
+        return decision, False
 
     def _refuse_unknown_inputs(self, at: Place, observed: Observed) -> None:
         for alias, dataset in observed.inputs.items():
@@ -233,6 +261,7 @@ class _Builder:
             schema, guessed = last, True
         if guessed:
             self.guesses.add(dataset)
+        self.made[dataset] = schema
         return _as_written(schema, last, observed.targets.get(dataset, ()))
 
     def _refuse_shared_targets(self) -> None:
@@ -250,18 +279,38 @@ class _Builder:
                     message = f"step {name!r} writes {target.url}, the file that step {files[place]!r} reads"
                     self.problems.append(self.loaded.problem(at, message, "give it another path"))
 
-    def _refuse_partitions(self, at: Place, observed: Observed) -> None:
-        """Partition columns that the step does not make, as far as its columns are known."""
+    def _refuse_write(self, at: Place, observed: Observed) -> None:
+        """Columns that the write names and the step does not make, as far as its columns are known."""
         for dataset, (target, *_) in observed.targets.items():
-            schema = self.schemas.get(dataset)
+            schema = self.made.get(dataset)
             if schema is None or dataset in self.guesses:
                 continue
             names = {column.name for column in schema}
-            for number, name in enumerate(target.partition_by):
-                if name not in names:
-                    place = (*at, "params" if observed.step.stores else "write", "partition_by", number)
-                    message = f"partition_by names {name!r}, which is no column"
-                    self.problems.append(self.loaded.problem(place, message, nearest(name, names)))
+            write, place = target.write, (*at, "params" if observed.step.stores else "write")
+            sequence = (write.sequence_by,) if write.sequence_by else ()
+            for option, wanted in (
+                ("partition_by", write.partition_by),
+                ("keys", write.keys),
+                ("sequence_by", sequence),
+                ("exclude", write.exclude),
+            ):
+                for number, name in enumerate(wanted):
+                    if name not in names:
+                        path = (*place, option) if option == "sequence_by" else (*place, option, number)
+                        message = f"{option} names {name!r}, which is no column"
+                        self.problems.append(self.loaded.problem(path, message, nearest(name, names)))
+            for option in ("delete_when", "where"):
+                condition = getattr(write, option)
+                if condition is not None:
+                    self._refuse_condition((*place, option), condition, schema)
+
+    def _refuse_condition(self, place: Place, condition: str, schema: Schema) -> None:
+        """A condition on the rows of a write that DuckDB does not take."""
+        try:
+            self.binder.describe(f'SELECT CAST(({condition}\n) AS BOOLEAN) FROM "rows"', {"rows": schema})
+        except BindError as error:
+            message = f"{place[-1]}: {error.message}"
+            self.problems.append(self.loaded.problem(place, message, error.hint))
 
     def _refuse_missing_tables(self, planned: Iterable[PlannedStep], needed: frozenset[str]) -> None:
         for step in planned:
@@ -312,8 +361,9 @@ def _as_written(schema: Schema | None, last: Schema | None, targets: Sequence[Ta
     if schema is None or not targets or targets[0].format != "delta":
         return schema
     target = targets[0]
-    if target.date_column is not None and all(column.name != target.date_column for column in schema):
-        schema = (*schema, Column(target.date_column, "DATE"))
+    if schema == last:  # what was guessed is the table's already
+        return last
+    schema = target.columns(schema)
     try:
         return guard(schema, last, target.policy, target.url).schema
     except SchemaMismatch:

@@ -40,8 +40,8 @@ def decide(
     commits = [observed.commits.get(dataset) for dataset in observed.targets]
     known = [commit for commit in commits if commit is not None]
     if len(known) < len(commits):
-        append = any(group[0].mode == "append" for group in observed.targets.values())
-        return Decision(Action.RUN, f"nothing written{f' for {day}' if append else ''} yet")
+        dated = any(group[0].mode != "overwrite" for group in observed.targets.values())
+        return Decision(Action.RUN, f"nothing written{f' for {day}' if dated else ''} yet")
     if volatile:
         outside = observed.function is not None
         reason = (

@@ -74,6 +74,7 @@ class PlannedStep:
     targets: Mapping[str, tuple[Target, ...]]
     commits: Mapping[str, Commit | None]
     volatile: bool = False
+    rebuild: bool = False
     bound: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 

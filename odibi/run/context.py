@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from odibi.datasets.delta import Commit, last_commit, open_table
+from odibi.datasets.delta import Commit, Table, last_commit, open_table
 from odibi.datasets.source import Source, frame_of, look, read
 from odibi.datasets.staging import Intents
 from odibi.datasets.target import Target
@@ -23,7 +24,7 @@ from odibi.relational.schema import Schema
 if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
 
-__all__ = ["Dataset", "RunContext", "Stopped"]
+__all__ = ["Dataset", "RunContext", "Stopped", "kept"]
 
 
 class Stopped(Exception):
@@ -34,7 +35,8 @@ class Stopped(Exception):
 class Dataset:
     """What a reader sees: a frame, its columns, its data version, its rows where they are known.
 
-    ``rounded`` says that doubles in a result not yet computed are sums.
+    ``engine`` is whose frame it is. ``reopen`` gives the same rows on any engine, None where they
+    stand nowhere yet. ``rounded`` says that doubles in a result not yet computed are sums.
     """
 
     frame: Frame
@@ -42,6 +44,8 @@ class Dataset:
     version: str
     rows: int | None = None
     rounded: bool = False
+    engine: str = "duckdb"
+    reopen: Callable[[Engine], Frame] | None = None
 
 
 @dataclass
@@ -57,6 +61,7 @@ class RunContext:
     _engines: dict[str, Engine] = field(default_factory=dict)
     _commits: dict[str, Commit] = field(default_factory=dict)
     _ready: dict[str, Dataset] = field(default_factory=dict)
+    _crossed: dict[tuple[str, str], Dataset] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def engine(self, name: str) -> Engine:
@@ -86,25 +91,40 @@ class RunContext:
         with self._lock:
             if name not in self._ready:
                 self._ready[name] = self._opened(name, engine)
-            return self._ready[name]
+            found = self._ready[name]
+            if found.engine == engine.name:
+                return found
+            key = (name, engine.name)
+            if key not in self._crossed:
+                self._crossed[key] = self._across(found, engine)
+            return self._crossed[key]
+
+    def _across(self, dataset: Dataset, engine: Engine) -> Dataset:
+        """The dataset on another engine: read from where it stands, else by way of Parquet parts."""
+        if dataset.reopen is not None:
+            return replace(dataset, frame=dataset.reopen(engine), engine=engine.name)
+        maker = self.engine(dataset.engine)
+        staged = maker.stage(dataset.frame, dataset.schema, str(self.db.scratch / self.db.new_name()), ())
+        frame = engine.read(staged.location)
+        return replace(dataset, frame=frame, engine=engine.name, rows=staged.rows, rounded=False)
 
     def _opened(self, name: str, engine: Engine) -> Dataset:
         if name in self.plan.external:
             source, seen = self.plan.external[name]
             frame, schema = read(engine, source, seen)
-            return Dataset(frame, schema, seen.version)
+            reopen = lambda other: read(other, source, seen)[0]  # noqa: E731 - one line says it
+            return Dataset(frame, schema, seen.version, engine=engine.name, reopen=reopen)
         producer = next(step for step in self.plan.steps if name in step.step.outputs.values())
         target = producer.targets[name][0]
         if target.format != "delta":
             return self.read_files(target, producer.schemas.get(name), engine)
         commit = self._commits.get(name) or producer.commits.get(name)
-        if target.mode == "append":  # the table may have grown by other dates since its own commit
+        if target.mode != "overwrite":  # the table may hold more than what its own commit wrote
             commit = last_commit(target.url)
         table = open_table(target.url, commit.version) if commit is not None else None
         if commit is None or table is None:
             raise Permanent(f"{target.url} has not been written yet", hint=f"select +{producer.name} as well")
-        frame = frame_of(engine, table)
-        return Dataset(frame, table.schema, version_of(target.url, commit), commit.note.get("rows"))
+        return kept(engine, table, version_of(target.url, commit), commit.note.get("rows"))
 
     def read_files(self, target: Target, schema: Schema | None, engine: Engine) -> Dataset:
         """The plain files a step has written, read back with the columns it gave them."""
@@ -113,4 +133,28 @@ class RunContext:
         if seen is None:
             raise Permanent(f"{target.url} has not been written yet")
         frame, schema = read(engine, source, seen)
-        return Dataset(frame, schema, seen.version)
+        reopen = lambda other: read(other, source, seen)[0]  # noqa: E731 - one line says it
+        return Dataset(frame, schema, seen.version, engine=engine.name, reopen=reopen)
+
+    def close(self) -> None:
+        """Let go of what the engines started."""
+        for engine in self._engines.values():
+            engine.close()
+
+    def interrupt(self) -> None:
+        """Stop the queries that are running, on every engine."""
+        with self._lock:
+            engines = list(self._engines.values())
+        for engine in engines:
+            engine.interrupt()
+        self.db.interrupt()
+
+
+def kept(engine: Engine, table: Table, version: str, rows: int | None) -> Dataset:
+    """A version of a Delta table as its readers see it."""
+    reopen = partial(_frame_of, table)
+    return Dataset(reopen(engine), table.schema, version, rows, engine=engine.name, reopen=reopen)
+
+
+def _frame_of(table: Table, engine: Engine) -> Frame:
+    return frame_of(engine, table)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from odibi.datasets.types import same_type, widens
 from odibi.engines.base import Engine, Frame
 from odibi.errors import Permanent, nearest
 from odibi.operations.python import Function
 from odibi.relational.schema import Column, Schema
+from odibi.relational.storage import same_type, widens
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -40,7 +40,11 @@ def as_declared(engine: Engine, function: Function, frame: Frame, schema: Schema
     lossy = [c for c in wanted if not same_type(c.type, have[c.name]) and not widens(have[c.name], c.type)]
     checks = [_lost(column, have[column.name]) for column in lossy]
     if checks:
-        found = engine.query(exp.select(*checks).from_("result"), {"result": frame})
+        found = engine.query(
+            exp.select(*checks).from_("result"),
+            {"result": frame},
+            tuple(Column(c.name, "VARCHAR") for c in lossy),
+        )
         for column, values in zip(
             lossy, engine.to_arrow(found).read_all().to_pylist()[0].values(), strict=True
         ):
@@ -50,7 +54,7 @@ def as_declared(engine: Engine, function: Function, frame: Frame, schema: Schema
                     message, where=where, hint="convert it in the function, or declare another type"
                 )
     casts = [_cast(column).as_(column.name, quoted=True) for column in wanted]
-    return engine.query(exp.select(*casts).from_("result"), {"result": frame}), wanted
+    return engine.query(exp.select(*casts).from_("result"), {"result": frame}, wanted), wanted
 
 
 def _cast(column: Column) -> exp.Cast:

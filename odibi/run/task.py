@@ -10,9 +10,9 @@ from fnmatch import fnmatchcase
 from odibi.config.models import StepType
 from odibi.datasets.delta import Table, open_table
 from odibi.datasets.digest import Digest, Sample, measure
-from odibi.datasets.source import frame_of, read
+from odibi.datasets.source import read
 from odibi.datasets.target import Job, Target, Written, ledger, write
-from odibi.engines.base import Engine, Frame, Staged
+from odibi.engines.base import Engine, Frame, Location, Staged
 from odibi.errors import Permanent
 from odibi.observe.snapshot import app_id
 from odibi.operations.invoke import call
@@ -24,7 +24,7 @@ from odibi.record.model import SampleRecord, StepStatus, WriteRecord
 from odibi.relational.compile import Compiled
 from odibi.relational.rules import closing_cast
 from odibi.relational.schema import Column, Schema, schema_of
-from odibi.run.context import Dataset, RunContext, Stopped
+from odibi.run.context import Dataset, RunContext, Stopped, kept
 from odibi.run.declared import as_declared
 from odibi.run.outcome import Outcome, error_record
 
@@ -102,6 +102,7 @@ class _Attempt:
             parts,
             self.context.loaded.run_id,
             sample=self.context.loaded.pipeline.samples,
+            rebuild=planned.rebuild,
         )
         # What is not kept is told apart by what it was made of, unless that does not tell.
         self.version = f"run:{job.run_id}" if self._volatile(inputs) else f"key:{key}"
@@ -195,7 +196,7 @@ class _Attempt:
         self.sql_run = ";\n\n".join(query.sql for query in compiled.values())
         return {
             name: _Computed(
-                self.engine.query(query.query, {d: frames[d] for d in query.inputs}),
+                self.engine.query(query.query, {d: frames[d] for d in query.inputs}, query.schema),
                 query.schema,
                 rounded or _sums(query),
             )
@@ -219,9 +220,12 @@ class _Attempt:
             raise Permanent(f"there is no function {step.value!r}")
         context = Context(loaded.run_id, loaded.logical_date.isoformat(), step.name, loaded.params)
         frames = {alias: dataset.frame for alias, dataset in inputs.items()}
-        batches, self.warnings = call(self.engine, function, frames, step.params, context)
-        schema = _arrow_schema(self.context, batches.schema)
-        frame = self.engine.from_arrow(batches)
+        returned, self.warnings = call(self.engine, function, frames, step.params, context)
+        if isinstance(returned, tuple):
+            frame, schema = returned
+        else:
+            schema = _arrow_schema(self.context, returned.schema)
+            frame = self.engine.from_arrow(returned)
         if function.schema is not None:
             frame, schema = as_declared(self.engine, function, frame, schema)
         try:
@@ -236,30 +240,46 @@ class _Attempt:
 
         columns = [exp.column(column.name, quoted=True) for column in schema]
         closed, stored = closing_cast(exp.select(*columns).from_("result"), schema)
-        return (frame, schema) if stored == schema else (self.engine.query(closed, {"result": frame}), stored)
+        return (
+            (frame, schema)
+            if stored == schema
+            else (self.engine.query(closed, {"result": frame}, stored), stored)
+        )
 
     # --- what readers see --------------------------------------------------------------------
 
     def _as_read(self, written: Written) -> Dataset:
         target = written.targets[0]
-        if target.mode == "append" and written.table is not None:
+        if written.table is not None:
             rows = Digest.parse(written.digest).rows if written.digest.count(":") == 2 else None
-            return Dataset(frame_of(self.engine, written.table), written.table.schema, written.digest, rows)
+            return kept(self.engine, written.table, written.digest, rows)
         if target.mode == "append":
             return self.context.read_files(target, written.schema, self.engine)
         location = replace(written.staged.location, exact=written.staged.schema == written.schema)
-        frame = self.engine.read(replace(location, schema=written.schema))
-        return Dataset(frame, written.schema, written.digest, written.staged.rows)
+        return self._at(replace(location, schema=written.schema), written.digest, written.staged.rows)
+
+    def _at(self, location: Location, version: str, rows: int) -> Dataset:
+        """Rows that stand in files of this run."""
+        return Dataset(
+            self.engine.read(location),
+            location.schema or (),
+            version,
+            rows,
+            engine=self.engine.name,
+            reopen=lambda other: other.read(location),
+        )
 
     def _handed_over(self, result: _Computed, job: Job) -> _Made:
         """A result nobody keeps: lazy for one reader, computed once for several, or to show it."""
         if self.planned.readers == 1:
-            dataset = Dataset(result.frame, result.schema, self.version, rounded=result.rounded)
+            dataset = Dataset(
+                result.frame, result.schema, self.version, rounded=result.rounded, engine=self.engine.name
+            )
             return _Made(dataset, result.schema)
         db = self.context.db
         staged = self.engine.stage(result.frame, result.schema, str(db.scratch / db.new_name()), ())
         _, rows = measure(db, staged.location, sample=job.sample, masked=job.masked)
-        dataset = Dataset(self.engine.read(staged.location), result.schema, self.version, staged.rows)
+        dataset = self._at(staged.location, self.version, staged.rows)
         return _Made(dataset, result.schema, staged.rows, _shown(staged, rows, job.masked))
 
 

@@ -242,7 +242,7 @@ class _Walker:
         self.context.stopped.set()
         deadline = time.monotonic() + GRACE
         while self.running:
-            self.context.db.interrupt()
+            self.context.interrupt()
             try:
                 kind, what = self.events.get(timeout=0.2)
             except queue.Empty:

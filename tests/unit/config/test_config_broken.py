@@ -98,7 +98,7 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
             "  formt: csv",
         ),
         [
-            "14:13: step 'a': write.mode: found 'upsert' (allowed: overwrite, append)",
+            "14:13: step 'a': write.mode: found 'upsert' (allowed: overwrite, append, merge, scd2, replace_where, replace_partitions)",
             "15:7: step 'a': unknown key 'formt' (did you mean 'formats'?)",
         ],
     ),

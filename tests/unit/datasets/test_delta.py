@@ -384,7 +384,7 @@ def test_after_checkpoints_and_a_cleaned_log_everything_is_still_known(at: Lake)
     staged = Staged("", (), schema_of({"a": "INTEGER", "_logical_date": "DATE"}), ("_logical_date",))
     for number in range(104):
         at.table("log").commit(
-            staged, schema=staged.schema, replace=None, note={"key": f"k{number}", "digest": "", "rows": 1}
+            staged, schema=staged.schema, removed=(), note={"key": f"k{number}", "digest": "", "rows": 1}
         )
     assert any("checkpoint" in file for file in at.files())
     assert last_commit(url).note["key"] == "k103"  # type: ignore[union-attr]

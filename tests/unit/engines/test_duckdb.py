@@ -60,26 +60,26 @@ def frame(values: str, names: str = "a") -> DuckFrame:
 )  # fmt: skip
 def test_a_query_sees_its_inputs_and_its_own_ctes(db: Database, sql: str, expected: list[int]) -> None:
     engine = DuckDB(db)
-    made = engine.query(query(sql), {"t": frame("(1), (2)"), "u": frame("(2), (3)")})
+    made = engine.query(query(sql), {"t": frame("(1), (2)"), "u": frame("(2), (3)")}, ())
     assert sorted(row[0] for row in db.rows(made.sql)) == expected
     stored = {
         name: engine._table(f"AS {f.sql}") for name, f in (("t", frame("(1), (2)")), ("u", frame("(2), (3)")))
     }
-    assert sorted(row[0] for row in db.rows(engine.query(query(sql), stored).sql)) == expected
+    assert sorted(row[0] for row in db.rows(engine.query(query(sql), stored, ()).sql)) == expected
 
 
 def test_a_chain_of_steps_with_the_same_names_is_cut_before_it_is_too_deep(db: Database) -> None:
     engine = DuckDB(db)
     made = frame("(0)")
     for _ in range(3 * DEEPEST):
-        made = engine.query(query("WITH t AS (SELECT a + 1 AS a FROM t) SELECT a FROM t"), {"t": made})
+        made = engine.query(query("WITH t AS (SELECT a + 1 AS a FROM t) SELECT a FROM t"), {"t": made}, ())
         assert made.depth < DEEPEST
     assert db.rows(made.sql) == [(3 * DEEPEST,)]
     assert len(made.sql) < 20_000
 
 
 def test_a_query_without_inputs_is_itself(db: Database) -> None:
-    assert db.rows(DuckDB(db).query(query("SELECT 1 AS a -- one\n"), {}).sql) == [(1,)]
+    assert db.rows(DuckDB(db).query(query("SELECT 1 AS a -- one\n"), {}, ()).sql) == [(1,)]
 
 
 def test_two_streams_are_open_at_once_and_queries_go_on_beside_them(db: Database) -> None:
@@ -117,7 +117,7 @@ def test_threads_hand_frames_to_each_other(db: Database) -> None:
     def work(number: int) -> None:
         table = pa.table({"a": [number] * 1000})
         made.append(
-            engine.query(query("SELECT sum(a) AS s FROM t"), {"t": engine.from_arrow(table.to_reader())})
+            engine.query(query("SELECT sum(a) AS s FROM t"), {"t": engine.from_arrow(table.to_reader())}, ())
         )
 
     threads = [threading.Thread(target=work, args=(n,)) for n in range(6)]
@@ -185,7 +185,7 @@ def test_an_order_is_kept_below_the_closing_cast(db: Database, tmp_path: Path) -
     closed, stored = closing_cast(
         query("SELECT hash(i)::HUGEINT % 100003 AS h, i FROM range(400000) r(i) ORDER BY h DESC, i"), schema
     )
-    parts = DuckDB(db).stage(DuckDB(db).query(closed, {}), stored, str(tmp_path / "p"))
+    parts = DuckDB(db).stage(DuckDB(db).query(closed, {}, stored), stored, str(tmp_path / "p"))
     with duckdb.connect(":memory:", config={"threads": "1"}) as one:
         found = one.execute(f"SELECT h, i FROM read_parquet('{parts.parts[0].path}')").fetchall()
     assert found == sorted(found, key=lambda row: (-row[0], row[1]))

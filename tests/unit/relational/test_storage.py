@@ -10,9 +10,9 @@ from deltalake import Schema as DeltaSchema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from odibi.datasets.types import delta_json, from_delta, same_type, to_delta, widens
 from odibi.errors import SchemaMismatch
 from odibi.relational.schema import Column, schema_of
+from odibi.relational.storage import delta_json, from_delta, same_type, to_delta, widens
 
 PAIRS = [
     ("BOOLEAN", "boolean"), ("TINYINT", "byte"), ("SMALLINT", "short"), ("INTEGER", "integer"), ("BIGINT", "long"), ("FLOAT", "float"),
@@ -47,7 +47,7 @@ def test_what_delta_cannot_hold_is_said(kind: str) -> None:
 
 
 def test_every_spelling_is_one_that_duckdb_knows() -> None:
-    from odibi.datasets.types import STORABLE
+    from odibi.relational.storage import STORABLE
 
     for name in STORABLE:
         assert delta_json(str(duckdb.sql(f"SELECT CAST(NULL AS {name})").types[0])) == delta_json(name)
