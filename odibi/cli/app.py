@@ -26,6 +26,12 @@ app = typer.Typer(
 CONFIG = "The pipeline's YAML or JSON file; the only one in configs/ if not given."
 Config = Annotated[str | None, typer.Argument(metavar="CONFIG", help=CONFIG)]
 ConfigOption = Annotated[str | None, typer.Option("--config", "-c", metavar="CONFIG", help=CONFIG)]
+Table = Annotated[
+    str, typer.Argument(metavar="NAME", help="A dataset: orders, silver/orders, or its folder.")
+]
+Tables = Annotated[
+    list[str] | None, typer.Argument(metavar="NAME...", help="Datasets; all Delta tables if none is given.")
+]
 FullRefresh = Annotated[
     bool, typer.Option("--full-refresh", help="Build the tables of these steps anew; no row they have stays.")
 ]
@@ -204,6 +210,69 @@ def query(
 ) -> None:
     """Ask the lake in SQL. Reads only."""
     _do("query", sql=sql, config=config, target=target, output=output)
+
+
+@app.command()
+def history(
+    name: Table,
+    config: ConfigOption = None,
+    target: Target = None,
+    output: Output = "text",
+) -> None:
+    """Show the versions of a Delta table, newest first."""
+    _do("upkeep:history", name=name, config=config, target=target, output=output)
+
+
+@app.command()
+def rollback(
+    name: Table,
+    to_version: Annotated[int, typer.Option("--to-version", metavar="N", min=0, help="Which version.")],
+    config: ConfigOption = None,
+    target: Target = None,
+) -> None:
+    """Make a Delta table what it was at a version, by a new version."""
+    _do("upkeep:rollback", name=name, version=to_version, config=config, target=target)
+
+
+@app.command()
+def optimize(
+    names: Tables = None,
+    z_order: Annotated[
+        list[str] | None, typer.Option("--z-order", metavar="COLUMN", help="Sort rows along these columns.")
+    ] = None,
+    config: ConfigOption = None,
+    target: Target = None,
+    output: Output = "text",
+) -> None:
+    """Write the small files of Delta tables together into larger ones."""
+    _do(
+        "upkeep:optimize",
+        names=names or (),
+        z_order=z_order or (),
+        config=config,
+        target=target,
+        output=output,
+    )
+
+
+@app.command()
+def vacuum(
+    names: Tables = None,
+    hours: Annotated[
+        int | None,
+        typer.Option("--hours", metavar="N", min=0, help="Keep versions this young; 168 if not given."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Let --hours be less than 168.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count the files and delete none.")] = False,
+    config: ConfigOption = None,
+    target: Target = None,
+    output: Output = "text",
+) -> None:
+    """Delete files of Delta tables that no recent version needs."""
+    _do(
+        "upkeep:vacuum", names=names or (), hours=hours, force=force, dry_run=dry_run, config=config,
+        target=target, output=output,
+    )  # fmt: skip
 
 
 @app.command()

@@ -30,18 +30,26 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 __all__ = [
+    "METADATA",
+    "ROLLBACK",
     "Commit",
     "DataFile",
     "LostRace",
     "Table",
+    "commit_at",
     "create_table",
     "last_commit",
     "open_table",
+    "race",
     "refuse_path",
 ]
 
 METADATA = "odibi"
 """The one key of a commit's metadata that is ours; its value is JSON text."""
+
+
+ROLLBACK = "odibi/rollback"
+"""The transaction of the commit whose note tells which versions were rolled back."""
 
 
 class LostRace(Transient):
@@ -129,7 +137,18 @@ class Table:
         A commit whose log entry was cleaned up is returned without its note.
         """
         version = self.handle.transaction_version(app_id)
-        return None if version is None else _commit(self.url, version)
+        return None if version is None else commit_at(self.url, version)
+
+    def undone(self) -> tuple[tuple[int, int], ...] | None:
+        """The versions that rollbacks took back: those above the first number and below the second.
+
+        None where there was a rollback of which the log does not tell any more.
+        """
+        commit = self.transaction(ROLLBACK)
+        if commit is None:
+            return ()
+        pairs = commit.note.get("rolled_back")
+        return None if pairs is None else tuple((int(low), int(high)) for low, high in pairs)
 
     def refuse_features(self) -> None:
         """Raise Permanent for tables that need checks on write: raw commits check nothing."""
@@ -195,7 +214,7 @@ class Table:
             RemoveAction(file.name, True, now, file.bytes, dict(file.partition))
             for file in (() if removed == "all" else removed)
         ]
-        with _race(self.url):
+        with race(self.url):
             self._prepare(schema, added)
             version = self.version + 1
             self.handle.create_write_transaction(
@@ -249,7 +268,7 @@ def _text(value: Any) -> str | None:
 
 
 @contextmanager
-def _race(url: str) -> Iterator[None]:
+def race(url: str) -> Iterator[None]:
     """delta-rs's refusal of a commit as LostRace, its other errors as Permanent."""
     from deltalake.exceptions import CommitFailedError, DeltaError
 
@@ -276,7 +295,7 @@ def create_table(
     from deltalake.transaction import create_table_with_add_actions
 
     refuse_path(url)
-    with _race(url):
+    with race(url):
         create_table_with_add_actions(
             url,
             DeltaSchema.from_json(to_delta(schema)),
@@ -336,10 +355,11 @@ def last_commit(url: str) -> Commit | None:
         ]
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return _commit(url, max(versions)) if versions else None
+    return commit_at(url, max(versions)) if versions else None
 
 
-def _commit(url: str, version: int) -> Commit:
+def commit_at(url: str, version: int) -> Commit:
+    """The commit that made a version, with its note where the log still has it."""
     try:
         text = (Path(url) / "_delta_log" / f"{version:020}.json").read_text("utf-8")
     except FileNotFoundError:

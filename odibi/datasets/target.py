@@ -163,6 +163,10 @@ def ledger(target: Target, app_id: str) -> Commit | None:
         return last_commit(target.url)
     table = open_table(target.url)
     commit = None if table is None else table.transaction(app_id)
+    if table is not None and commit is not None:
+        undone = table.undone()
+        if undone is None or any(low < commit.version < high for low, high in undone):
+            return Commit(commit.version)  # a rollback has taken its rows out
     if table is None or commit is None or target.date_column not in table.partitions:
         return commit
     date = app_id.rpartition("/")[2]

@@ -143,8 +143,8 @@ CASES = {
         "layer: silver", "layer: platinum", "platinum", ("found 'platinum'", "allowed: connect, ingest")
     ),
     "write-mode": Broken(
-        RAW + "\n    write: {to: lake}", RAW + "\n    write: {to: lake, mode: merge}", "mode: merge",
-        ("found 'merge'", "allowed: overwrite, append"),
+        RAW + "\n    write: {to: lake}", RAW + "\n    write: {to: lake, mode: merg}", "mode: merg",
+        ("found 'merg'", "allowed: overwrite, append, merge"),
     ),
     "wrong-choice": Broken(
         JOIN, JOIN.replace("customer]", "customer], how: lefft"), "lefft", ("how cannot be 'lefft'", "did you mean 'left'?")
