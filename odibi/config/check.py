@@ -20,10 +20,7 @@ from odibi.errors import Problem, nearest
 if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
 
-__all__ = ["AVAILABLE_ENGINES", "RESERVED", "RULES", "check", "is_sql_file"]
-
-AVAILABLE_ENGINES = ("duckdb",)
-"""Engines this version has; the others are known by name only."""
+__all__ = ["RESERVED", "RULES", "check", "is_sql_file"]
 
 _WORDS = """
     all analyse analyze and anti any array as asc asof asymmetric at authorization binary both by case cast
@@ -244,18 +241,6 @@ def _descriptive_names(view: _View) -> Iterator[Problem]:
             yield view.problem(index, ("name",), message, "name it after what it makes", level)
 
 
-def _available_engines(view: _View) -> Iterator[Problem]:
-    hint = f"this version runs on {', '.join(AVAILABLE_ENGINES)}"
-    engine = view.loaded.pipeline.engine
-    if engine not in AVAILABLE_ENGINES:
-        message = f"engine {engine!r} is not available in this version of odibi"
-        yield view.loaded.problem(("engine",), message, hint)
-    for index, step in enumerate(view.steps):
-        if step.engine is not None and step.engine not in AVAILABLE_ENGINES:
-            message = f"engine {step.engine!r} is not available in this version of odibi"
-            yield view.problem(index, ("engine",), message, hint)
-
-
 def _no_secrets_in_sql(view: _View) -> Iterator[Problem]:
     for index, step in enumerate(view.steps):
         code: dict[tuple[Any, ...], Any] = {}
@@ -283,6 +268,5 @@ RULES = (
     _sql_files_exist,
     _usable_names,
     _descriptive_names,
-    _available_engines,
     _no_secrets_in_sql,
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from odibi.config.base import Frozen
 from odibi.config.short import expand_pipeline, expand_step
@@ -35,7 +35,12 @@ Name = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_\-]*$", min_length=1, max_length=120),
 ]
-EngineName = Literal["duckdb", "pandas", "spark"]
+EngineName = Literal["duckdb", "pandas", "spark", "auto"]
+_BACKENDS = {"THREAD_POOL": "threads", "PROCESS_POOL": "processes"}
+Backend = Annotated[
+    Literal["threads", "processes", "THREAD_POOL", "PROCESS_POOL"],
+    AfterValidator(lambda name: _BACKENDS.get(name, name)),
+]
 Format = Literal["delta", "parquet", "csv", "json"]
 SchemaPolicy = Literal["exact", "widen", "forbid", "replace"]
 OnCodeChange = Literal["rebuild", "forward_only", "refuse"]
@@ -257,7 +262,8 @@ class Pipeline(Frozen):
     ``date`` is the default logical date (an ISO date, ``today`` or ``yesterday``), ``sensitive``
     names columns (globs allowed) that samples and stories mask, ``memory_limit`` bounds the
     engine's memory per run (such as ``2GB``), ``distributed_max_workers`` how many steps may run
-    at once.
+    at once. ``engines`` gives layers engines of their own; the engine ``auto`` is Spark for steps
+    that read more than ``engine_threshold``, DuckDB for all others.
     """
 
     pipeline: Name
@@ -265,6 +271,8 @@ class Pipeline(Frozen):
     owner: str = ""
     runbook: str = ""
     engine: EngineName = "duckdb"
+    engines: dict[Layer, EngineName] = {}
+    engine_threshold: str = Field(default="10GB", pattern=r"^\d+(\.\d+)?\s*([KMGT]i?)?B$")
     date: str = "yesterday"
     timezone: str = "UTC"
     variables: dict[str, Any] = {}
@@ -275,6 +283,7 @@ class Pipeline(Frozen):
     fail_fast: bool = False
     distributed: bool = True
     distributed_max_workers: int = Field(default=2, ge=1, le=256)
+    backend: Backend = "threads"
     enable_tracker: bool = True
     samples: int = Field(default=5, ge=0, le=100)
     steps: tuple[Step, ...] = Field(min_length=1)

@@ -42,6 +42,7 @@ __all__ = [
     "open_table",
     "race",
     "refuse_path",
+    "table_bytes",
 ]
 
 METADATA = "odibi"
@@ -339,6 +340,14 @@ def open_table(url: str, version: int | None = None) -> Table | None:
         return None
     except DeltaError as error:
         raise Permanent(f"the Delta table {url} cannot be opened: {str(error).splitlines()[0]}") from error
+
+
+def table_bytes(url: str, version: int | None = None) -> int:
+    """The size of the files of a table's version, its newest if None; 0 where no table is."""
+    table = open_table(url, version)
+    if table is None:
+        return 0
+    return sum(table.handle.get_add_actions(flatten=True).column("size_bytes").to_pylist())
 
 
 def last_commit(url: str) -> Commit | None:

@@ -142,7 +142,7 @@ class Seen:
     """A source as it was when looked at: its files or table version, and what they hold.
 
     ``schema`` is None where the files could not be read; ``problem`` says why, and is raised by the
-    step that reads them.
+    step that reads them. ``bytes`` is the size of a table where somebody asks for sizes.
     """
 
     version: str
@@ -150,6 +150,12 @@ class Seen:
     schema: Schema | None = None
     table_version: int | None = None
     problem: SourceError | None = None
+    bytes: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes to read, as far as they are known."""
+        return self.bytes + sum(file.size for file in self.files)
 
 
 def look(db: Database, source: Source, expected: Schema | None = None) -> Seen | None:

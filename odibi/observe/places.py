@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from odibi.config.load import beside
 from odibi.config.models import Connection, Step, Write, WriteMode
-from odibi.datasets.delta import Commit, last_commit
+from odibi.datasets.delta import Commit, last_commit, table_bytes
 from odibi.datasets.source import ReadOptions, Seen, Source, look
 from odibi.datasets.target import Target, ledger
 from odibi.engines.database import Database
@@ -32,12 +32,14 @@ M = TypeVar("M", bound=BaseModel)
 class Standing:
     """What a target holds before the run: its data version, and its columns where odibi noted them.
 
-    ``code`` is the version of the code that wrote to it last, empty where odibi did not.
+    ``code`` is the version of the code that wrote to it last, empty where odibi did not. ``bytes``
+    is its size where somebody asks for sizes.
     """
 
     version: str
     schema: Schema | None = None
     code: str = ""
+    bytes: int | None = None
 
 
 def version_of(url: str, commit: Commit) -> str:
@@ -52,6 +54,9 @@ class Places:
         self.notes = notes
         self.loaded = notes.loaded
         self.db = db
+        pipeline = self.loaded.pipeline
+        engines = {pipeline.engine, *pipeline.engines.values(), *(step.engine for step in pipeline.steps)}
+        self.sized = not engines.isdisjoint({"auto", "pandas"})
 
     def targets(self, at: Place, step: Step) -> dict[str, tuple[Target, ...]]:
         """What the step writes, by dataset (a store's is called as the step)."""
@@ -99,7 +104,8 @@ class Places:
         schema = tuple(Column(name, kind) for name, kind in noted) if noted else None
         mine = newest if target.mode is WriteMode.OVERWRITE else ledger(target, app_id)
         code = str(newest.note.get("parts", {}).get("code", ""))
-        return Standing(version_of(target.url, newest), schema, code), mine
+        size = table_bytes(target.url) if self.sized else None
+        return Standing(version_of(target.url, newest), schema, code, size), mine
 
     def source(
         self, at: Place, step: Step, target: Target | None, standing: Standing | None
@@ -164,6 +170,8 @@ class Places:
         """The source as it is now; ``missing()`` where nothing is, None where looking at it is a problem itself."""
         before = len(self.notes.problems)
         seen = self.notes.guarded(at, partial(look, self.db, source, expected))
+        if seen is not None and seen.table_version is not None and self.sized:
+            seen = replace(seen, bytes=table_bytes(source.url, seen.table_version))
         return missing() if seen is None and len(self.notes.problems) == before else seen
 
     def _connection(self, name: str | None) -> Connection | None:

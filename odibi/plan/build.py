@@ -15,8 +15,10 @@ from odibi.errors import ConfigError, Permanent, Problem, SchemaMismatch, neares
 from odibi.observe import Observation, Observed
 from odibi.observe.notes import sql_problem
 from odibi.operations.call import OperationError
+from odibi.operations.placing import cautions, objections
 from odibi.plan.compile import StepError, compile_step
 from odibi.plan.decide import decide, seen_by_readers, without_idle
+from odibi.plan.engines import Sizes, engine_of, too_large
 from odibi.plan.fingerprint import code_version, key_of, own_versions, parts_of, volatile
 from odibi.plan.graph import Cycle, graph, ordered
 from odibi.plan.model import Action, Decision, Plan, PlannedStep
@@ -76,6 +78,7 @@ class _Builder:
         self.producers = {d: o for o in observation.steps for d in o.step.outputs.values()}
         self.schemas: dict[str, Schema | None] = {}
         self.made: dict[str, Schema | None] = {}  # before the write adds or leaves out columns
+        self.sizes = Sizes(observation)
         self.guesses: set[str] = set()  # datasets whose columns may come out otherwise
         self.versions: dict[str, str | None] = {}
         for dataset, (_, found) in observation.external.items():
@@ -127,7 +130,8 @@ class _Builder:
         step = observed.step
         at = ("steps", index)
         self._refuse_unknown_inputs(at, observed)
-        engine = step.engine or self.loaded.pipeline.engine
+        size = self.sizes.of(observed)
+        engine, chosen = engine_of(self.loaded.pipeline, step, size)
         code = code_version(observed)
         own = own_versions(observed, self.loaded)
         versions = {alias: self.versions.get(d) for alias, d in observed.inputs.items()} | own
@@ -135,7 +139,10 @@ class _Builder:
         parts = parts_of(code, engine, known)
         key = key_of(parts) if len(known) == len(versions) else None
         compiled, assumed, warnings = self._compiled(at, observed)
+        if engine == "spark" and compiled is not None:
+            self._refuse_unportable(at, observed, compiled)
         unsteady = volatile(observed.script, observed.function, compiled)
+        warnings = (*warnings, *self._placed(at, observed, engine))
         if not wanted:
             decision = Decision(Action.SKIP, "not selected")
         elif not asked:
@@ -149,6 +156,8 @@ class _Builder:
         if decision.action is Action.RUN:
             absent = (self.seen.absent.get(dataset) for dataset in observed.inputs.values())
             self.problems += [problem for problem in (observed.missing, *absent) if problem is not None]
+        if chosen and decision.action is Action.RUN:
+            decision = Decision(decision.action, f"{decision.reason}; {chosen}")
         schemas = {
             dataset: self._schema(observed, dataset, compiled, decision) for dataset in step.outputs.values()
         }
@@ -183,8 +192,28 @@ class _Builder:
             bound=tuple(
                 sorted({name for query in (compiled or {}).values() for name in portable(query.meaning)})
             ),
-            warnings=warnings,
+            warnings=(*warnings, *too_large(self.loaded.pipeline, engine, size)),
         )
+
+    def _refuse_unportable(self, at: Place, observed: Observed, compiled: Mapping[str, Compiled]) -> None:
+        """What the step asks for and Spark cannot answer as DuckDB does."""
+        from odibi.relational.spark import NotPortable, to_spark
+
+        for query in compiled.values():
+            tables = {name: self.schemas.get(name) or () for name in query.inputs}
+            try:
+                to_spark(query.query, tables, query.schema)
+            except NotPortable as error:
+                if observed.sql_file:
+                    told = SqlError(error.message, line=1, hint=error.hint)
+                    self.problems.append(sql_problem(self.loaded, at, told, observed.sql_file))
+                else:
+                    place = (
+                        (*at, "params", "operations")
+                        if "operations" in observed.step.params
+                        else (*at, "value")
+                    )
+                    self.problems.append(self.loaded.problem(place, error.message, error.hint))
 
     def _code_change(
         self, at: Place, observed: Observed, code: str, decision: Decision
@@ -204,6 +233,24 @@ class _Builder:
         elif write.code_change == "rebuild":
             return Decision(Action.RUN, "its code changed: the table is built anew"), True
         return decision, False
+
+    def _placed(self, at: Place, observed: Observed, engine: str) -> tuple[str, ...]:
+        """What to be wary of in calling the step's function on the engine; why it cannot be is a problem."""
+        processes = self.loaded.pipeline.backend == "processes"
+        if processes and engine == "spark":
+            message = "backend: processes cannot be had with engine spark: a session cannot cross processes"
+            self.problems.append(self.loaded.problem(("backend",), message, "remove backend"))
+        if observed.function is None:
+            return ()
+        known = {
+            alias: None if dataset in self.guesses else self.schemas.get(dataset)
+            for alias, dataset in observed.inputs.items()
+        }
+        self.problems += [
+            self.loaded.problem((*at, "value"), *why)
+            for why in objections(observed.function, engine, known, processes=processes)
+        ]
+        return tuple(cautions(observed.function, engine))
 
     def _refuse_unknown_inputs(self, at: Place, observed: Observed) -> None:
         for alias, dataset in observed.inputs.items():

@@ -150,7 +150,7 @@ CASES = {
         JOIN, JOIN.replace("customer]", "customer], how: lefft"), "lefft", ("how cannot be 'lefft'", "did you mean 'left'?")
     ),
     "engine": Broken(
-        "steps:\n", "engine: spark\nsteps:\n", "spark", ("engine 'spark' is not available", "this version runs on duckdb")
+        "steps:\n", "engine: sparc\nsteps:\n", "sparc", ("found 'sparc'", "did you mean 'spark'?")
     ),
     # --- YAML and JSON
     "duplicate-yaml-key": Broken(

@@ -72,6 +72,10 @@ def rows(shop: Path, name: str, *columns: str) -> list[tuple[Any, ...]]:
     return sorted((tuple(row[c] for c in columns) for row in table.to_pylist()), key=repr)
 
 
+def version(shop: Path) -> int:
+    return DeltaTable(str(shop / "lake/silver/customers")).version()
+
+
 def customers(shop: Path) -> list[tuple[Any, ...]]:
     return rows(shop, "silver/customers", "id", "at", "city")
 
@@ -93,9 +97,9 @@ def test_days_in_any_order_and_twice_make_one_table(shop: Path, order: tuple[int
     assert customers(shop) == CUSTOMERS
     assert history(shop) == HISTORY
     assert rows(shop, "gold/by_city", "city", "customers") == [("BONN", 1), ("OSLO", 2)]
-    version = DeltaTable(str(shop / "lake/silver/customers")).version()
+    before = version(shop)
     run(shop, f"2024-01-0{order[-1]}")
-    assert DeltaTable(str(shop / "lake/silver/customers")).version() == version
+    assert version(shop) == before
 
 
 def test_a_corrected_day_is_merged_again(shop: Path) -> None:
@@ -155,8 +159,9 @@ def test_compacted_and_cleaned_tables_are_not_computed_again(shop: Path) -> None
     assert all(json.loads(done.stdout)[name] for name in ("customers", "history"))
     assert customers(shop) == CUSTOMERS
     assert history(shop) == HISTORY
-    steps = {step["name"]: step["status"] for step in run(shop, "2024-01-03")["steps"]}
-    assert [name for name, status in steps.items() if status == "completed"] in ([], ["day_changes"])
+    before = version(shop)
+    run(shop, "2024-01-03")
+    assert version(shop) == before
     # What was deleted is still known: an older row that comes late stays deleted.
     (shop / "in/2024-01-04.csv").write_text("id,at,op,city\n2,15,U,kyiv\n", encoding="utf-8")
     run(shop, "2024-01-04")

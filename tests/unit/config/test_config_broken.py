@@ -260,12 +260,6 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
             ),
         ],
     ),
-    "engine of a later version": (
-        step("name: a", "layer: silver", "sql: select 1", "engine: spark"),
-        [
-            "12:13: step 'a': engine 'spark' is not available in this version of odibi (this version runs on duckdb)"
-        ],
-    ),
     "secret in SQL": (
         step("name: a", "layer: silver", "inputs: [raw]", "transform:", "  - filter: key = '${secret:key}'"),
         [
@@ -326,7 +320,7 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
             "14:7: date: '2024-13-01' is not a date (such as 2024-01-15, today or yesterday)",
             "15:11: 'Europe/Berln' is not a time zone (did you mean 'Europe/Berlin'?)",
             "16:26: distributed_max_workers: found 0, expected at least 1",
-            "17:9: engine: found 'polars' (allowed: duckdb, pandas, spark)",
+            "17:9: engine: found 'polars' (allowed: duckdb, pandas, spark, auto)",
         ],
     ),
     "two spellings": (
@@ -379,8 +373,8 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
             "13:5: step 'a': unknown key 'wirte' (did you mean 'write'?)",
             (
                 "15:1: unknown key 'bogus' "
-                "(known keys: connections, date, description, distributed, distributed_max_workers, enable_tracker, "
-                "engine, fail_fast, ...)"
+                "(known keys: backend, connections, date, description, distributed, distributed_max_workers, "
+                "enable_tracker, engine, ...)"
             ),
         ],
     ),
@@ -417,7 +411,7 @@ def test_the_head_alone_is_right(tmp_path: Path) -> None:
         ({"target": "prod"}, "c.yaml:1:1: unknown target 'prod' (targets: dev)"),
         (
             {"engine": "spak"},
-            "c.yaml:1:1: engine: found 'spak' (did you mean 'spark'? allowed: duckdb, pandas, spark)",
+            "c.yaml:1:1: engine: found 'spak' (did you mean 'spark'? allowed: duckdb, pandas, spark, auto)",
         ),
         ({"params": {"regoin": "x"}}, "c.yaml: --param regoin: nothing in the config uses it"),
         ({"params": {"date": "x"}}, "c.yaml: --param date: the name 'date' belongs to odibi (give --date)"),

@@ -236,11 +236,10 @@ def test_python_steps_are_rendered_and_checked_alike() -> None:
     with pytest.raises(ConfigError) as caught:
         from_steps([step.model_copy(update={"params": {"from": "lake"}})], engine="pandas", cache=True)
     assert str(caught.value).split("\n") == [
-        "<python>: engine 'pandas' is not available in this version of odibi (this version runs on duckdb)",
         "<python>: step 'a': unknown connection 'lake' (declare it in connections)",
         (
-            "<python>: unknown key 'cache' (known keys: connections, date, description, distributed, "
-            "distributed_max_workers, enable_tracker, engine, fail_fast, ...)"
+            "<python>: unknown key 'cache' (known keys: backend, connections, date, description, distributed, "
+            "distributed_max_workers, enable_tracker, engine, ...)"
         ),
     ]
     with pytest.raises(ConfigError, match="--param x: nothing in the config uses it"):
