@@ -48,9 +48,17 @@ def history(*, name: str, config: str | None, target: str | None, output: str) -
 def rollback(*, name: str, version: int, config: str | None, target: str | None) -> int:
     """Make a table what it was at a version."""
     from odibi.datasets import upkeep
+    from odibi.datasets.delta import last_commit
 
     with open_lake(config, target) as lake:
         found = _found(lake, name)
+        newest = last_commit(found.url)
+        if newest is None or version >= newest.version:
+            raise UsageError(
+                f"{found.name} has {f'versions 0 to {newest.version}' if newest else 'not been written yet'}, "
+                f"so it cannot be rolled back to {version}",
+                hint=f"odibi history {name} lists them",
+            )
         made = upkeep.rollback(found.url, version)
     say(f"{found.name}: version {made} is what version {version} was")
     return Exit.SUCCESS

@@ -15,7 +15,9 @@ from odibi.datasets.target import Job, Target, Written, ledger, write
 from odibi.engines.base import Engine, Frame, Location, Staged
 from odibi.errors import Permanent
 from odibi.observe.snapshot import app_id
+from odibi.operations.answer import Call
 from odibi.operations.invoke import call
+from odibi.operations.process import Interrupted
 from odibi.operations.python import Context
 from odibi.plan.compile import compile_step
 from odibi.plan.fingerprint import key_of, parts_of, volatile
@@ -58,7 +60,7 @@ def attempt(context: RunContext, planned: PlannedStep) -> Outcome:
         tried = _Attempt(context, planned)
         return tried.outcome()
     except BaseException as error:  # noqa: BLE001 - the one place where errors become values, sys.exit() too
-        interrupted = isinstance(error, Stopped) or type(error).__name__ == "InterruptException"
+        interrupted = isinstance(error, Stopped | Interrupted) or type(error).__name__ == "InterruptException"
         if interrupted and context.stopped.is_set():
             return Outcome(StepStatus.CANCELLED)
         modules = planned.function.modules.values() if planned.function else ()
@@ -93,7 +95,11 @@ class _Attempt:
         parts = parts_of(planned.code, planned.engine, {**versions, **planned.own})
         key = key_of(parts)
         rows_in = {alias: dataset.rows for alias, dataset in inputs.items()}
-        if planned.key is None and (reused := self._unchanged(key, inputs)) is not None:
+        if (
+            planned.key is None
+            and not planned.rebuild
+            and (reused := self._unchanged(key, inputs)) is not None
+        ):
             return reused
         job = Job(
             app_id(self.context.loaded, planned.step),
@@ -219,12 +225,17 @@ class _Attempt:
         if function is None:
             raise Permanent(f"there is no function {step.value!r}")
         context = Context(loaded.run_id, loaded.logical_date.isoformat(), step.name, loaded.params)
-        frames = {alias: dataset.frame for alias, dataset in inputs.items()}
-        returned, self.warnings = call(self.engine, function, frames, step.params, context)
+        asked = Call(function, step.params, context, as_declared)
+        tables = {alias: (dataset.frame, dataset.schema) for alias, dataset in inputs.items()}
+        db = self.context.db
+        returned, told = call(
+            self.engine, asked, tables, db.scratch / db.new_name(), self.context.function_workers
+        )
+        self.warnings = tuple(told)
         if isinstance(returned, tuple):
             frame, schema = returned
         else:
-            schema = _arrow_schema(self.context, returned.schema)
+            schema = db.columns(returned.schema)
             frame = self.engine.from_arrow(returned)
         if function.schema is not None:
             frame, schema = as_declared(self.engine, function, frame, schema)
@@ -323,14 +334,3 @@ def _sums(query: Compiled) -> bool:
     from sqlglot import exp
 
     return query.query.find(exp.AggFunc) is not None
-
-
-def _arrow_schema(context: RunContext, schema: object) -> Schema:
-    """Arrow columns as DuckDB spells them."""
-    cursor = context.db.cursor
-    cursor.register("odibi_columns", schema.empty_table())  # type: ignore[attr-defined]
-    try:
-        rows = cursor.execute("DESCRIBE SELECT * FROM odibi_columns").fetchall()
-    finally:
-        cursor.unregister("odibi_columns")
-    return tuple(Column(str(row[0]), str(row[1])) for row in rows)
