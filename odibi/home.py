@@ -29,6 +29,11 @@ class Home:
         return self.path / "stories"
 
     @property
+    def certificates(self) -> Path:
+        """Where it stands what was proved of which pipeline."""
+        return self.path / "certificates"
+
+    @property
     def intents(self) -> Path:
         """Where living runs note what they stage."""
         return self.path / "intents"

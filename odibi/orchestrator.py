@@ -24,12 +24,13 @@ from odibi.config.loaded import Loaded
 from odibi.config.models import Step
 from odibi.config.secrets import Redactor
 from odibi.datasets.staging import Intents, sweep
+from odibi.engines import ENGINES
 from odibi.engines.database import Database
 from odibi.errors import ConfigError, OdibiError, Permanent, Problem, nearest
 from odibi.home import Home
 from odibi.observe import observe
-from odibi.plan import Plan, build
-from odibi.record.model import RunRecord, RunStatus, StepStatus
+from odibi.plan import Action, Plan, build
+from odibi.record.model import ProofRecord, RunRecord, RunStatus, StepStatus
 from odibi.relational.bind import Binder
 from odibi.run.context import RunContext
 from odibi.run.final import final_result
@@ -42,15 +43,25 @@ if TYPE_CHECKING:
 __all__ = ["Orchestrator", "Result", "plan", "run", "validate"]
 
 
-def validate(loaded: Loaded, *, strict: bool = False) -> tuple[tuple[Problem, ...], Plan | None]:
-    """Everything wrong with a pipeline, and its plan if nothing is. Changes nothing."""
+def validate(
+    loaded: Loaded, *, strict: bool = False, portable: bool = False
+) -> tuple[tuple[Problem, ...], Plan | None]:
+    """Everything wrong with a pipeline, and its plan if nothing is. Changes nothing.
+
+    ``strict`` turns warnings into errors; ``portable`` asks that every engine could run every step.
+    """
     problems = check(loaded, strict=strict)
     if any(problem.level == "error" for problem in problems):
         return tuple(sorted(problems)), None
     try:
-        return tuple(sorted(problems)), plan(loaded)
+        the_plan = plan(loaded)
     except ConfigError as error:
         return tuple(sorted({*problems, *error.problems})), None
+    if portable:
+        from odibi.prove.portable import unportable
+
+        problems += unportable(loaded, the_plan, strict=strict)
+    return tuple(sorted(problems)), the_plan
 
 
 def plan(
@@ -193,6 +204,8 @@ def run(
     store_import.start()
     with Database(home.scratch(loaded.run_id), pipeline.memory_limit) as db, closing(Binder()) as binder:
         the_plan, redactor = _planned(loaded, db, chosen, excluded, full_refresh, binder)
+        for engine in {step.engine for step in the_plan.steps if step.decision.action is Action.RUN}:
+            ENGINES.get(engine)  # before anything runs: its extra may not be installed
         _writable(home)
         store_import.join()
         from odibi import __version__
@@ -206,7 +219,8 @@ def run(
             intents.temporary(db.scratch)
             sweep(home.intents)
             hide = hiding(loaded, redactor)
-            record = hide(begun(loaded, the_plan, __version__))
+            proof = _proof(home, loaded, the_plan)
+            record = hide(begun(loaded, the_plan, __version__).model_copy(update={"proof": proof}))
             store.start_run(record)
             context = RunContext(loaded, the_plan, db, intents, binder)
             try:
@@ -244,6 +258,15 @@ def _import_store() -> None:
     """Half a second of imports that can happen while the plan is made."""
     import_module("sqlalchemy")
     import_module("odibi.record.store")
+
+
+def _proof(home: Home, loaded: Loaded, the_plan: Plan) -> ProofRecord | None:
+    """What is proved of the pipeline; most have no certificate, and need not import what reads them."""
+    if not home.certificates.is_dir():
+        return None
+    from odibi.prove.certificate import cited
+
+    return cited(home, loaded, the_plan)
 
 
 def _writable(home: Home) -> None:

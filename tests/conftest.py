@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
+
+from odibi.errors import Permanent
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
 @pytest.hookimpl(wrapper=True)
@@ -24,3 +30,40 @@ def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
     monkeypatch.setenv("ODIBI_HOME", str(tmp_path_factory.mktemp("home")))
     for name in ("ODIBI_STATE", "ODIBI_TARGET", "ODIBI_DEBUG"):
         monkeypatch.delenv(name, raising=False)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """With ``-n``, tests of one group go to one worker."""
+    if config.getoption("numprocesses", None) and config.getoption("dist") == "load":
+        config.option.dist = "loadgroup"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that need Spark are one group: a second JVM beside the first costs more than it gives."""
+    for item in items:
+        if "needs_spark" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("spark"))
+
+
+@pytest.fixture(scope="session")
+def needs_spark() -> None:
+    """Skips the test, loudly, where Spark cannot be started."""
+    pytest.importorskip("pyspark", reason="PYSPARK IS NOT INSTALLED: pip install 'odibi[spark]'")
+    from odibi.engines.jars import delta_jars
+    from odibi.engines.launch import refuse_java
+
+    try:
+        refuse_java()
+        delta_jars()
+    except Permanent as error:
+        pytest.skip(f"SPARK CANNOT BE STARTED: {error}")
+
+
+@pytest.fixture(scope="session")
+def spark_session(needs_spark: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """One session with Delta Lake for the whole suite, as somebody else has started it, with Spark's own settings."""
+    from odibi.engines.launch import launched
+
+    session, stop = launched(tmp_path_factory.mktemp("spark"), {"spark.driver.memory": "1g"})
+    yield session
+    stop()

@@ -98,13 +98,19 @@ def init(
 def validate(
     configs: Annotated[list[str] | None, typer.Argument(metavar="CONFIG...", help=CONFIG)] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")] = False,
+    portable: Annotated[
+        bool, typer.Option("--portable", help="Ask that every step means the same on every engine.")
+    ] = False,
     target: Target = None,
     date: Date = None,
     param: Params = None,
     output: Output = "text",
 ) -> None:
     """Find everything that is wrong with pipelines. Changes nothing."""
-    _do("validate", configs=configs, strict=strict, target=target, date=date, param=param, output=output)
+    _do(
+        "validate", configs=configs, strict=strict, portable=portable, target=target, date=date, param=param,
+        output=output,
+    )  # fmt: skip
 
 
 @app.command()
@@ -166,6 +172,39 @@ def run(
     _do(
         "run", config=config, given=given, select=select, exclude=exclude, parallel=parallel, fail_fast=fail_fast,
         full_refresh=full_refresh, output=output, quiet=quiet,
+    )  # fmt: skip
+
+
+@app.command()
+def prove(
+    config: Config = None,
+    engines: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--engines",
+            metavar="NAMES",
+            help="Hold these against DuckDB: pandas,spark; all installed if not given.",
+        ),
+    ] = None,
+    step: Annotated[
+        list[str] | None,
+        typer.Option("--step", "-s", metavar="STEPS", help="Only these steps, named as for --select of run."),
+    ] = None,
+    rows: Annotated[
+        int, typer.Option("--rows", "-n", metavar="N", min=0, max=10_000, help="Rows sampled of each input.")
+    ] = 200,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Equal seeds try equal rows.")] = 1,
+    target: Target = None,
+    date: Date = None,
+    param: Params = None,
+    output: Output = "text",
+    json: Annotated[bool, typer.Option("--json", help="The same as --output json.")] = False,
+) -> None:
+    """Prove that every engine gives the same rows, or show where they differ. Reads only."""
+    given = {"target": target, "date": date, "param": param}
+    _do(
+        "prove", config=config, given=given, engines=engines, step=step, rows=rows, seed=seed,
+        output="json" if json else output,
     )  # fmt: skip
 
 

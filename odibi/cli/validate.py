@@ -19,8 +19,8 @@ __all__ = ["validate"]
 
 
 def validate(
-    *, configs: Sequence[str] | None, strict: bool, target: str | None, date: str | None, param: Sequence[str] | None,
-    output: str,
+    *, configs: Sequence[str] | None, strict: bool, portable: bool, target: str | None, date: str | None,
+    param: Sequence[str] | None, output: str,
 ) -> int:  # fmt: skip
     """Tell all problems; the exit code says whether there are errors."""
     files = list(configs or [find_config(None)])
@@ -28,7 +28,7 @@ def validate(
     problems: set[Problem] = set(found)
     steps = {}
     for one in loaded:
-        of_one, the_plan = problems_of(one, strict=strict)
+        of_one, the_plan = problems_of(one, strict=strict, portable=portable)
         problems.update(of_one)
         steps[one.file] = len(one.pipeline.steps) if the_plan else 0
     ordered = sorted(problems)
@@ -38,5 +38,6 @@ def validate(
     else:
         tell(ordered)
         for file in files if valid else ():
-            say(f"{file} is valid: {steps[file]} step{'s' * (steps[file] != 1)}")
+            where = " on every engine" * portable
+            say(f"{file} is valid{where}: {steps[file]} step{'s' * (steps[file] != 1)}")
     return Exit.SUCCESS if valid else Exit.INVALID

@@ -51,6 +51,7 @@ class Rewrite:
         removed: files that go, all of them with ``all``.
         partitions: whether those of the partitions of the staged rows go as well.
         own: a condition that tells the incoming rows among the staged ones; empty where all are.
+        rows: how many came in, None where they are the staged ones.
         beside: what the table is to remember beside its rows, None where it remembers nothing.
     """
 
@@ -58,6 +59,7 @@ class Rewrite:
     removed: Sequence[DataFile] | Literal["all"] = ()
     partitions: bool = False
     own: str = ""
+    rows: int | None = None
     beside: Frame | None = None
     beside_schema: Schema = field(default=())
 
@@ -210,6 +212,7 @@ def _where(
     return Rewrite(
         engine.query(both, {"kept": _read(engine, kept, touched, change), "incoming": rows}, change.schema),
         "all" if change.widened else touched,
+        rows=staged.rows,
     )
 
 
@@ -255,6 +258,7 @@ def _keyed(
     return Rewrite(
         engine.query(result, _named(result, frames), change.schema),
         "all" if kept is None or change.widened else files,
+        rows=staged.rows,
         beside=engine.query(beside, _named(beside, frames), shape) if remembers else None,
         beside_schema=shape,
     )

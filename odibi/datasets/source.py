@@ -279,7 +279,7 @@ def _read_delta(engine: Engine, source: Source, seen: Seen) -> tuple[Frame, Sche
 
 def frame_of(engine: Engine, table: Table) -> Frame:
     """The rows of a table's version. Deletion vectors and column mapping go through its own scan."""
-    if "delta" in engine.formats:
+    if table.needs_own_reader and "delta" in engine.formats:
         return engine.read(Location("delta", (table.url,), table.schema, options={"version": table.version}))
     if table.needs_own_reader:
         import pyarrow as pa

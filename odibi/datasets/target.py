@@ -137,7 +137,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a write made. ``digest`` is of the whole table as a reader sees it."""
+    """What a write made. ``digest`` is of the whole table as a reader sees it, ``rows`` came in."""
 
     targets: tuple[Target, ...]
     staged: Staged
@@ -147,6 +147,7 @@ class Written:
         Table | None
     )  # the Delta table at the version that was committed, where it holds more than the parts
     version: int | None
+    rows: int
     sample: Sample = ()
     note: str = ""
 
@@ -222,7 +223,7 @@ def _write_files(
             part=part_of(target, job),
         )
     found, sample = measure(db, staged.location, rounded=job.rounded, sample=job.sample, masked=job.masked)
-    return Written(targets, staged, schema, str(found), None, None, sample)
+    return Written(targets, staged, schema, str(found), None, None, staged.rows, sample)
 
 
 def part_of(target: Target, job: Job) -> str:

@@ -98,7 +98,8 @@ def write_delta(
         )
     # An overwrite's table is its parts; of the others readers see more than what was staged.
     table = None if target.mode is WriteMode.OVERWRITE else open_table(target.url, version)
-    return Written(targets, staged, change.schema, str(whole), table, version, sample)
+    rows = written.rows if rewrite.rows is None else rewrite.rows
+    return Written(targets, staged, change.schema, str(whole), table, version, rows, sample)
 
 
 def _removed(rewrite: Rewrite, staged: Staged, kept: Table | None) -> Sequence[DataFile] | Literal["all"]:

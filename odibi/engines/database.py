@@ -14,8 +14,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from odibi.relational.schema import Column, Schema
+
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
 __all__ = ["Database"]
 
@@ -45,7 +48,9 @@ class Database:
         self._local = threading.local()
         self._cursors: list[duckdb.DuckDBPyConnection] = []
         self._filesystems: set[str] = set()
-        self._lock = threading.Lock()
+        self._lock = (
+            threading.RLock()
+        )  # a stream that nobody read to its end gives its cursor back at any moment
         self._names = 0
         self._abandoned = False
 
@@ -80,6 +85,25 @@ class Database:
             cursor = self._db.cursor()
             self._cursors.append(cursor)
         return cursor
+
+    def release(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Close a cursor of one's own, and what was registered on it."""
+        with self._lock:
+            if cursor in self._cursors:
+                self._cursors.remove(cursor)
+        cursor.close()
+
+    def columns(self, schema: pa.Schema) -> Schema:
+        """Arrow columns as DuckDB spells them."""
+        import pyarrow as pa
+
+        cursor = self.cursor
+        cursor.register("odibi_columns", pa.Table.from_batches([], schema=schema))
+        try:
+            rows = cursor.execute("DESCRIBE SELECT * FROM odibi_columns").fetchall()
+        finally:
+            cursor.unregister("odibi_columns")
+        return tuple(Column(str(row[0]), str(row[1])) for row in rows)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """All rows of a small answer."""

@@ -2,20 +2,20 @@
 
 A function's parameter names are its inputs, keyword-only ones its params (Hamilton's idea). The
 annotation chooses what arrives: ``pd.DataFrame`` (Arrow-backed, so NULL is never NaN),
-``pa.Table``, ``pa.RecordBatchReader``, or without one the engine's own table.
+``pa.Table``, ``pa.RecordBatchReader``, or without one the engine's own table. ``@step(per=...)`` has it
+called for parts of its input, which on Spark then never leave the cluster.
 """
 
 from __future__ import annotations
 
 import ast
-import hashlib
-import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from odibi.errors import OdibiError, Permanent, nearest
+from odibi.operations.modules import digest, find, parse, reached
 from odibi.relational.schema import Schema, schema_of
 from odibi.relational.storage import from_delta, to_delta
 
@@ -27,15 +27,24 @@ CONTEXT = "context"
 """The parameter that, where a function has it, receives the :class:`Context`."""
 
 
-def step(name: str | None = None, *, schema: Mapping[str, str] | None = None) -> Callable[[F], F]:
+def step(
+    name: str | None = None,
+    *,
+    schema: Mapping[str, str] | None = None,
+    per: Literal["batch"] | Sequence[str] | None = None,
+) -> Callable[[F], F]:
     """Mark a function in ``steps/`` as a step under a name of its own.
+
+    All arguments are read from the source, so they must be literals.
 
     Args:
         name: the registered name, the function's own if None.
         schema: the columns it returns (name to DuckDB type), so that what reads them is checked
-            before the run. Both are read from the source, so they must be literals.
+            before the run.
+        per: ``"batch"`` to be called for any few rows at a time, or a list of columns to be called for
+            the rows that are equal in them, in no order; never for no rows. Needs a ``schema``.
     """
-    del name, schema  # read from the source by inspect()
+    del name, schema, per  # read from the source by inspect()
 
     def mark(function: F) -> F:
         return function
@@ -58,7 +67,9 @@ class Function:
     """A user function as its source declares it.
 
     ``inputs`` maps each table parameter to what it wants to receive (``pandas``, ``arrow``,
-    ``batches`` or ``native``), ``params`` each keyword-only one to whether it must be given.
+    ``batches``, ``native`` for any engine's own table, ``duckdb`` or ``spark`` for that engine's),
+    ``params`` each keyword-only one to whether it must be given. ``per`` is what it is called for:
+    ``batch``, the columns of a group, or None for all rows at once.
     ``modules`` are its own and those of the project that it imports, by name: the file, and a hash of
     what it says that leaves out docstrings and comments. ``source`` is the hash of them all.
     """
@@ -73,11 +84,17 @@ class Function:
     context: bool
     schema: Schema | None
     modules: Mapping[str, tuple[str, str]]
+    per: Literal["batch"] | tuple[str, ...] | None = None
+
+    @property
+    def place(self) -> str:
+        """Where it is defined, as ``file:line``."""
+        return f"{self.file}:{self.line}"
 
     @property
     def source(self) -> str:
         """A hash of all the code the function may run through, wherever the project stands."""
-        return _hash("".join(sorted(said for _, said in self.modules.values())))
+        return digest("".join(sorted(said for _, said in self.modules.values())))
 
 
 def inspect(value: str, roots: Sequence[Path]) -> Function:
@@ -96,8 +113,8 @@ def inspect(value: str, roots: Sequence[Path]) -> Function:
         module, name = _registered(value, roots)
     if not all(part.isidentifier() for part in (*module.split("."), name)):
         raise Permanent(f"{value!r} names no function", hint="write steps.module:function")
-    file, root = _find(module, roots)
-    tree = _parse(file)
+    file, root = find(module, roots)
+    tree = parse(file)
     functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
     if name not in functions:
         raise Permanent(
@@ -117,10 +134,12 @@ def inspect(value: str, roots: Sequence[Path]) -> Function:
         if a.arg != CONTEXT
     }
     has_context = any(a.arg == CONTEXT for a in (*positional, *arguments.kwonlyargs))
-    return Function(
+    function = Function(
         module, name, str(root), str(file), node.lineno, inputs, params, has_context, _declared(node, where),
-        _modules(module, file, roots),
+        reached(module, file, roots), _per(node, where),
     )  # fmt: skip
+    _refuse_whole(function)
+    return function
 
 
 def _registered(name: str, roots: Sequence[Path]) -> tuple[str, str]:
@@ -128,7 +147,7 @@ def _registered(name: str, roots: Sequence[Path]) -> tuple[str, str]:
     for root in roots:
         for file in sorted((root / "steps").rglob("*.py")):
             module = ".".join(file.relative_to(root).with_suffix("").parts)
-            for node in _parse(file).body:
+            for node in parse(file).body:
                 if not isinstance(node, ast.FunctionDef):
                     continue
                 for call_ in _decorators(node):
@@ -182,6 +201,45 @@ def _declared(node: ast.FunctionDef, where: str) -> Schema | None:
     return None
 
 
+def _per(node: ast.FunctionDef, where: str) -> Literal["batch"] | tuple[str, ...] | None:
+    for keyword in (keyword for call_ in _decorators(node) for keyword in call_.keywords):
+        if keyword.arg == "per":
+            try:
+                found = ast.literal_eval(keyword.value)
+            except ValueError:
+                found = ast.unparse(keyword.value)
+            if found is None:
+                return None
+            if found == "batch":
+                return "batch"
+            if isinstance(found, list | tuple) and found and all(isinstance(each, str) for each in found):
+                return tuple(dict.fromkeys(found))
+            message = f"the per of @step cannot be {found!r}"
+            raise Permanent(
+                message, where=where, hint='write per="batch", or a list of columns: per=["region"]'
+            )
+    return None
+
+
+def _refuse_whole(function: Function) -> None:
+    """Raise Permanent where a function declares ``per`` but cannot be called for a part of its input."""
+    if function.per is None:
+        return
+    called = "batch" if function.per == "batch" else "group"
+    if len(function.inputs) != 1:
+        message = f"{function.name}() is called per {called} and takes {len(function.inputs)} tables, not one"
+        raise Permanent(message, where=function.place, hint="join them in a step before it")
+    ((name, wants),) = function.inputs.items()
+    if wants not in ("pandas", "arrow"):
+        message = (
+            f"{function.name}() is called per {called}, and {name!r} is annotated neither DataFrame nor Table"
+        )
+        raise Permanent(message, where=function.place, hint="annotate pd.DataFrame or pa.Table")
+    if function.schema is None:
+        message = f"{function.name}() is called per {called} and does not declare what it returns"
+        raise Permanent(message, where=function.place, hint='add schema={"column": "TYPE", ...} to @step')
+
+
 _ARRIVES = {
     "pandas.DataFrame": "pandas",
     "pandas.core.frame.DataFrame": "pandas",
@@ -190,7 +248,10 @@ _ARRIVES = {
     "pyarrow.lib.Table": "arrow",
     "pyarrow.RecordBatchReader": "batches",
     "pyarrow.lib.RecordBatchReader": "batches",
-    "duckdb.DuckDBPyRelation": "native",
+    "duckdb.DuckDBPyRelation": "duckdb",
+    "pyspark.sql.DataFrame": "spark",
+    "pyspark.sql.dataframe.DataFrame": "spark",
+    "pyspark.sql.connect.dataframe.DataFrame": "spark",
     "typing.Any": "native",
     "object": "native",
 }
@@ -236,100 +297,3 @@ def _bare_annotation(node: ast.expr) -> ast.expr:
     if isinstance(node, ast.Subscript) and ast.unparse(node.value).rsplit(".", 1)[-1] == "Optional":
         return _bare_annotation(node.slice)
     return node
-
-
-def _find(module: str, roots: Sequence[Path]) -> tuple[Path, Path]:
-    """The file of a module and the folder it is imported from: of the project, else as installed."""
-    for root in (*roots, *_installed(module.partition(".")[0])):
-        file = _below(root, module)
-        if file is not None:
-            return file, root
-    known = {
-        ".".join(file.relative_to(root).with_suffix("").parts)
-        for root in roots
-        for file in (root / "steps").rglob("*.py")
-    }
-    raise Permanent(f"there is no Python module {module!r}", hint=nearest(module, known, "modules in steps/"))
-
-
-def _installed(package: str) -> Iterator[Path]:
-    """Where Python would import a top-level name from. Asking for a module inside would import its package."""
-    try:
-        spec = importlib.util.find_spec(package)
-    except ValueError:  # a module made by hand, such as __main__
-        return
-    if spec is not None and spec.submodule_search_locations:
-        yield from (Path(folder).parent for folder in spec.submodule_search_locations)
-    elif spec is not None and spec.has_location and spec.origin is not None:
-        yield Path(spec.origin).parent
-
-
-def _below(root: Path, module: str) -> Path | None:
-    relative = Path(*module.split("."))
-    files = (root / relative.with_suffix(".py"), root / relative / "__init__.py")
-    return next((file for file in files if file.is_file()), None)
-
-
-def _parse(file: Path) -> ast.Module:
-    try:
-        return ast.parse(file.read_bytes(), filename=str(file))
-    except SyntaxError as error:
-        raise Permanent(f"Python syntax error: {error.msg}", where=f"{file}:{error.lineno or 1}") from error
-    except ValueError as error:
-        raise Permanent(f"this is no Python: {error}", where=str(file)) from error
-
-
-def _modules(module: str, file: Path, roots: Sequence[Path]) -> dict[str, tuple[str, str]]:
-    """The module and those of the project that it imports, directly or not: their files and what they say."""
-    found: dict[str, tuple[str, str]] = {}
-    waiting = [(module, file)]
-    while waiting:
-        name, current = waiting.pop()
-        if name in found:
-            continue
-        tree = _parse(current)
-        for other in _imports(tree, name, is_package=current.name == "__init__.py"):
-            path = next((path for root in roots if (path := _below(root, other)) is not None), None)
-            if path is not None:
-                waiting.append((other, path))
-        found[name] = (str(current), _hash(ast.dump(_Bare().visit(tree))))
-    return found
-
-
-def _hash(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def _imports(tree: ast.Module, module: str, *, is_package: bool) -> Iterator[str]:
-    """Names that may be modules which a module imports, with the packages they are in."""
-    yield from _with_parents(module)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield from _with_parents(alias.name)
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                parts = module.split(".")
-                above = parts[: len(parts) - node.level + is_package]
-                base = ".".join([*above, base] if base else above)
-            yield from _with_parents(base)
-            yield from (f"{base}.{alias.name}" for alias in node.names)
-
-
-def _with_parents(module: str) -> Iterator[str]:
-    parts = module.split(".")
-    yield from (".".join(parts[:count]) for count in range(1, len(parts) + 1) if module)
-
-
-class _Bare(ast.NodeTransformer):
-    """Takes docstrings out."""
-
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        super().generic_visit(node)
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-            value = body[0].value
-            if isinstance(value, ast.Constant) and isinstance(value.value, str):
-                node.body = body[1:] or [ast.Pass()]  # type: ignore[attr-defined]
-        return node

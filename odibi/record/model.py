@@ -17,6 +17,7 @@ __all__ = [
     "ColumnLineage",
     "ColumnRecord",
     "ErrorRecord",
+    "ProofRecord",
     "RunRecord",
     "RunStatus",
     "SampleRecord",
@@ -153,6 +154,16 @@ class StepRecord(Frozen):
         return (self.ended_at - self.started_at).total_seconds()
 
 
+class ProofRecord(Frozen):
+    """What was proved of the run's config, on these versions: ``steps`` of ``total`` equal on the engines."""
+
+    engines: tuple[str, ...]
+    proved_at: datetime
+    rows: int
+    steps: int
+    total: int
+
+
 class RunRecord(Frozen):
     """One walk of one plan."""
 
@@ -172,6 +183,7 @@ class RunRecord(Frozen):
     command: str = ""
     params: dict[str, Any] = {}
     versions: dict[str, str] = {}
+    proof: ProofRecord | None = None
     error: str = ""
     steps: tuple[StepRecord, ...] = ()  # in the order of the plan
 

@@ -63,14 +63,30 @@ def error_record(error: BaseException, files: tuple[str, ...] = ()) -> ErrorReco
     detail = "".join(traceback.format_exception(error))
     lines = re.findall(r'File "(.+?)", line (\d+)', detail)  # DuckDB quotes the traceback of a stream as text
     place = next((f"{file}:{line}" for file, line in reversed(lines) if file in files), "")
-    text = str(error) or type(error).__name__
+    kind = type(error).__name__
+    text = str(error) or kind
+    if kind == "PythonException" and _is_of(error, "pyspark"):
+        kind, text, place = _on_worker(text, files, place)
     if _is_duckdb(error):
         _, quoted, tail = text.partition("Python exception: Traceback")
         text = tail.strip().splitlines()[-1] if quoted else text.split("\n\n", 1)[0]
-    return ErrorRecord(
-        kind=type(error).__name__, message=text[:1_000], where=typed(place), detail=detail[-LONGEST_DETAIL:]
-    )
+    return ErrorRecord(kind=kind, message=text[:1_000], where=typed(place), detail=detail[-LONGEST_DETAIL:])
+
+
+def _on_worker(text: str, files: tuple[str, ...], place: str) -> tuple[str, str, str]:
+    """Kind, message and place of what a function raised on a Spark worker, out of the traceback sent as text."""
+    lines = text.rstrip().splitlines()
+    last = max((number for number, line in enumerate(lines) if line.startswith("  ")), default=-1)
+    kind, _, said = "\n".join(lines[last + 1 :]).partition(": ")
+    named = re.match(r"(.+?:\d+): ", said)  # odibi's own errors begin with their place
+    if named and named.group(1).rpartition(":")[0] in files:
+        place, said = named.group(1), said[named.end() :]
+    return kind.rpartition(".")[2], said or kind, place
 
 
 def _is_duckdb(error: BaseException) -> bool:
-    return "duckdb" in type(error).__module__
+    return _is_of(error, "duckdb")
+
+
+def _is_of(error: BaseException, package: str) -> bool:
+    return package in type(error).__module__

@@ -147,7 +147,7 @@ class _Attempt:
         return _Made(
             self._as_read(written),
             written.schema,
-            written.staged.rows,
+            written.rows,
             _shown(written.staged, written.sample, masked),
             tuple(_records(written)),
         )
@@ -319,7 +319,7 @@ def _records(written: Written) -> list[WriteRecord]:
             uri=target.url,
             format=target.format,
             mode=str(target.mode),
-            rows=staged.rows,
+            rows=written.rows,
             files=len(staged.parts) if target.format == "delta" else None,
             bytes=staged.bytes if target.format == "delta" else None,
             version=written.version if target.format == "delta" else None,

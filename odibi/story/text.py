@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from odibi.record.model import RunRecord, RunStatus, StepStatus
+from odibi.record.model import ProofRecord, RunRecord, RunStatus, StepStatus
 
 __all__ = [
     "NONE",
@@ -15,6 +15,7 @@ __all__ = [
     "duration",
     "one_line",
     "percent",
+    "proved",
     "sentence",
     "size",
 ]
@@ -101,6 +102,16 @@ def cut(text: str, most: int) -> str:
 def one_line(text: str, most: int = 160) -> str:
     """The first line with words on it, cut to ``most`` characters."""
     return cut(next((line.strip() for line in text.splitlines() if line.strip()), ""), most)
+
+
+def proved(proof: ProofRecord | None) -> str:
+    """``equal on duckdb, pandas and spark: all 12 steps with 4,311 rows, 2026-01-06 02:00:03 UTC``."""
+    if proof is None:
+        return ""
+    *first, last = proof.engines
+    steps = f"all {proof.total:,}" if proof.steps == proof.total else f"{proof.steps:,} of {proof.total:,}"
+    rows = count(proof.rows, "row")
+    return f"equal on {', '.join(first)} and {last}: {steps} steps with {rows}, {date_time(proof.proved_at)}"
 
 
 def sentence(run: RunRecord) -> str:

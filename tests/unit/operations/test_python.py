@@ -91,7 +91,12 @@ def test_two_functions_of_one_registered_name_are_refused(root: Path) -> None:
         ("from pyarrow import Table", "Table", "arrow"),
         ("import pyarrow as pa", "pa.RecordBatchReader", "batches"),
         ("from pyarrow import RecordBatchReader", "RecordBatchReader", "batches"),
-        ("import duckdb", "duckdb.DuckDBPyRelation", "native"),
+        ("import duckdb", "duckdb.DuckDBPyRelation", "duckdb"),
+        ("from duckdb import DuckDBPyRelation as Rel", "Rel", "duckdb"),
+        ("import pyspark", "pyspark.sql.DataFrame", "spark"),
+        ("from pyspark.sql import DataFrame", "DataFrame", "spark"),
+        ("import pyspark.sql as ps", "ps.DataFrame | None", "spark"),
+        ("from pyspark.sql.connect.dataframe import DataFrame", "DataFrame", "spark"),
         ("from typing import Any", "Any", "native"),
     ],
 )

@@ -1,0 +1,95 @@
+"""The engines to hold against each other: those that are asked for, else those that are installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+from odibi.engines import ENGINES
+from odibi.engines.base import Engine, Frame
+from odibi.engines.database import Database
+from odibi.errors import MissingExtra, Permanent
+from odibi.prove.ask import REFERENCE, Bench
+from odibi.prove.model import Failure
+from odibi.relational import VERSION
+from odibi.relational.schema import Column
+
+__all__ = ["bench_of", "named", "versions"]
+
+_PACKAGES = {"duckdb": ("duckdb",), "pandas": ("pandas", "pyarrow"), "spark": ("pyspark", "pyarrow")}
+"""What an engine computes with; its answers may change with their versions."""
+
+
+def named(engines: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The engines that are meant, the reference first, and why others are left out.
+
+    Raises:
+        Permanent: there is no such engine, or none beside the reference.
+        MissingExtra: one that is asked for is not installed.
+    """
+    found, absent = [REFERENCE], {}
+    for name in dict.fromkeys(engines or _PACKAGES):
+        if name == REFERENCE:
+            continue
+        if name not in ENGINES:
+            ENGINES.get(name)  # says which there are
+        package = next((p for p in _PACKAGES.get(name, ()) if find_spec(p) is None), None)
+        if package is None:
+            found.append(name)
+        elif engines:
+            raise MissingExtra(f"{package} (for engine {name!r})", name)
+        else:
+            absent[name] = f"{package} is not installed: pip install 'odibi[{name}]'"
+    if len(found) == 1:
+        raise Permanent(
+            "there is no engine to hold DuckDB against", hint="name another: --engines pandas,spark"
+        )
+    return tuple(found), absent
+
+
+@contextmanager
+def bench_of(database: Database, engines: Sequence[str]) -> Iterator[tuple[Bench, Mapping[str, str]]]:
+    """The engines started, and why others are left out; closed at the end.
+
+    Raises:
+        Permanent: one that is asked for cannot be started; also what :func:`named` raises.
+    """
+    names, absent = named(engines)
+    with ExitStack() as stack:
+        started: dict[str, Engine] = {}
+        for name in names:
+            started[name] = stack.enter_context(closing(ENGINES.get(name)(database)))
+        bench = Bench(database, started)
+        for engine in bench.others:
+            why = _cannot(bench, engine)
+            if why and engines:
+                raise Permanent(f"engine {engine.name!r} cannot be used: {why}")
+            if why:
+                absent[engine.name] = why
+        yield Bench(database, {n: engine for n, engine in started.items() if n not in absent}), absent
+
+
+def _cannot(bench: Bench, engine: Engine) -> str:
+    """Why the engine cannot give back one row; empty if it can."""
+
+    def same(_: Engine, frames: Mapping[str, Frame]) -> Frame:
+        return frames["one"]
+
+    answer = bench.ask(engine, same, {"one": bench.made((Column("one", "INTEGER"),), [[1]])})
+    return answer.message if isinstance(answer, Failure) else ""
+
+
+def versions(engines: Sequence[str]) -> dict[str, str]:
+    """The versions of everything an answer depends on; empty text for what is not installed."""
+    packages = dict.fromkeys(package for name in engines for package in _PACKAGES.get(name, ()))
+    found = {package: _version(package) for package in ("odibi", "sqlglot", *packages)}
+    return {**found, "rules": str(VERSION)}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

@@ -1,0 +1,262 @@
+"""Casts: how DuckDB rounds, reads text and writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlglot import exp
+
+from odibi.relational.spark.build import spark, spark_type
+from odibi.relational.spark.kinds import (
+    FLOATS,
+    TIMES,
+    UNKNOWN,
+    WHOLE,
+    decimal,
+    element,
+    fields,
+    is_decimal,
+    is_number,
+    kind,
+    marked,
+)
+from odibi.relational.spark.refusal import refuse
+
+__all__ = ["RULES", "converted", "whole"]
+
+_NUMBER = r"^[ \t\n\x0B\f\r]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[ \t\n\x0B\f\r]*$"
+_WHOLE = r"^[ \t\n\x0B\f\r]*[+-]?[0-9]+[ \t\n\x0B\f\r]*$"
+_OTHER_BASE = r"^[ \t\n\x0B\f\r]*[+-]?0[xXbB]"
+_NAMED = r"(?i)^[ \t\n\x0B\f\r]*[+-]?(inf|infinity|nan)[ \t\n\x0B\f\r]*$"
+_DATE = r"^\s*([0-9]{1,6})([-/ ])([0-9]{1,2})\2([0-9]{1,2})"
+_ZONE = r"(?: ?(?:Z|[+-][0-9]{1,2}(?::?[0-9]{2}){0,2})| +[A-Za-z][A-Za-z0-9_/+-]*)?"
+_TIME = rf"(?:[ T]\s*([0-9]{{1,2}}):([0-9]{{1,2}})(?::([0-9]{{1,2}})(?:\.([0-9]{{0,6}})[0-9]*)?)?{_ZONE})?"
+_ELSEWHERE = r"(?i)^\s*(-|-?infinity|epoch)|\(bc\)|[ t]\s*24:"
+
+
+def converted(node: exp.Expr, target: str, *, safe: bool = False) -> exp.Expr:
+    """The value cast as DuckDB casts it; ``safe`` gives NULL where that fails.
+
+    Raises:
+        NotPortable: DuckDB's cast cannot be had on Spark.
+    """
+    source = kind(node)
+    if source == target:
+        return node
+    found = _cast(node, source, target, safe)
+    if found is None:
+        refuse(f"a cast of {source} to {target}", "Spark writes or reads it otherwise", "take it apart first", node)
+    return marked(found, target)
+
+
+def _cast(node: exp.Expr, source: str, target: str, safe: bool) -> exp.Expr | None:
+    plain = _plain(node, target, safe)
+    if source == UNKNOWN:
+        return plain
+    if element(source) is not None or fields(source) is not None or target[-1] in "])":
+        return _nested(node, source, target, safe) if not is_decimal(target) else _to_decimal(node, target, safe)
+    if target == "VARCHAR":
+        return _to_text(node, source)
+    if target == "BOOLEAN":
+        return _boolean(node, safe) if source == "VARCHAR" else plain if is_number(source) else None
+    if target in WHOLE:
+        return _to_whole(node, source, target, safe)
+    if target in FLOATS:
+        if source == "VARCHAR":
+            clean = _without_underscores(node)
+            good = spark(":x RLIKE :n OR :x RLIKE :named", x=clean, n=_NUMBER, named=_NAMED)
+            return _where(good, _plain(clean, target, safe), node, target, safe)
+        return plain if is_number(source) or source == "BOOLEAN" else None
+    if target in TIMES:
+        if source == "VARCHAR" and target != "TIMESTAMP WITH TIME ZONE":
+            return _to_time(node, target, safe)
+        return plain if source in TIMES else None
+    return None
+
+
+def _plain(node: exp.Expr, target: str, safe: bool) -> exp.Expr:
+    make = exp.TryCast if safe else exp.Cast
+    return make(this=node.copy(), to=spark_type(target).copy())
+
+
+def _where(test: exp.Expr, value: exp.Expr, node: exp.Expr, target: str, safe: bool) -> exp.Expr:
+    """The value where the test holds; elsewhere NULL, or an error as DuckDB raises it."""
+    if safe:
+        return spark("CASE WHEN :test THEN :value END", test=test, value=value)
+    return spark(
+        "CASE WHEN :test OR :x IS NULL THEN :value ELSE :error END",
+        test=test,
+        x=node,
+        value=value,
+        error=_error(node, target),
+    )
+
+
+def _error(node: exp.Expr, target: str) -> exp.Expr:
+    said = spark("raise_error(CONCAT('Could not convert text ', :x, :to))", x=node, to=f" to {target}")
+    return exp.Cast(this=said, to=spark_type(target).copy())
+
+
+# --- numbers ---------------------------------------------------------------------------------------
+
+
+def whole(node: exp.Expr) -> exp.Expr:
+    """A number without decimals, in its own type: a double to the even one of two, a decimal away from zero."""
+    if kind(node) in FLOATS:
+        return spark("RINT(:x)", x=node)
+    return spark("ROUND(:x, 0)", x=node) if is_decimal(kind(node)) else node
+
+
+def _to_whole(node: exp.Expr, source: str, target: str, safe: bool) -> exp.Expr | None:
+    """Spark truncates what DuckDB rounds, and reads fewer texts as numbers."""
+    if source == "VARCHAR":
+        clean = _without_underscores(node)
+        # Digits after the 17th decimal decide nothing but would be rounded twice.
+        cut = spark(r"REGEXP_REPLACE(:x, '(\\.[0-9]{17})[0-9]+', '$1')", x=clean)
+        rounded = spark("ROUND(:x, 0)", x=_plain(cut, "DECIMAL(38,18)", safe))
+        value = spark(
+            "CASE WHEN :x RLIKE :whole THEN :short WHEN :x RLIKE :base THEN :error ELSE :long END",
+            x=clean,
+            whole=_WHOLE,
+            short=_plain(clean, target, safe),
+            base=_OTHER_BASE,
+            error=_error(node, target),
+            long=_plain(rounded, target, safe),
+        )
+        return _where(spark(":x RLIKE :n OR :x RLIKE :base", x=clean, n=_NUMBER, base=_OTHER_BASE), value, node, target, safe)
+    if is_number(source):
+        return _plain(whole(node), target, safe)
+    return _plain(node, target, safe) if source == "BOOLEAN" else None
+
+
+def _without_underscores(node: exp.Expr) -> exp.Expr:
+    """DuckDB reads 1_000 as a number."""
+    if isinstance(node, exp.Literal):
+        return node
+    return spark("REGEXP_REPLACE(:x, '(?<=[0-9])_(?=[0-9])', '')", x=node)
+
+
+def _to_decimal(node: exp.Expr, target: str, safe: bool) -> exp.Expr | None:
+    """DuckDB rounds the double times a power of ten, Spark the shortest text of the double."""
+    source = kind(node)
+    if source == "VARCHAR":
+        clean = _without_underscores(node)
+        return _where(spark(":x RLIKE :n", x=clean, n=_NUMBER), _plain(clean, target, safe), node, target, safe)
+    if source not in FLOATS:
+        return _plain(node, target, safe) if is_number(source) or source == "BOOLEAN" else None
+    width, scale = decimal(target) or (0, 0)
+    digits = min(width, 37 - scale)  # so that Spark's product keeps its scale
+    scaled = spark("ROUND(CAST(:x AS DOUBLE) * :m, 0)", x=node, m=_power_of_ten(scale))
+    unscaled = _plain(scaled, f"DECIMAL({digits},0)", safe)
+    unit = exp.cast(exp.Literal.string(f"1e-{scale}"), f"DECIMAL({max(scale, 1)},{scale})", dialect="duckdb")
+    return _plain(spark(":x * :unit", x=unscaled, unit=unit), target, safe)
+
+
+def _power_of_ten(exponent: int) -> exp.Expr:
+    return exp.cast(exp.Literal.string(f"1e{exponent}"), "DOUBLE")
+
+
+# --- text ------------------------------------------------------------------------------------------
+
+
+def _to_text(node: exp.Expr, source: str) -> exp.Expr | None:
+    plain = _plain(node, "VARCHAR", False)
+    if source in FLOATS:
+        return _text_of_double(node, source)
+    if is_decimal(source):
+        width, scale = decimal(source) or (0, 0)
+        return spark(r"REGEXP_REPLACE(:x, '^(-?)0\\.', '$1.')", x=plain) if width == scale else plain
+    if source == "TIMESTAMP WITH TIME ZONE":
+        return spark("CONCAT(:x, '+00')", x=plain)
+    return plain if source in (*WHOLE, "BOOLEAN", "DATE", "TIMESTAMP") else None
+
+
+def _text_of_double(node: exp.Expr, source: str) -> exp.Expr:
+    """DuckDB writes the fewest digits that read back, as 1e-05 below 1e-4 and from 1e16 on; Java as 1.0E-5.
+
+    Java's own text has sometimes a digit too many, so fewer are tried first.
+    """
+    few, all_digits = (6, 8) if source == "FLOAT" else (14, 16)
+    tries = [f"FORMAT_STRING('%.{digits}e', :x)" for digits in range(few, all_digits + 1)]
+    kept = " ".join(f"WHEN CAST({each} AS {source}) = :x THEN {each}" for each in tries[:-1])
+    shortest = spark(f"CASE {kept} ELSE {tries[-1]} END", x=node)
+    mantissa = r"REGEXP_REPLACE(REGEXP_EXTRACT(:s, '^([^e]+)e', 1), '\\.?0+$', '')"
+    plain = r"REGEXP_REPLACE(CAST(CAST(:s AS DECIMAL(38, 21)) AS STRING), '(\\.[0-9]+?)0*$', '$1')"
+    return spark(
+        "CASE WHEN :x IS NULL THEN NULL WHEN ISNAN(:x) THEN 'nan' WHEN :x = DOUBLE('Infinity') THEN 'inf' "
+        "WHEN :x = DOUBLE('-Infinity') THEN '-inf' WHEN :x = 0 THEN CAST(:x AS STRING) "
+        f"WHEN ABS(:x) >= 1e-4 AND ABS(:x) < 1e16 THEN {plain} "
+        f"ELSE CONCAT({mantissa}, REGEXP_EXTRACT(:s, '(e.+)$', 1)) END",
+        x=node,
+        s=shortest,
+    )
+
+
+def _boolean(node: exp.Expr, safe: bool) -> exp.Expr:
+    """DuckDB reads no blanks around true and false, Spark does."""
+    false = "LOWER(:x) IN ('false', 'f', 'no', 'n', '0')"
+    good = spark(f"LOWER(:x) IN ('true', 't', 'yes', 'y', '1') OR {false}", x=node)
+    return _where(good, spark(f"NOT ({false})", x=node), node, "BOOLEAN", safe)
+
+
+def _to_time(node: exp.Expr, target: str, safe: bool) -> exp.Expr:
+    """Text as a date or time: both read 2024-01-05 10:00:00, DuckDB alone 2024/1/5 and a zone that it ignores."""
+    pattern = f"{_DATE}{_TIME}\\s*$"
+    year, month, day, hour, minute, second, fraction = (
+        spark("REGEXP_EXTRACT(:x, :p, :n)", x=node, p=pattern, n=group) for group in (1, 3, 4, 5, 6, 7, 8)
+    )
+    written = spark(
+        "CONCAT(LPAD(:y, GREATEST(4, LENGTH(:y)), '0'), '-', :m, '-', :d, ' ', IF(:h = '', '0', :h), ':', "
+        "IF(:min = '', '0', :min), ':', IF(:s = '', '0', :s), '.', IF(:f = '', '0', :f))",
+        y=year, m=month, d=day, h=hour, min=minute, s=second, f=fraction,
+    )  # fmt: skip
+    value = _plain(written, "TIMESTAMP", safe)
+    if target == "DATE":
+        value = exp.Cast(this=value, to=spark_type("DATE").copy())
+    value = spark(
+        "CASE WHEN :x RLIKE :other THEN :error ELSE :value END",
+        x=node,
+        other=_ELSEWHERE,
+        error=_error(node, target),
+        value=value,
+    )
+    good = spark(":x RLIKE :p OR :x RLIKE :other", x=node, p=pattern, other=_ELSEWHERE)
+    return _where(good, value, node, target, safe)
+
+
+# --- nested ----------------------------------------------------------------------------------------
+
+
+def _nested(node: exp.Expr, source: str, target: str, safe: bool) -> exp.Expr | None:
+    """Element by element and field by field; Spark would cast by its own rules, and fields by position."""
+    old, new = element(source), element(target)
+    if old is not None and new is not None:
+        inner = converted(marked(exp.to_identifier("e"), old), new, safe=safe)
+        return spark("TRANSFORM(:x, e -> :inner)", x=node, inner=inner)
+    before, after = fields(source), fields(target)
+    if before is None or after is None or [n.lower() for n in before] != [n.lower() for n in after]:
+        return None
+    made = [
+        exp.PropertyEQ(
+            this=exp.to_identifier(name, quoted=True),
+            expression=converted(marked(exp.Dot(this=node.copy(), expression=exp.to_identifier(name, quoted=True)), before_kind), after_kind, safe=safe),
+        )
+        for name, (before_kind, after_kind) in zip(after, zip(before.values(), after.values(), strict=True), strict=True)
+    ]
+    return spark("CASE WHEN NOT :x IS NULL THEN :made END", x=node, made=exp.Struct(expressions=made))
+
+
+# --- the rules -------------------------------------------------------------------------------------
+
+
+def _explicit(node: exp.Expr) -> exp.Expr:
+    """DuckDB's cast, which rounds where Spark truncates and writes doubles otherwise."""
+    if node.args.get("format") or node.args.get("default"):
+        refuse("CAST with a format", "only one engine has it", "use strptime", node)
+    return converted(node.this, kind(node), safe=isinstance(node, exp.TryCast))
+
+
+RULES: tuple[tuple[type[exp.Expr] | str, Callable[[exp.Expr], exp.Expr]], ...] = (
+    (exp.Cast, _explicit),
+    (exp.TryCast, _explicit),
+)

@@ -1,0 +1,264 @@
+"""Dates and times: boundaries counted, naive timestamps, intervals added month by month."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlglot import exp
+
+from odibi.relational.spark.build import spark
+from odibi.relational.spark.casts import converted
+from odibi.relational.spark.formats import parsed_time, written_time
+from odibi.relational.spark.kinds import TIMES, is_literal, kind
+from odibi.relational.spark.numbers import arithmetic
+from odibi.relational.spark.refusal import refuse
+
+__all__ = ["RULES"]
+
+_MONTHS = {"YEAR": 12, "QUARTER": 3, "MONTH": 1, "DECADE": 120, "CENTURY": 1200, "MILLENNIUM": 12000}
+_DAYS = {"WEEK": 7, "DAY": 1}
+_MICROS = {"HOUR": 3_600_000_000, "MINUTE": 60_000_000, "SECOND": 1_000_000, "MILLISECOND": 1000, "MICROSECOND": 1}
+
+_PARTS = {
+    "YEAR": "YEAR(:x)", "QUARTER": "QUARTER(:x)", "MONTH": "MONTH(:x)", "DAY": "DAY(:x)", "WEEK": "WEEKOFYEAR(:x)",
+    "DAYOFYEAR": "DAYOFYEAR(:x)", "DAYOFWEEK": "DAYOFWEEK(:x) - 1", "ISODOW": "WEEKDAY(:x) + 1",
+    "ISOYEAR": "EXTRACT(YEAROFWEEK FROM :x)", "HOUR": "HOUR(:x)", "MINUTE": "MINUTE(:x)", "SECOND": "SECOND(:x)",
+    "MILLISECOND": "CAST(EXTRACT(SECOND FROM :x) * 1000 AS INT)",
+    "MICROSECOND": "CAST(EXTRACT(SECOND FROM :x) * 1000000 AS INT)",
+}  # fmt: skip
+"""A part of a date or time on Spark; DuckDB's are BIGINT."""
+
+_NAMES = {
+    "YEARS": "YEAR", "Y": "YEAR", "YR": "YEAR", "YRS": "YEAR", "QUARTERS": "QUARTER", "MONTHS": "MONTH", "MON": "MONTH",
+    "MONS": "MONTH", "D": "DAY", "DAYS": "DAY", "DAYOFMONTH": "DAY", "WEEKS": "WEEK", "W": "WEEK", "WEEKOFYEAR": "WEEK",
+    "DOY": "DAYOFYEAR", "DOW": "DAYOFWEEK", "WEEKDAY": "DAYOFWEEK", "HOURS": "HOUR", "H": "HOUR", "HR": "HOUR",
+    "HRS": "HOUR", "MINUTES": "MINUTE", "MIN": "MINUTE", "MINS": "MINUTE", "SECONDS": "SECOND", "SEC": "SECOND",
+    "SECS": "SECOND", "S": "SECOND", "MILLISECONDS": "MILLISECOND", "MS": "MILLISECOND", "MSEC": "MILLISECOND",
+    "MICROSECONDS": "MICROSECOND", "US": "MICROSECOND", "DECADES": "DECADE",
+}  # fmt: skip
+
+
+def _unit(node: exp.Expr, of: exp.Expr) -> str:
+    """The name of a part, which has to be a constant."""
+    if not isinstance(node, exp.Var | exp.Literal | exp.Identifier | exp.WeekStart):
+        refuse(f"`{of.sql('duckdb')}`", "the part is no constant", "write it as text", of)
+    name = str(node.name).upper()
+    return _NAMES.get(name, name)
+
+
+def _time(node: exp.Expr) -> exp.Expr:
+    """The argument as a date or time; text is a timestamp."""
+    if kind(node) in TIMES:
+        return node
+    if kind(node) == "INTERVAL":
+        refuse("a part of an interval", "Spark has other intervals", "use date_diff", node)
+    return converted(node, "TIMESTAMP")
+
+
+def _naive(node: exp.Expr) -> exp.Expr:
+    """As a timestamp without zone."""
+    return converted(_time(node), "TIMESTAMP")
+
+
+# --- parts -----------------------------------------------------------------------------------------
+
+
+def _part(name: str, value: exp.Expr, node: exp.Expr) -> exp.Expr:
+    if name == "EPOCH":
+        return spark("UNIX_MICROS(CAST(:x AS TIMESTAMP)) / CAST(1000000 AS DOUBLE)", x=_time(value))
+    if name not in _PARTS:
+        refuse(f"the part {name.lower()!r} of a time", "Spark has no such part", "compute it from the others", node)
+    return spark(f"CAST({_PARTS[name]} AS BIGINT)", x=_naive(value) if name.endswith("SECOND") else _time(value))
+
+
+def named_part(name: str) -> Callable[[exp.Expr], exp.Expr]:
+    """A rule for year(), hour() and their like."""
+
+    def rule(node: exp.Expr) -> exp.Expr:
+        return _part(name, node.expressions[0] if isinstance(node, exp.Anonymous) else node.this, node)
+
+    return rule
+
+
+def extracted(node: exp.Expr) -> exp.Expr:
+    """extract(part FROM time)."""
+    return _part(_unit(node.this, node), node.expression, node)
+
+
+def date_part(node: exp.Expr) -> exp.Expr:
+    """date_part('part', time)."""
+    return _part(_unit(node.expressions[0], node), node.expressions[1], node)
+
+
+def day_name(pattern: str) -> Callable[[exp.Expr], exp.Expr]:
+    """A rule for the English name of a day or month; Spark's own functions abbreviate it."""
+
+    def rule(node: exp.Expr) -> exp.Expr:
+        return spark(f"DATE_FORMAT(:x, '{pattern}')", x=_time(node.this))
+
+    return rule
+
+
+def last_day(node: exp.Expr) -> exp.Expr:
+    """Of a timestamp too."""
+    if node.args.get("unit"):
+        refuse("last_day() of a part", "DuckDB has none", "use last_day(date)", node)
+    return spark("LAST_DAY(CAST(:x AS DATE))", x=_time(node.this))
+
+
+# --- truncation and difference ---------------------------------------------------------------------
+
+
+def truncated(node: exp.Expr) -> exp.Expr:
+    """Of a date it is a timestamp; Spark's has a zone."""
+    unit = _unit(node.args["unit"], node)
+    if unit not in ("YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND", "MILLISECOND", "MICROSECOND"):
+        refuse(f"date_trunc({unit.lower()!r}, ...)", "Spark has no such part", "use year to microsecond", node)
+    return converted_like(spark(f"DATE_TRUNC('{unit}', :x)", x=_time(node.this)), node)
+
+
+def converted_like(made: exp.Expr, node: exp.Expr) -> exp.Expr:
+    """Cast to what DuckDB says the node is: DATE_TRUNC of Spark keeps a zone where there is none."""
+    return exp.Cast(this=made, to=exp.DataType.build(kind(node), dialect="duckdb"))
+
+
+def difference(node: exp.Expr) -> exp.Expr:
+    """How many boundaries lie between; Spark counts whole parts elapsed."""
+    unit = _unit(node.args["unit"], node)
+    start, end = _naive(node.expression), _naive(node.this)
+    if unit in _MONTHS:
+        months = "(YEAR(:b) * 12 + MONTH(:b) - 1) {op} {n} - (YEAR(:a) * 12 + MONTH(:a) - 1) {op} {n}"
+        made = months.format(op="DIV", n=_MONTHS[unit])
+    elif unit == "WEEK":
+        made = "DATEDIFF(CAST(DATE_TRUNC('WEEK', :b) AS DATE), CAST(DATE_TRUNC('WEEK', :a) AS DATE)) DIV 7"
+    elif unit == "DAY":
+        made = "DATEDIFF(CAST(:b AS DATE), CAST(:a AS DATE))"
+    elif unit in _MICROS:
+        size = _MICROS[unit]
+        micros = "FLOOR(UNIX_MICROS(CAST({x} AS TIMESTAMP)) / CAST({n} AS DECIMAL(20, 0)))"
+        made = f"{micros.format(x=':b', n=size)} - {micros.format(x=':a', n=size)}"
+    else:
+        refuse(f"date_diff({unit.lower()!r}, ...)", "Spark has no such part", "use year to microsecond", node)
+    return spark(f"CAST({made} AS BIGINT)", a=start, b=end)
+
+
+def seconds(node: exp.Expr) -> exp.Expr:
+    """With the fraction, which Spark leaves out."""
+    value = node.this
+    if kind(value) == "INTERVAL" and isinstance(value, exp.Sub):
+        sql = "(UNIX_MICROS(CAST(:a AS TIMESTAMP)) - UNIX_MICROS(CAST(:b AS TIMESTAMP))) / CAST(1000000 AS DOUBLE)"
+        return spark(sql, a=value.this, b=value.expression)
+    return _part("EPOCH", value, node)
+
+
+# --- making ----------------------------------------------------------------------------------------
+
+
+def made_date(node: exp.Expr) -> exp.Expr:
+    """An error where there is no such date, on both."""
+    parts = {name: converted(node.args[name], "INTEGER") for name in ("year", "month", "day") if node.args.get(name)}
+    if len(parts) != 3:
+        refuse("make_date() of one value", "Spark takes three", "give year, month and day", node)
+    return spark("MAKE_DATE(:year, :month, :day)", **parts)
+
+
+def made_timestamp(node: exp.Expr) -> exp.Expr:
+    """Seconds have six decimals."""
+    names = ("year", "month", "day", "hour", "min", "sec")
+    if any(node.args.get(name) is None for name in names):
+        refuse("make_timestamp() of one value", "Spark takes six", "give year to seconds", node)
+    parts = {name: converted(node.args[name], "INTEGER") for name in names[:-1]}
+    whole = converted(node.args["sec"], "DOUBLE")
+    return spark(
+        "MAKE_TIMESTAMP_NTZ(:year, :month, :day, :hour, :min, CAST(ROUND(:sec * 1000000, 0) / 1000000 AS DECIMAL(16, 6)))",
+        **parts,
+        sec=whole,
+    )
+
+
+# --- arithmetic ------------------------------------------------------------------------------------
+
+
+def added(node: exp.Expr) -> exp.Expr:
+    """A date and days, a time and an interval; else numbers."""
+    left, right = node.this, node.expression
+    kinds = {kind(left), kind(right)}
+    minus = isinstance(node, exp.Sub)
+    if not kinds & {*TIMES, "INTERVAL"}:
+        return arithmetic(node)
+    if "INTERVAL" in kinds and kinds & set(TIMES):
+        time, interval = (left, right) if kind(right) == "INTERVAL" else (right, left)
+        return _shifted(time, interval, node, minus=minus)
+    if kinds == {"DATE"} and minus:
+        return spark("CAST(DATEDIFF(:a, :b) AS BIGINT)", a=left, b=right)
+    if kind(node) == "DATE":
+        date, days = (left, right) if kind(left) == "DATE" else (right, left)
+        sql = "DATE_SUB(:d, :n)" if minus else "DATE_ADD(:d, :n)"
+        return spark(sql, d=date, n=converted(days, "INTEGER"))
+    if kind(node) == "INTERVAL" and minus and isinstance(node.parent, exp.TimeToUnix | exp.Paren):
+        return exp.Sub(this=converted(left, "TIMESTAMP"), expression=converted(right, "TIMESTAMP"))
+    refuse(f"`{node.sql('duckdb')}`", "it is an interval, which Spark keeps otherwise", "use date_diff or epoch", node)
+
+
+def _shifted(time: exp.Expr, interval: exp.Expr, node: exp.Expr, *, minus: bool) -> exp.Expr:
+    """Months are added first, cut to the last day, then days, then the time of day."""
+    interval = interval.unnest()
+    if not isinstance(interval, exp.Interval):
+        refuse(f"`{node.sql('duckdb')}`", "the interval is not written out", "write INTERVAL (n) DAY", node)
+    unit = _unit(interval.args["unit"], node)
+    number = interval.this
+    if isinstance(number, exp.Literal) and number.is_string:
+        number = exp.Literal.number(str(number.this))
+    x = converted(time, kind(node))
+    sign = "-" if minus else "+"
+    if unit in _MONTHS or unit in _DAYS:
+        if not is_literal(number):
+            number = converted(number, "INTEGER")
+        size = _MONTHS.get(unit) or _DAYS[unit]
+        made = "MAKE_INTERVAL(0, :n, 0, 0)" if unit in _MONTHS else "MAKE_INTERVAL(0, 0, 0, :n)"
+        count = number if size == 1 else spark(":n * :size", n=number, size=size)
+        return spark(f":x {sign} {made}", x=x, n=count)
+    if unit not in _MICROS:
+        refuse(f"an interval of {unit.lower()}", "Spark has no such part", "use year to microsecond", node)
+    micros = spark("CAST(:n * :size AS DECIMAL(24, 6))", n=number, size=_MICROS[unit])
+    return spark(f":x {sign} MAKE_INTERVAL(0, 0, 0, 0, 0, 0, CAST(:m / 1000000 AS DECIMAL(18, 6)))", x=x, m=micros)
+
+
+def interval(node: exp.Expr) -> exp.Expr:
+    """Seen by what adds it."""
+    return node
+
+
+RULES: tuple[tuple[type[exp.Expr] | str, Callable[[exp.Expr], exp.Expr]], ...] = (
+    (exp.Add, added),
+    (exp.Sub, added),
+    (exp.Interval, interval),
+    (exp.Extract, extracted),
+    ("date_part", date_part),
+    ("datepart", date_part),
+    (exp.Year, named_part("YEAR")),
+    (exp.Quarter, named_part("QUARTER")),
+    (exp.Month, named_part("MONTH")),
+    (exp.Day, named_part("DAY")),
+    (exp.DayOfMonth, named_part("DAY")),
+    (exp.DayOfWeek, named_part("DAYOFWEEK")),
+    ("weekday", named_part("DAYOFWEEK")),
+    (exp.DayOfWeekIso, named_part("ISODOW")),
+    (exp.DayOfYear, named_part("DAYOFYEAR")),
+    (exp.Week, named_part("WEEK")),
+    (exp.WeekOfYear, named_part("WEEK")),
+    (exp.Hour, named_part("HOUR")),
+    (exp.Minute, named_part("MINUTE")),
+    (exp.Second, named_part("SECOND")),
+    (exp.TimeToUnix, seconds),
+    (exp.Dayname, day_name("EEEE")),
+    (exp.Monthname, day_name("MMMM")),
+    (exp.LastDay, last_day),
+    (exp.TimestampTrunc, truncated),
+    (exp.DateTrunc, truncated),
+    (exp.DateDiff, difference),
+    (exp.DateFromParts, made_date),
+    (exp.TimestampFromParts, made_timestamp),
+    (exp.TimeToStr, written_time),
+    (exp.StrToTime, parsed_time),
+)
