@@ -205,7 +205,7 @@ def run(
     with Database(home.scratch(loaded.run_id), pipeline.memory_limit) as db, closing(Binder()) as binder:
         the_plan, redactor = _planned(loaded, db, chosen, excluded, full_refresh, binder)
         for engine in {step.engine for step in the_plan.steps if step.decision.action is Action.RUN}:
-            ENGINES.get(engine)  # before anything runs: its extra may not be installed
+            ENGINES.get(engine)(db)  # before anything runs: its extra, or Java, may not be installed
         _writable(home)
         store_import.join()
         from odibi import __version__
@@ -236,6 +236,7 @@ def run(
                     )
             except BaseException as error:
                 store.finish_run(hide(broken(record, error)))
+                context.close()
                 raise
             record = hide(ended(record, done, the_plan, tracked=pipeline.enable_tracker))
             store.finish_run(record)

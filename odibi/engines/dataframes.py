@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.types import StructType
 
-__all__ = ["empty", "hadoop_path", "pattern", "refusing", "said", "schema_of", "shaped", "struct_of"]
+__all__ = [
+    "empty",
+    "hadoop_path",
+    "pattern",
+    "quoted",
+    "refusing",
+    "said",
+    "schema_of",
+    "shaped",
+    "struct_of",
+]
 
 
 def hadoop_path(path: str) -> str:
@@ -30,8 +40,9 @@ def pattern(path: str) -> str:
     return re.sub(r"[{}\[\]*?\\]", r"\\\g<0>", path)
 
 
-def _name(column: str) -> str:
-    return "`" + column.replace("`", "``") + "`"
+def quoted(name: str) -> str:
+    """The name of a column or table as Spark wants it, whatever is in it."""
+    return "`" + name.replace("`", "``") + "`"
 
 
 def struct_of(schema: Schema) -> StructType:
@@ -65,7 +76,7 @@ def shaped(data: DataFrame, schema: Schema) -> DataFrame:
     wanted = [(field.name, field.dataType) for field in struct_of(schema)]
     if wanted == [(field.name, field.dataType) for field in data.schema]:
         return data
-    return data.select(*(F.col(_name(name)).cast(kind).alias(name) for name, kind in wanted))
+    return data.select(*(F.col(quoted(name)).cast(kind).alias(name) for name, kind in wanted))
 
 
 def empty(session: SparkSession, schema: Schema) -> DataFrame:
@@ -83,7 +94,7 @@ def refusing(data: DataFrame, schema: Schema, partition_by: Sequence[str]) -> Da
     types = {column.name: column.type for column in schema}
     for name in partition_by:
         if types[name] == "VARCHAR":
-            column = F.col(_name(name))
+            column = F.col(quoted(name))
             sign = F.lit(f"{AMBIGUOUS}{name}")
             data = data.withColumn(
                 name, F.when(column.isin("", NULL_FOLDER), F.raise_error(sign)).otherwise(column)

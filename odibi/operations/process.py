@@ -62,7 +62,7 @@ class _Raised:
     def of(error: BaseException) -> _Raised:
         """What is to be told of an exception."""
         kind = type(error)
-        known = next(each for each in kind.__mro__ if each.__module__.split(".")[0] in ("builtins", "odibi"))
+        known = next(each for each in kind.__mro__ if _is_known(each))
         said = {
             name: str(value) for name, value in vars(error).items() if name in ("message", "where", "hint")
         }
@@ -80,6 +80,11 @@ class _Raised:
         vars(error).update(self.said)
         error.add_note(f"In the process that ran it:\n\n{self.traceback}")
         return error
+
+
+def _is_known(kind: type) -> bool:
+    """Whether any process has it, and can make one without arguments."""
+    return kind.__module__.split(".")[0] in ("builtins", "odibi") and not issubclass(kind, BaseExceptionGroup)
 
 
 # --- in the process of the run ---------------------------------------------------------------------------

@@ -60,25 +60,28 @@ def bench_of(database: Database, engines: Sequence[str]) -> Iterator[tuple[Bench
     with ExitStack() as stack:
         started: dict[str, Engine] = {}
         for name in names:
-            started[name] = stack.enter_context(closing(ENGINES.get(name)(database)))
-        bench = Bench(database, started)
-        for engine in bench.others:
-            why = _cannot(bench, engine)
-            if why and engines:
-                raise Permanent(f"engine {engine.name!r} cannot be used: {why}")
-            if why:
-                absent[engine.name] = why
-        yield Bench(database, {n: engine for n, engine in started.items() if n not in absent}), absent
+            try:
+                engine = stack.enter_context(closing(ENGINES.get(name)(database)))
+                _try(Bench(database, {**started, name: engine}), engine)
+            except Permanent as error:
+                if engines or name == REFERENCE:
+                    message = f"engine {name!r} cannot be used: {error.message}"
+                    raise Permanent(message, hint=error.hint) from error
+                absent[name] = str(error)
+            else:
+                started[name] = engine
+        yield Bench(database, started), absent
 
 
-def _cannot(bench: Bench, engine: Engine) -> str:
-    """Why the engine cannot give back one row; empty if it can."""
+def _try(bench: Bench, engine: Engine) -> None:
+    """Have the engine give back one row. Raises Permanent if it cannot."""
 
     def same(_: Engine, frames: Mapping[str, Frame]) -> Frame:
         return frames["one"]
 
     answer = bench.ask(engine, same, {"one": bench.made((Column("one", "INTEGER"),), [[1]])})
-    return answer.message if isinstance(answer, Failure) else ""
+    if isinstance(answer, Failure):
+        raise Permanent(answer.message)
 
 
 def versions(engines: Sequence[str]) -> dict[str, str]:

@@ -61,7 +61,8 @@ class Verdict(StrEnum):
 class Difference:
     """Inputs, as few rows as were found, on which an engine does not answer as the reference does.
 
-    ``said`` is what the engine does otherwise, in words; ``ordered`` that the reference itself answers otherwise where
+    ``answers`` has the reference's and the other; where the order of rows alone decides, that is the
+    reference's own answer to the rows in another order. ``said`` is what the engine does otherwise, in words; ``ordered`` that the reference itself answers otherwise where
     its input rows come in another order.
     """
 

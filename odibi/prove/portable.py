@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp
 
 from odibi.config.check import is_sql_file
-from odibi.config.models import StepType
+from odibi.config.models import Step, StepType
 from odibi.engines import ENGINES
-from odibi.errors import Problem, nearest
+from odibi.errors import Problem
 from odibi.home import typed
 from odibi.observe.notes import sql_problem
 from odibi.operations.python import Function
 from odibi.plan.model import Plan, PlannedStep
 from odibi.relational.compile import Compiled
-from odibi.relational.functions import FUNCTIONS, portable
+from odibi.relational.functions import portable
 from odibi.relational.parse import SqlError, place
 from odibi.relational.schema import Schema
 from odibi.relational.spark import NotPortable, to_spark
@@ -25,16 +26,21 @@ from odibi.relational.spark import NotPortable, to_spark
 if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
 
-__all__ = ["Objection", "objections", "unportable", "unportable_step"]
+__all__ = ["Objection", "objections", "placed", "sql_file", "unportable", "unportable_step"]
 
 
 @dataclass(frozen=True, slots=True)
 class Objection:
-    """Why a query has not one meaning; ``function`` is the one that is to blame, if it is one."""
+    """Why a query has not one meaning.
+
+    ``function`` is the one that is to blame, if it is one; ``where`` is ``line 1, column 8`` of the SQL
+    where that is known.
+    """
 
     message: str
     hint: str
     function: str = ""
+    where: str = ""
 
 
 def objections(compiled: Compiled, tables: Mapping[str, Schema], engines: Sequence[str]) -> list[Objection]:
@@ -50,17 +56,13 @@ def objections(compiled: Compiled, tables: Mapping[str, Schema], engines: Sequen
         try:
             to_spark(compiled.query, {name: tables[name] for name in compiled.inputs}, compiled.schema)
         except NotPortable as error:
-            found.append(Objection(error.message, error.hint))
+            found.append(Objection(error.message, error.hint, where=error.where))
     return found
 
 
 def _unknown(name: str) -> Objection:
     message = f"{name}() is none of the functions that mean the same on every engine"
-    if name in _INSTEAD:
-        return Objection(message, _INSTEAD[name], name)
-    near = nearest(name, {alias for function in FUNCTIONS for alias in function.names})
-    hint = near if near.startswith("did you mean") else "odibi docs functions lists those that do"
-    return Objection(message, hint, name)
+    return Objection(message, _INSTEAD.get(name, "odibi docs functions lists those that do"), name)
 
 
 _SOME = (
@@ -132,21 +134,27 @@ def placed(loaded: Loaded, planned: PlannedStep, objection: Objection) -> Proble
     """The objection at its line: of the function where that is to blame, else of what the step does."""
     at = ("steps", planned.index)
     if planned.step.type is StepType.SQL and planned.script is not None:
-        found = loaded.find(planned.step.value.strip()) if is_sql_file(planned.step) else None
-        file = typed(str(found.resolve())) if found is not None else ""
-        line, column = _in_script(planned.script.statements, objection.function)
+        line, column = _in_script(planned.script.statements, objection)
         error = SqlError(objection.message, line=line, column=column, hint=objection.hint)
-        return sql_problem(loaded, at, error, file)
+        return sql_problem(loaded, at, error, sql_file(loaded, planned.step))
     path = _in_operations(planned.step.params.get("operations", ()), objection.function)
     return loaded.problem((*at, "params", "operations", *path), objection.message, objection.hint)
 
 
-def _in_script(statements: Sequence[exp.Expr], function: str) -> tuple[int, int]:
+def sql_file(loaded: Loaded, step: Step) -> str:
+    """The file that holds the step's SQL, as a person would type it; empty where that stands in the config."""
+    found = loaded.find(step.value.strip()) if is_sql_file(step) else None
+    return typed(str(found.resolve())) if found is not None else ""
+
+
+def _in_script(statements: Sequence[exp.Expr], objection: Objection) -> tuple[int, int]:
+    if at := re.fullmatch(r"line (\d+), column (\d+)", objection.where):
+        return int(at[1]), int(at[2])
     calls = [
         node
         for statement in statements
         for node in statement.find_all(exp.Func)
-        if function in portable(node)  # type: ignore[arg-type]
+        if objection.function in portable(node)  # type: ignore[arg-type]
     ]
     return place(calls[-1]) if calls else (1, 1)
 

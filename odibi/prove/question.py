@@ -8,14 +8,12 @@ from random import Random
 from odibi.engines.base import Engine
 from odibi.prove.ask import Bench, Question, TooMany
 from odibi.prove.compare import difference
+from odibi.prove.disagree import ASKS, disagreement
 from odibi.prove.model import Answer, Difference, Failure, StepProof, Table, Verdict
 from odibi.prove.pools import Hints, Pool, pools, trials
-from odibi.prove.shrink import Budget, fewest, plainest, without
+from odibi.prove.shrink import Budget, fewest, without
 
 __all__ = ["prove_question"]
-
-ASKS = 150
-"""How often a difference may be asked about to have fewer rows, and again to have plainer ones."""
 
 CULPRITS = 8
 """How many of the rows that the reference fails on are shown to the other engines."""
@@ -134,9 +132,9 @@ class _Trials:
         self.count += 1
         for engine in self.bench.others:
             if engine.name not in self.differences:
-                shown = _Shown(self.bench, engine, self.question, self.keys)
-                if shown(inputs, answer):
-                    self.differences[engine.name] = shown.shrunk()
+                found = disagreement(self.bench, self.question, engine, inputs, answer, self.keys)
+                if found is not None:
+                    self.differences[engine.name] = found
         return answer
 
     def _short(self, inputs: Inputs) -> tuple[Inputs, Answer]:
@@ -151,53 +149,3 @@ class _Trials:
                     name: table.take(self.random.sample(range(len(table)), len(table) // 2))
                     for name, table in inputs.items()
                 }
-
-
-class _Shown:
-    """Whether inputs show a difference of one kind; remembers the last that did."""
-
-    def __init__(self, bench: Bench, engine: Engine, question: Question, keys: Sequence[str]) -> None:
-        self.bench, self.engine, self.question, self.keys = bench, engine, question, keys
-        self.kind: tuple[bool, bool] | None = None
-        self.inputs: Inputs = {}
-        self.answers: tuple[Answer, ...] = ()
-        self.said = ""
-
-    def __call__(self, inputs: Inputs, reference: Answer | None = None) -> bool:
-        try:
-            right = reference or self.bench.ask(self.bench.reference, self.question, inputs)
-        except TooMany:
-            return False
-        try:
-            other = self.bench.ask(self.engine, self.question, inputs)
-        except TooMany:
-            other = Failure("TooMany", "it gives many more rows")
-        said = difference(right, other, self.keys)
-        kind = (isinstance(right, Failure), isinstance(other, Failure))
-        if not said or self.kind not in (None, kind):
-            return False
-        self.kind, self.inputs, self.answers, self.said = kind, inputs, (right, other), said
-        return True
-
-    def shrunk(self) -> Difference:
-        """The difference that was shown, on the fewest and plainest rows that show it too."""
-        whole = self.inputs
-        items = [(name, at) for name, table in whole.items() for at in range(len(table))]
-
-        def some(items: Sequence[Item]) -> Inputs:
-            return {n: table.take([at for own, at in items if own == n]) for n, table in whole.items()}
-
-        if not self(some(())):
-            fewest(items, lambda few: self(some(few)), Budget(ASKS))
-        plainest(self.bench, self.inputs, self, Budget(ASKS))
-        right, other = self.answers
-        answers = {self.bench.reference.name: right, self.engine.name: other}
-        return Difference(
-            self.bench.reference.name, self.engine.name, self.said, self.inputs, answers, self._unsure(right)
-        )
-
-    def _unsure(self, answer: Answer) -> bool:
-        """Whether the reference itself answers otherwise where the same rows come in another order."""
-        turned = {name: table.take(range(len(table))[::-1]) for name, table in self.inputs.items()}
-        again = self.bench.ask(self.bench.reference, self.question, turned)
-        return bool(difference(answer, again))

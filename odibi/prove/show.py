@@ -43,14 +43,13 @@ def blocks(
     difference: Difference, sensitive: Sequence[str] = ()
 ) -> tuple[tuple[Block, ...], tuple[Block, ...]]:
     """The inputs of a difference and the answers to them; columns that match ``sensitive`` are masked."""
-    right, other = difference.answers[difference.reference], difference.answers[difference.engine]
-    rows = _telling(right, other)
     inputs = tuple(_block(name, table, sensitive) for name, table in difference.inputs.items())
+    rows = _telling(*difference.answers.values())
     answers = (
-        _answer(difference.reference, right, rows[0], sensitive),
-        _answer(difference.engine, other, rows[1], sensitive),
+        _answer(name, answer, some, sensitive)
+        for (name, answer), some in zip(difference.answers.items(), rows, strict=True)
     )
-    return inputs, answers
+    return inputs, tuple(answers)
 
 
 def _telling(right: Answer, other: Answer) -> tuple[Sequence[int] | None, Sequence[int] | None]:

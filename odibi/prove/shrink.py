@@ -43,10 +43,25 @@ def fewest(items: Sequence[T], shows: Callable[[Sequence[T]], bool], budget: Bud
         budget: how often that may be asked; what was found by then is the result.
     """
     found = _needed(items, shows, budget)
-    if FEW <= len(found) <= 2 * FEW:  # where less does not always show less, others may be fewer
+    # Where less does not always show less, what is left may only make up for each other.
+    if len(found) >= FEW:
+        found = _part(found, shows, budget)
+    if FEW <= len(found) <= 2 * FEW:
         small = (list(some) for size in range(1, FEW) for some in combinations(found, size))
         return next((some for some in small if budget.spend() and shows(some)), found)
     return found
+
+
+def _part(items: list[T], shows: Callable[[Sequence[T]], bool], budget: Budget) -> list[T]:
+    """The items, or the smallest part that shows it of halves, quarters and so on."""
+    size = -(-len(items) // 2)
+    while 0 < size < len(items):
+        for start in range(0, len(items), size):
+            part = items[start : start + size]
+            if budget.spend() and shows(part):
+                return _part(part, shows, budget)
+        size = -(-size // 2) if size > 1 else 0
+    return items
 
 
 def _needed(items: Sequence[T], shows: Callable[[Sequence[T]], bool], budget: Budget) -> list[T]:

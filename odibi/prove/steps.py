@@ -19,7 +19,7 @@ from odibi.plan.compile import compile_step
 from odibi.prove.ask import Bench, Question, TooMany
 from odibi.prove.model import Answer, Difference, StepProof, Table, Verdict
 from odibi.prove.pools import Hints, hints
-from odibi.prove.portable import Objection, objections, placed, unportable_step
+from odibi.prove.portable import Objection, objections, placed, sql_file, unportable_step
 from odibi.prove.query import prove_compiled
 from odibi.prove.question import prove_question
 from odibi.prove.samples import Samples
@@ -58,6 +58,11 @@ class StepProver:
         return replace(proof, name=planned.name, operation=planned.operation, where=self._where(planned))
 
     def _where(self, planned: PlannedStep) -> str:
+        """Where it stands what the step computes: in a file of its own, else in the config."""
+        if planned.function is not None:
+            return typed(planned.function.place)
+        if file := sql_file(self.loaded, planned.step):
+            return f"{file}:1"
         file, line, _ = self.loaded.where(("steps", planned.index))
         return f"{file}:{line}"
 
@@ -75,7 +80,7 @@ class StepProver:
                 return self._function(planned, planned.function)
             return self._queries(planned)
         except NotPortable as error:
-            problem = placed(self.loaded, planned, Objection(error.message, error.hint))
+            problem = placed(self.loaded, planned, Objection(error.message, error.hint, where=error.where))
             return StepProof(Verdict.REFUSED, problems=(problem,))
         except TooMany:
             return StepProof(Verdict.LEFT_OUT, reason="its answer is too long to be compared")
@@ -106,7 +111,7 @@ class StepProver:
         """Raise NotPortable for a query that could not be looked at before its inputs' columns were known."""
         schemas = {dataset: table.schema for dataset, table in tables.items()}
         for objection in objections(query, schemas, [engine.name for engine in self.bench.others]):
-            raise NotPortable(objection.message, hint=objection.hint)
+            raise NotPortable(objection.message, where=objection.where, hint=objection.hint)
 
     def _keep(self, dataset: str, answer: Answer) -> None:
         if isinstance(answer, Table):

@@ -52,15 +52,15 @@ def _getter(context: RunContext, planned: PlannedStep, dataset: str, home: Home)
     if targets and targets[0].format == "delta":
         commit = last_commit(targets[0].url)
         source = Source(targets[0].url, "delta", version=commit.version if commit is not None else None)
-        return partial(_kept, source, planned.engine, home, context.loaded.run_id)
+        return partial(_kept, source, home, context.loaded.run_id)
     engine = context.engine(planned.engine)
     table: pa.Table = engine.to_arrow(context.dataset(dataset, engine).frame).read_all()
     return lambda: table
 
 
-def _kept(source: Source, engine_name: str, home: Home, run_id: str) -> pa.Table:
+def _kept(source: Source, home: Home, run_id: str) -> pa.Table:
     with Database(home.scratch(run_id)) as db:
-        engine = ENGINES.get(engine_name)(db)
+        engine = ENGINES.get("duckdb")(db)  # whoever wrote the table
         seen = look(db, source)
         if seen is None:
             raise Permanent(f"the table {source.url} is gone")

@@ -1,43 +1,54 @@
-"""DuckDB's meaning in Spark SQL: a query in DuckDB's spelling becomes one that Spark answers alike."""
+"""DuckDB's meaning in Spark SQL: a query in DuckDB's spelling becomes one that Spark answers alike.
+
+The main sequence: write out its names, ask DuckDB's binder for the type of everything in it,
+give every node to the rule for it, cast the columns.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
-from odibi.errors import Permanent
+from sqlglot import exp
+
+from odibi.relational.functions import portable
 from odibi.relational.schema import Schema
-
-if TYPE_CHECKING:
-    from sqlglot import exp
+from odibi.relational.spark.build import spark_type
+from odibi.relational.spark.names import resolved
+from odibi.relational.spark.refusal import NotPortable, refuse
+from odibi.relational.spark.scopes import typed
+from odibi.relational.spark.translate import translated
 
 __all__ = ["NotPortable", "to_spark"]
-
-
-class NotPortable(Permanent):
-    """What the query asks for cannot be made equal on Spark; the message says what, and what to write instead."""
 
 
 def to_spark(query: exp.Query, tables: Mapping[str, Schema], schema: Schema) -> exp.Query:
     """The query whose ``.sql("spark")`` answers as DuckDB does, with columns named and typed as ``schema``.
 
-    ``tables`` are the inputs' columns under the names that the query uses, and the answer keeps those names.
+    Args:
+        query: in DuckDB's spelling; it is not changed.
+        tables: the inputs' columns under the names that the query uses. The answer keeps those names.
+        schema: the query's columns as DuckDB's binder says.
 
     Raises:
-        NotPortable: a function or construct that Spark cannot answer alike.
+        NotPortable: a function or construct that Spark cannot be made to answer alike.
     """
-    del tables
-    return _closed(query.copy(), schema)
+    for name in portable(query):
+        refuse(f"{name}()", "it is not among the portable functions", "see docs/functions.md")
+    tree = resolved(query, tables)
+    columns = typed(tree, tables)
+    if [kind for _, kind in columns] != [column.type for column in schema]:
+        found = ", ".join(kind for _, kind in columns)
+        wanted = ", ".join(column.type for column in schema)
+        refuse("the query", f"its columns were read as {found}, and are {wanted}", "write it in plainer SQL")
+    return _closed(translated(tree), schema)
 
 
-def _closed(query: exp.Query, schema: Schema) -> exp.Query:
+def _closed(query: exp.Expr, schema: Schema) -> exp.Query:
     """The query with every column cast and named as DuckDB's binder says."""
-    from sqlglot import exp
-
-    inner = [f"c{number}" for number, _ in enumerate(schema)]
+    inner = [f"c{at}" for at, _ in enumerate(schema)]
     columns = [
-        exp.alias_(exp.cast(exp.column(name, quoted=True), exp.DataType.build(column.type, dialect="duckdb")), column.name, quoted=True)
+        exp.alias_(exp.Cast(this=exp.column(name), to=spark_type(column.type).copy()), column.name, quoted=True)
         for name, column in zip(inner, schema, strict=True)
     ]
-    alias = exp.TableAlias(this=exp.to_identifier("answer"), columns=[exp.to_identifier(n) for n in inner])
+    alias = exp.TableAlias(this=exp.to_identifier("answer"), columns=[exp.to_identifier(name) for name in inner])
     return exp.select(*columns).from_(exp.Subquery(this=query, alias=alias))

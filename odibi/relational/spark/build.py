@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import sqlglot
 from sqlglot import exp
 
-from odibi.relational.spark.kinds import kind, known, marked
+from odibi.relational.spark.kinds import marked
+from odibi.relational.types import rebuilt
 
-__all__ = ["as_type", "over_each", "spark", "spark_type", "text"]
+__all__ = ["aggregates", "as_type", "over_each", "spark", "spark_type"]
 
 
 @cache
@@ -35,11 +37,17 @@ def spark(sql: str, **parts: exp.Expr | int | str) -> exp.Expr:
     return tree
 
 
+_STORED = {"HUGEINT": "DECIMAL(38,0)", '"NULL"': "INTEGER"}
+
+
 @cache
 def spark_type(kind: str) -> exp.DataType:
     """The type in which Spark holds values of a DuckDB type."""
-    stored = "DECIMAL(38,0)" if kind == "HUGEINT" else "INTEGER" if kind == '"NULL"' else kind
-    return exp.DataType.build(stored, dialect="duckdb")
+    made = exp.DataType.build(rebuilt(kind, lambda leaf: _STORED.get(leaf, leaf)), dialect="duckdb")
+    for zoned in made.find_all(exp.DataType):
+        if zoned.is_type(exp.DataType.Type.TIMESTAMPTZ):  # TIMESTAMP has no zone in a pinned session
+            zoned.set("this", exp.DataType.Type.TIMESTAMPLTZ)
+    return made
 
 
 def as_type(node: exp.Expr, target: str) -> exp.Expr:
@@ -47,6 +55,17 @@ def as_type(node: exp.Expr, target: str) -> exp.Expr:
     return marked(exp.Cast(this=node.copy(), to=spark_type(target).copy()), target)
 
 
-def text(value: str) -> exp.Expr:
-    """A text constant."""
-    return marked(exp.Literal.string(value), "VARCHAR")
+def aggregates(tree: exp.Expr) -> list[exp.Expr]:
+    """The aggregates that rules have put into a tree, not those inside another."""
+    found = tree.walk(prune=lambda node: bool(node.meta.get("aggregate")))
+    return [node for node in found if node.meta.get("aggregate")]
+
+
+def over_each(tree: exp.Expr, wrap: Callable[[exp.Expr], exp.Expr]) -> exp.Expr:
+    """The tree with each of its aggregates wrapped: ``FILTER`` and ``OVER`` belong to all that a rule has made of one."""
+    for call in aggregates(tree):
+        made = wrap(call.copy())
+        if call is tree:
+            return made
+        call.replace(made)
+    return tree

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from sqlglot import exp
@@ -51,7 +52,7 @@ def converted(node: exp.Expr, target: str, *, safe: bool = False) -> exp.Expr:
 
 def _cast(node: exp.Expr, source: str, target: str, safe: bool) -> exp.Expr | None:
     plain = _plain(node, target, safe)
-    if source == UNKNOWN:
+    if source == UNKNOWN or (isinstance(node, exp.Literal) and _is_plain(str(node.this), target)):
         return plain
     if element(source) is not None or fields(source) is not None or target[-1] in "])":
         return _nested(node, source, target, safe) if not is_decimal(target) else _to_decimal(node, target, safe)
@@ -74,9 +75,24 @@ def _cast(node: exp.Expr, source: str, target: str, safe: bool) -> exp.Expr | No
     return None
 
 
+_CONSTANTS = {
+    "DATE": r"\d{4}-\d\d-\d\d",
+    "TIMESTAMP": r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?",
+    "BOOLEAN": r"true|false",
+    "DOUBLE": r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?|(?i:[+-]?inf|nan)",
+    **dict.fromkeys(WHOLE, r"[+-]?\d+"),
+}
+"""Texts that both read alike."""
+
+
+def _is_plain(text: str, target: str) -> bool:
+    pattern = r"[+-]?\d+(\.\d+)?" if is_decimal(target) else _CONSTANTS.get(target)
+    return pattern is not None and re.fullmatch(pattern, text) is not None
+
+
 def _plain(node: exp.Expr, target: str, safe: bool) -> exp.Expr:
-    make = exp.TryCast if safe else exp.Cast
-    return make(this=node.copy(), to=spark_type(target).copy())
+    to = spark_type(target).copy()
+    return exp.TryCast(this=node.copy(), to=to, safe=True) if safe else exp.Cast(this=node.copy(), to=to)
 
 
 def _where(test: exp.Expr, value: exp.Expr, node: exp.Expr, target: str, safe: bool) -> exp.Expr:
@@ -232,7 +248,7 @@ def _nested(node: exp.Expr, source: str, target: str, safe: bool) -> exp.Expr | 
     old, new = element(source), element(target)
     if old is not None and new is not None:
         inner = converted(marked(exp.to_identifier("e"), old), new, safe=safe)
-        return spark("TRANSFORM(:x, e -> :inner)", x=node, inner=inner)
+        return spark("TRANSFORM(:x, e -> :made)", x=node, made=inner)
     before, after = fields(source), fields(target)
     if before is None or after is None or [n.lower() for n in before] != [n.lower() for n in after]:
         return None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from zoneinfo import available_timezones
 
 from sqlglot import exp
 
-from odibi.relational.spark.build import spark
+from odibi.relational.spark.build import spark, spark_type
 from odibi.relational.spark.casts import converted
 from odibi.relational.spark.formats import parsed_time, written_time
 from odibi.relational.spark.kinds import TIMES, is_literal, kind
@@ -65,7 +67,7 @@ def _naive(node: exp.Expr) -> exp.Expr:
 
 def _part(name: str, value: exp.Expr, node: exp.Expr) -> exp.Expr:
     if name == "EPOCH":
-        return spark("UNIX_MICROS(CAST(:x AS TIMESTAMP)) / CAST(1000000 AS DOUBLE)", x=_time(value))
+        return spark("UNIX_MICROS(CAST(:x AS TIMESTAMP_LTZ)) / CAST(1000000 AS DOUBLE)", x=_time(value))
     if name not in _PARTS:
         refuse(f"the part {name.lower()!r} of a time", "Spark has no such part", "compute it from the others", node)
     return spark(f"CAST({_PARTS[name]} AS BIGINT)", x=_naive(value) if name.endswith("SECOND") else _time(value))
@@ -119,7 +121,7 @@ def truncated(node: exp.Expr) -> exp.Expr:
 
 def converted_like(made: exp.Expr, node: exp.Expr) -> exp.Expr:
     """Cast to what DuckDB says the node is: DATE_TRUNC of Spark keeps a zone where there is none."""
-    return exp.Cast(this=made, to=exp.DataType.build(kind(node), dialect="duckdb"))
+    return exp.Cast(this=made, to=spark_type(kind(node)).copy())
 
 
 def difference(node: exp.Expr) -> exp.Expr:
@@ -129,13 +131,13 @@ def difference(node: exp.Expr) -> exp.Expr:
     if unit in _MONTHS:
         months = "(YEAR(:b) * 12 + MONTH(:b) - 1) {op} {n} - (YEAR(:a) * 12 + MONTH(:a) - 1) {op} {n}"
         made = months.format(op="DIV", n=_MONTHS[unit])
-    elif unit == "WEEK":
-        made = "DATEDIFF(CAST(DATE_TRUNC('WEEK', :b) AS DATE), CAST(DATE_TRUNC('WEEK', :a) AS DATE)) DIV 7"
+    elif unit == "WEEK":  # whole weeks elapsed, the only part that DuckDB counts so
+        made = "DATEDIFF(CAST(:b AS DATE), CAST(:a AS DATE)) DIV 7"
     elif unit == "DAY":
         made = "DATEDIFF(CAST(:b AS DATE), CAST(:a AS DATE))"
     elif unit in _MICROS:
         size = _MICROS[unit]
-        micros = "FLOOR(UNIX_MICROS(CAST({x} AS TIMESTAMP)) / CAST({n} AS DECIMAL(20, 0)))"
+        micros = "FLOOR(UNIX_MICROS(CAST({x} AS TIMESTAMP_LTZ)) / CAST({n} AS DECIMAL(20, 0)))"
         made = f"{micros.format(x=':b', n=size)} - {micros.format(x=':a', n=size)}"
     else:
         refuse(f"date_diff({unit.lower()!r}, ...)", "Spark has no such part", "use year to microsecond", node)
@@ -146,7 +148,7 @@ def seconds(node: exp.Expr) -> exp.Expr:
     """With the fraction, which Spark leaves out."""
     value = node.this
     if kind(value) == "INTERVAL" and isinstance(value, exp.Sub):
-        sql = "(UNIX_MICROS(CAST(:a AS TIMESTAMP)) - UNIX_MICROS(CAST(:b AS TIMESTAMP))) / CAST(1000000 AS DOUBLE)"
+        sql = "(UNIX_MICROS(CAST(:a AS TIMESTAMP_LTZ)) - UNIX_MICROS(CAST(:b AS TIMESTAMP_LTZ))) / CAST(1000000 AS DOUBLE)"
         return spark(sql, a=value.this, b=value.expression)
     return _part("EPOCH", value, node)
 
@@ -205,23 +207,58 @@ def _shifted(time: exp.Expr, interval: exp.Expr, node: exp.Expr, *, minus: bool)
     interval = interval.unnest()
     if not isinstance(interval, exp.Interval):
         refuse(f"`{node.sql('duckdb')}`", "the interval is not written out", "write INTERVAL (n) DAY", node)
-    unit = _unit(interval.args["unit"], node)
-    number = interval.this
-    if isinstance(number, exp.Literal) and number.is_string:
-        number = exp.Literal.number(str(number.this))
-    x = converted(time, kind(node))
-    sign = "-" if minus else "+"
-    if unit in _MONTHS or unit in _DAYS:
-        if not is_literal(number):
-            number = converted(number, "INTEGER")
-        size = _MONTHS.get(unit) or _DAYS[unit]
-        made = "MAKE_INTERVAL(0, :n, 0, 0)" if unit in _MONTHS else "MAKE_INTERVAL(0, 0, 0, :n)"
-        count = number if size == 1 else spark(":n * :size", n=number, size=size)
-        return spark(f":x {sign} {made}", x=x, n=count)
-    if unit not in _MICROS:
-        refuse(f"an interval of {unit.lower()}", "Spark has no such part", "use year to microsecond", node)
-    micros = spark("CAST(:n * :size AS DECIMAL(24, 6))", n=number, size=_MICROS[unit])
-    return spark(f":x {sign} MAKE_INTERVAL(0, 0, 0, 0, 0, 0, CAST(:m / 1000000 AS DECIMAL(18, 6)))", x=x, m=micros)
+    made = converted(time, kind(node))
+    for name, template in _STEPS:
+        amount = [each for each in _amounts(interval, node) if each[0] == name]
+        for _, number, size in amount:
+            made = spark(f":x {'-' if minus else '+'} {template}", x=made, n=number, size=size)
+    return made
+
+
+_STEPS = (
+    ("months", "MAKE_INTERVAL(0, :n * :size, 0, 0)"),
+    ("days", "MAKE_INTERVAL(0, 0, 0, :n * :size)"),
+    ("micros", "MAKE_INTERVAL(0, 0, 0, 0, 0, 0, CAST(ROUND(CAST(:n AS DECIMAL(24, 6)) * :size, 0) / 1000000 AS DECIMAL(18, 6)))"),
+)
+"""What an interval adds, in order."""
+
+
+def _amounts(interval: exp.Interval, node: exp.Expr) -> list[tuple[str, exp.Expr, int]]:
+    """The parts of an interval: what they add to, how many, of which size."""
+    number, unit = interval.this, interval.args.get("unit")
+    written = str(number.this) if isinstance(number, exp.Literal) else ""
+    if unit is not None:
+        pairs = [(exp.Literal.number(written) if written else number, _unit(unit, node))]
+    else:
+        found = re.findall(r"([+-]?[\d.]+)\s*([A-Za-z]+)", written)
+        if re.sub(r"([+-]?[\d.]+)\s*([A-Za-z]+)\s*,?", "", written).strip() or not found:
+            refuse(f"INTERVAL {written!r}", "Spark reads other texts", "write INTERVAL '2 days'", node)
+        pairs = [(exp.convert(int(count) if count.lstrip("+-").isdigit() else float(count)), _NAMES.get(name.upper(), name.upper())) for count, name in found]
+    return [_amount(count, name, node) for count, name in pairs]
+
+
+def _amount(number: exp.Expr, unit: str, node: exp.Expr) -> tuple[str, exp.Expr, int]:
+    for what, sizes in (("months", _MONTHS), ("days", _DAYS), ("micros", _MICROS)):
+        if unit in sizes:
+            whole = number if is_literal(number) or what == "micros" else converted(number, "INTEGER")
+            if is_literal(whole) and "." in whole.sql() and what != "micros":
+                break
+            return what, whole, sizes[unit]
+    refuse(f"an interval of {number.sql()} {unit.lower()}", "Spark has none", "use whole years to seconds", node)
+
+
+def at_zone(node: exp.Expr) -> exp.Expr:
+    """Where clocks are turned back, DuckDB means the later of two times, Spark the earlier."""
+    zone = node.args["zone"]
+    if not isinstance(zone, exp.Literal) or str(zone.this) not in available_timezones():
+        refuse(f"the zone {zone.sql('duckdb')}", "it is no constant from the list of zones", "write 'Europe/Berlin'", node)
+    x = _time(node.this)
+    if kind(x) == "TIMESTAMP WITH TIME ZONE":
+        return spark("CAST(FROM_UTC_TIMESTAMP(:x, :z) AS TIMESTAMP_NTZ)", x=x, z=zone)
+    first = spark("TO_UTC_TIMESTAMP(CAST(:x AS TIMESTAMP_LTZ), :z)", x=x, z=zone)
+    later = "FROM_UTC_TIMESTAMP(:f + MAKE_INTERVAL(0, 0, 0, 0, 0, {m}), :z) = CAST(:x AS TIMESTAMP_LTZ)"
+    shift = "MAKE_INTERVAL(0, 0, 0, 0, 0, CASE WHEN {hour} THEN 60 WHEN {half} THEN 30 ELSE 0 END)"
+    return spark(f":f + {shift.format(hour=later.format(m=60), half=later.format(m=30))}", f=first, x=x, z=zone)
 
 
 def interval(node: exp.Expr) -> exp.Expr:
@@ -233,6 +270,7 @@ RULES: tuple[tuple[type[exp.Expr] | str, Callable[[exp.Expr], exp.Expr]], ...] =
     (exp.Add, added),
     (exp.Sub, added),
     (exp.Interval, interval),
+    (exp.AtTimeZone, at_zone),
     (exp.Extract, extracted),
     ("date_part", date_part),
     ("datepart", date_part),

@@ -1,6 +1,6 @@
 """DuckDB's types on every expression of a query: asked of its binder, never guessed.
 
-The type of ``f(a, b)`` is what DuckDB says of ``f`` over NULLs of the types of ``a`` and ``b``; literals
+The type of ``f(a, b)`` is what DuckDB says of ``f`` over columns of the types of ``a`` and ``b``; literals
 stand as they are, because they adapt to what is beside them. Answers are kept, so a query costs
 one question for each kind of expression never seen before.
 """
@@ -14,12 +14,13 @@ from functools import cache, lru_cache
 from sqlglot import exp
 
 from odibi.relational.bind import Binder, BindError
+from odibi.relational.schema import Schema
 from odibi.relational.spark.refusal import refuse
 from odibi.relational.types import nested
 
 __all__ = [
-    "FLOATS", "TIMES", "UNKNOWN", "WHOLE", "common", "decimal", "element", "fields", "is_decimal", "is_literal",
-    "is_number", "kind", "kind_of_sql", "known", "marked", "stand_in", "together",
+    "FLOATS", "TIMES", "UNKNOWN", "Question", "WHOLE", "columns_of", "common", "decimal", "element", "fields", "is_decimal", "is_literal",
+    "is_number", "kind", "kind_over", "known", "marked", "meeting", "together",
 ]  # fmt: skip
 
 WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
@@ -98,29 +99,61 @@ def _binder() -> Binder:
 
 
 @lru_cache(maxsize=20_000)
-def kind_of_sql(sql: str) -> str | None:
-    """The type of a constant expression in DuckDB's spelling, None where DuckDB refuses it."""
+def kind_over(sql: str, kinds: tuple[str, ...] = ()) -> str | None:
+    """The type of an expression in DuckDB's spelling, None where DuckDB refuses it.
+
+    ``x0``, ``x1`` ... in it are columns of these types: DuckDB takes a constant for more than its type.
+    """
+    columns = ", ".join(f"CAST(NULL AS {kind}) AS x{at}" for at, kind in enumerate(kinds))
     try:
-        return _binder().describe(f"SELECT {sql} AS x", {})[0].type
+        return _binder().describe(f"SELECT {sql} AS x FROM (SELECT {columns or 1})", {})[0].type
     except BindError:
         return None
 
 
-def stand_in(node: exp.Expr) -> str:
-    """SQL that DuckDB's binder treats as it does the expression, wherever it stands."""
-    return node.sql("duckdb") if is_literal(node) else f"(CAST(NULL AS {kind(node)}))"
+class Question:
+    """An expression being taken apart: typed values in it become columns."""
+
+    def __init__(self) -> None:
+        self.kinds: list[str] = []
+
+    def stand_in(self, node: exp.Expr) -> exp.Expr:
+        """What stands for the value: a column of its type, or the constant itself."""
+        return node.copy() if is_literal(node) else self.column(kind(node))
+
+    def column(self, kind: str) -> exp.Expr:
+        """A column of that type."""
+        self.kinds.append(kind)
+        return exp.column(f"x{len(self.kinds) - 1}")
+
+    def ask(self, tree: exp.Expr, after: str = "") -> str | None:
+        """The type of the tree, made of stand-ins, with some more text behind it."""
+        return kind_over(tree.sql("duckdb") + after, tuple(self.kinds))
 
 
 def common(nodes: Sequence[exp.Expr]) -> str:
     """The type to which DuckDB brings values that it compares: text beside another type is read as that."""
-    others = [node for node in nodes if known(node) not in ("VARCHAR", UNKNOWN)] or nodes
-    return together(others)
+    return together([node for node in nodes if known(node) not in ("VARCHAR", UNKNOWN)] or nodes)
 
 
 def together(nodes: Sequence[exp.Expr]) -> str:
-    """The type in which values meet, as the branches of a CASE do."""
-    found = kind_of_sql(f"list_value({', '.join(map(stand_in, nodes))})[1]")
-    if found is None:
+    """The type in which values meet, as the elements of a list do."""
+    question = Question()
+    found = question.ask(exp.Array(expressions=[question.stand_in(node) for node in nodes]))
+    inside = element(found or "")
+    if inside is None:
         shown = " and ".join(sorted({kind(node) for node in nodes}))
         refuse(f"`{nodes[0].sql('duckdb')}`", f"{shown} do not meet in one type", "cast them", nodes[0])
-    return found
+    return inside
+
+
+def meeting(kinds: Sequence[str]) -> str:
+    """The type in which columns of these types meet."""
+    question = Question()
+    values = exp.Array(expressions=[question.column(kind) for kind in dict.fromkeys(kinds)])
+    return element(question.ask(values) or "") or UNKNOWN
+
+
+def columns_of(sql: str, tables: Mapping[str, Schema]) -> Schema:
+    """The columns of a query, as DuckDB's binder names and types them. Raises BindError."""
+    return _binder().describe(sql, tables)

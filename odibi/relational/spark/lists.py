@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from sqlglot import exp
 
-from odibi.relational.spark.build import spark
+from odibi.relational.spark.build import spark, spark_type
 from odibi.relational.spark.casts import converted
-from odibi.relational.spark.kinds import UNKNOWN, element, fields, is_number, kind, known, marked
+from odibi.relational.spark.kinds import UNKNOWN, element, fields, kind, known
 from odibi.relational.spark.refusal import refuse
 from odibi.relational.types import nested
 
@@ -35,7 +35,7 @@ def made(node: exp.Expr) -> exp.Expr:
     inside = _of(node)
     values = [converted(each, inside) for each in node.expressions]
     array = exp.Array(expressions=values)
-    return array if values else exp.Cast(this=array, to=exp.DataType.build(kind(node), dialect="duckdb"))
+    return array if values else exp.Cast(this=array, to=spark_type(kind(node)).copy())
 
 
 def size(node: exp.Expr) -> exp.Expr:
@@ -86,9 +86,6 @@ def bracket(node: exp.Expr) -> exp.Expr:
         return _slice(node.this, inside.this, inside.expression, node)
     if fields(kind(node.this)) is not None:
         return _field(node.this, str(inside.name), node)
-    offset = int(node.args.get("offset") or 0)
-    if isinstance(inside, exp.Literal) and inside.is_number and not kind(node.this).startswith("MAP("):
-        inside = marked(exp.Literal.number(int(inside.this) + 1 - offset), "INTEGER")
     return _item(node.this, inside, node)
 
 
@@ -133,7 +130,7 @@ def appended(node: exp.Expr) -> exp.Expr:
     inside, result = _of(node.this), kind(node)
     target = element(result) or inside
     values, value = converted(node.this, result), converted(node.expression, target)
-    empty = exp.Cast(this=exp.Array(expressions=[]), to=exp.DataType.build(result, dialect="duckdb"))
+    empty = exp.Cast(this=exp.Array(expressions=[]), to=spark_type(result).copy())
     return spark("CONCAT(COALESCE(:l, :empty), ARRAY(:v))", l=values, empty=empty, v=value)
 
 
@@ -173,7 +170,7 @@ def reversed_(node: exp.Expr) -> exp.Expr:
 def sorted_(node: exp.Expr) -> exp.Expr:
     """NULLs first, as SORT_ARRAY puts them."""
     _simple(node.this, "list_sort()")
-    if node.expression is not None or not isinstance(node.args.get("nulls_first"), exp.Boolean):
+    if node.expression is not None or node.args.get("asc") is not None:
         refuse("list_sort() in another order", "Spark has one", "use list_reverse(list_sort(list))", node)
     return spark("SORT_ARRAY(:l)", l=node.this)
 
@@ -209,11 +206,6 @@ def _field(of: exp.Expr, name: str, node: exp.Expr) -> exp.Expr:
         refuse(f"`{node.sql('duckdb')}`", "the field cannot be found", "write struct.name", node)
     of = of if isinstance(of, exp.Column | exp.Dot | exp.Identifier) else exp.Paren(this=of)
     return exp.Dot(this=of, expression=exp.to_identifier(found, quoted=True))
-
-
-def null_list(kind_: str) -> bool:
-    """Whether a list holds nothing but NULL."""
-    return element(kind_) == UNKNOWN and not is_number(kind_)
 
 
 RULES: tuple[tuple[type[exp.Expr] | str, Callable[[exp.Expr], exp.Expr]], ...] = (

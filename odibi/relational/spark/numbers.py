@@ -11,7 +11,7 @@ from odibi.relational.spark.casts import converted
 from odibi.relational.spark.kinds import FLOATS, WHOLE, decimal, is_decimal, is_number, kind, marked
 from odibi.relational.spark.refusal import refuse
 
-__all__ = ["EXACT_DOUBLE", "RULES", "with_scale"]
+__all__ = ["RULES", "arithmetic"]
 
 EXACT_DOUBLE = 9007199254740992
 """2 ** 53: from here on doubles are whole numbers."""
@@ -33,7 +33,7 @@ def arithmetic(node: exp.Expr) -> exp.Expr:
         refuse(f"`{sign}` giving {result}", "Spark has no such operator", "use functions of lists or dates", node)
     left, right = (_exact(side) for side in (left, right))
     if sign == "*":
-        widths = _factors(decimal(kind(left)) or (38, 0), decimal(kind(right)) or (38, 0))
+        widths = _factors(_digits(left), _digits(right))
     else:
         _, scale = decimal(result) or (38, 0)
         widths = tuple(37 - scale + (decimal(kind(side)) or (0, 0))[1] for side in (left, right))
@@ -44,6 +44,14 @@ def arithmetic(node: exp.Expr) -> exp.Expr:
 def _exact(node: exp.Expr) -> exp.Expr:
     """A number that is no double: text and truth become one."""
     return node if decimal(kind(node)) else converted(node, "INTEGER" if kind(node) != "VARCHAR" else "BIGINT")
+
+
+def _digits(node: exp.Expr) -> tuple[int, int]:
+    """Width and scale; a constant is as wide as it is long."""
+    width, scale = decimal(kind(node)) or (38, 0)
+    if isinstance(node, exp.Literal):
+        return max(len(str(node.this).replace(".", "")), scale, 1), scale
+    return width, scale
 
 
 def _factors(left: tuple[int, int], right: tuple[int, int]) -> tuple[int, int]:
@@ -174,7 +182,7 @@ def stepped(name: str) -> Callable[[exp.Expr], exp.Expr]:
     def rule(node: exp.Expr) -> exp.Expr:
         result = kind(node)
         if result not in FLOATS:
-            return as_type(spark(f"{name}(:x)", x=converted(node.this, result)), result)
+            return as_type(spark(f"{name}(:x)", x=node.this), result)
         near = f"CAST({name}(:x) AS {result})"
         sql = f"CASE WHEN ABS(:x) < {EXACT_DOUBLE} THEN {near} ELSE :x END"
         return spark(sql, x=converted(node.this, result))
@@ -245,8 +253,6 @@ def circle(node: exp.Expr) -> exp.Expr:
 
 
 RULES: tuple[tuple[type[exp.Expr] | str, Callable[[exp.Expr], exp.Expr]], ...] = (
-    (exp.Add, arithmetic),
-    (exp.Sub, arithmetic),
     (exp.Mul, arithmetic),
     (exp.Div, divided),
     (exp.IntDiv, divided_whole),

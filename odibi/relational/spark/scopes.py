@@ -14,13 +14,14 @@ from sqlglot import exp
 from odibi.relational.schema import Schema
 from odibi.relational.spark.kinds import (
     UNKNOWN,
+    Question,
     common,
     element,
     is_literal,
-    kind_of_sql,
     known,
     marked,
-    stand_in,
+    meeting,
+    together,
 )
 from odibi.relational.spark.refusal import refuse
 
@@ -81,16 +82,9 @@ def _union(union: exp.SetOperation, tables: Mapping[str, Columns], outer: _Scope
     left, right = _query(union.left, tables, outer), _query(union.right, tables, outer)
     if len(left) != len(right) or union.args.get("by_name"):
         refuse("UNION BY NAME", "Spark fills no missing columns", "name the columns in both halves", union)
-    columns = [(name, _meeting((one, other))) for (name, one), (_, other) in zip(left, right, strict=True)]
+    columns = [(name, meeting((one, other))) for (name, one), (_, other) in zip(left, right, strict=True)]
     union.meta["columns"] = columns
     return columns
-
-
-def _meeting(kinds: Iterable[str]) -> str:
-    """The type in which columns of these types meet."""
-    distinct = list(dict.fromkeys(kinds))
-    values = ", ".join(f"CAST(NULL AS {each})" for each in distinct)
-    return distinct[0] if len(distinct) == 1 else kind_of_sql(f"list_value({values})[1]") or UNKNOWN
 
 
 def _select(select: exp.Select, scope: _Scope) -> Columns:
@@ -119,9 +113,9 @@ def _source(source: exp.Expr, scope: _Scope) -> Columns:
     if isinstance(source, exp.Values):
         rows = [row.expressions if isinstance(row, exp.Tuple) else [row] for row in source.expressions]
         _values(source.expressions, scope)
-        kinds = [kind_of_sql(f"list_value({', '.join(map(stand_in, v))})[1]") for v in zip(*rows, strict=True)]
+        kinds = [together(cells) for cells in zip(*rows, strict=True)]
         source.meta["kinds"] = kinds
-        return _renamed([(f"col{at}", found or UNKNOWN) for at, found in enumerate(kinds)], source)
+        return _renamed([(f"col{at}", found) for at, found in enumerate(kinds)], source)
     call = source.this if isinstance(source, exp.Table) else source
     _values(call.expressions if isinstance(call, exp.Unnest) else [call], scope)
     lists = call.expressions if isinstance(call, exp.Unnest) else [call]
@@ -168,13 +162,15 @@ _ROWS = (
 )  # fmt: skip
 """Functions that DuckDB binds in a window only."""
 
-_COMPARED = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ, exp.Nullif)
+_COMPARED = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ, exp.Nullif, exp.Between, exp.In)
 
-_TRUTH = (exp.Predicate, exp.Connector, exp.Not, exp.Exists, exp.RegexpLike, exp.Any, exp.All)
+_TRUTH = (exp.Predicate, exp.Connector, exp.Not, exp.Exists, exp.RegexpLike, exp.Escape, exp.Any, exp.All)
 
 
 def _value(node: exp.Expr, scope: _Scope) -> None:
     """Give the expression, and all in it, its type."""
+    if isinstance(node, exp.DataType):
+        return
     if isinstance(node, exp.Subquery | exp.Select | exp.SetOperation):
         columns = _query(node, scope.tables, scope)
         marked(node, columns[0][1] if len(columns) == 1 else UNKNOWN)
@@ -193,7 +189,7 @@ def _value(node: exp.Expr, scope: _Scope) -> None:
         _values(_rest(node), scope)
     if isinstance(node, exp.Case):
         _case(node)
-    elif isinstance(node, exp.Between | exp.In | (*_COMPARED,)):
+    elif isinstance(node, _COMPARED):
         _meet(node)
     found = _kind(node)
     if found is not None:
@@ -237,24 +233,23 @@ def _kind(node: exp.Expr) -> str | None:
         return known(node.expressions[0]) if len(node.expressions) == 1 else None
     if isinstance(node, _SAME):
         return known(node.this) if isinstance(node.this, exp.Expr) else None
-    if isinstance(node, exp.Boolean | (*_TRUTH,)):
+    if isinstance(node, (exp.Boolean, *_TRUTH)):
         return "BOOLEAN"
-    if is_literal(node):
-        return kind_of_sql(node.sql("duckdb"))
-    text = _over_nulls(node).sql("duckdb")
-    return kind_of_sql(f"{text} OVER (ORDER BY 1)" if isinstance(node, _ROWS) else text)
+    question = Question()
+    tree = node.copy() if is_literal(node) else _over_columns(node, question)
+    return question.ask(tree, " OVER (ORDER BY 1)" if isinstance(node, _ROWS) else "")
 
 
-def _over_nulls(node: exp.Expr) -> exp.Expr:
-    """The expression over NULLs of the types of what is in it."""
+def _over_columns(node: exp.Expr, question: Question) -> exp.Expr:
+    """The expression with columns in the place of the values in it."""
 
     def replaced(value: Any) -> Any:
         if isinstance(value, list):
             return [replaced(each) for each in value]
         if not isinstance(value, exp.Expr):
             return value
-        if is_literal(value):
+        if isinstance(value, exp.DataType):
             return value.copy()
-        return _over_nulls(value) if known(value) is None else exp.Var(this=stand_in(value))
+        return _over_columns(value, question) if known(value) is None else question.stand_in(value)
 
     return type(node)(**{key: replaced(value) for key, value in node.args.items()})

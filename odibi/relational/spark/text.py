@@ -48,7 +48,8 @@ def _text(node: exp.Expr) -> exp.Expr:
 def joined(node: exp.Expr) -> exp.Expr:
     """concat() counts NULL as empty, and writes values as DuckDB does."""
     _no_lists(node, node.expressions)
-    return exp.Concat(expressions=[spark("COALESCE(:x, '')", x=_text(part)) for part in node.expressions])
+    parts = [spark("COALESCE(:x, '')", x=_text(part)) for part in node.expressions]
+    return exp.Anonymous(this="CONCAT", expressions=parts)
 
 
 def appended(node: exp.Expr) -> exp.Expr:
@@ -60,7 +61,7 @@ def appended(node: exp.Expr) -> exp.Expr:
 def joined_by(node: exp.Expr) -> exp.Expr:
     """Values are written as DuckDB writes them."""
     _no_lists(node, node.expressions)
-    return exp.ConcatWs(expressions=[_text(part) for part in node.expressions])
+    return exp.Anonymous(this="CONCAT_WS", expressions=[_text(part) for part in node.expressions])
 
 
 def _no_lists(node: exp.Expr, parts: list[exp.Expr]) -> None:
@@ -113,7 +114,7 @@ def part(node: exp.Expr) -> exp.Expr:
     """Position 0 is before the first character, on Spark it is the first; a length may be negative."""
     x, start = _text(node.this), _count(node.args["start"])
     count = node.args.get("length")
-    begin = "CASE WHEN :s < 0 THEN GREATEST(LENGTH(:x) + :s + 1, 1) ELSE :s END"
+    begin = "CASE WHEN :s < 0 THEN LENGTH(:x) + :s + 1 ELSE :s END"
     if count is None:
         return spark(f"SUBSTRING(:x, GREATEST({begin}, 1))", x=x, s=start)
     first = spark(begin, x=x, s=start)
@@ -294,7 +295,7 @@ def like(node: exp.Expr) -> exp.Expr:
         pattern = spark(r"REPLACE(:p, '\\', '\\\\')", p=pattern)
     if isinstance(node, exp.ILike):
         x, pattern = lower(marked(x, "VARCHAR")), lower(marked(pattern, "VARCHAR"))
-    return spark(":x LIKE :p", x=x, p=pattern)
+    return spark("NOT :x LIKE :p" if node.args.get("negate") else ":x LIKE :p", x=x, p=pattern)
 
 
 def _with_backslash(pattern: exp.Literal, escape: str, *, told: bool) -> str:

@@ -202,6 +202,60 @@ def test_a_schema_that_is_none_is_refused(root: Path, schema: str) -> None:
     assert "scoring.py:3" in refused.value.where
 
 
+# --- per ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("per", "found"),
+    [("'batch'", "batch"), ("['region']", ("region",)), ("('a', 'b', 'a')", ("a", "b")), ("None", None)],
+)
+def test_what_it_is_called_for_is_read_from_the_decorator(root: Path, per: str, found: object) -> None:
+    module(
+        root,
+        "import pandas as pd\nfrom odibi import step\n"
+        f"@step(per={per}, schema={{'id': 'INTEGER'}})\ndef score(a: pd.DataFrame):\n    return a\n",
+    )
+    assert look(root).per == found
+
+
+SCHEMA = "schema={'id': 'INTEGER'}"
+
+
+@pytest.mark.parametrize(
+    ("decorator", "signature", "said", "hint"),
+    [
+        (
+            f"per='region', {SCHEMA}",
+            "a: pd.DataFrame",
+            "the per of @step cannot be 'region'",
+            'per=["region"]',
+        ),
+        (f"per=[], {SCHEMA}", "a: pd.DataFrame", "the per of @step cannot be []", 'per="batch"'),
+        (f"per=[1], {SCHEMA}", "a: pd.DataFrame", "the per of @step cannot be [1]", 'per="batch"'),
+        (f"per=COLUMNS, {SCHEMA}", "a: pd.DataFrame", "the per of @step cannot be 'COLUMNS'", 'per="batch"'),
+        ("per='batch'", "a: pd.DataFrame", "score() is called per batch and does not declare", "add schema="),
+        ("per=['k']", "a: pa.Table", "score() is called per group and does not declare", "add schema="),
+        (f"per='batch', {SCHEMA}", "a: pd.DataFrame, b: pd.DataFrame", "takes 2 tables, not one", "join"),
+        (f"per='batch', {SCHEMA}", "*, n=1", "takes 0 tables, not one", "join"),
+        (f"per='batch', {SCHEMA}", "a", "'a' is annotated neither DataFrame nor Table", "annotate"),
+        (f"per='batch', {SCHEMA}", "a: pa.RecordBatchReader", "neither DataFrame nor Table", "annotate"),
+    ],
+)
+def test_a_per_that_cannot_be_is_refused(
+    root: Path, decorator: str, signature: str, said: str, hint: str
+) -> None:
+    file = module(
+        root,
+        "import pandas as pd\nimport pyarrow as pa\nfrom odibi import step\nCOLUMNS = ['k']\n"
+        f"@step({decorator})\ndef score({signature}):\n    return a\n",
+    )
+    with pytest.raises(Permanent) as refused:
+        look(root)
+    assert said in refused.value.message
+    assert hint in refused.value.hint
+    assert refused.value.where == f"{file}:6"
+
+
 # --- the code version --------------------------------------------------------------------------------
 
 BODY = """
