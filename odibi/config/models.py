@@ -91,14 +91,27 @@ class WriteMode(StrEnum):
 class Connection(Frozen):
     """A named place: a URL or folder, its default format, and credentials by reference.
 
+    A place may also be a ``catalog`` and ``schema`` that Spark knows (Unity Catalog, a metastore). Its
+    tables are told by name; one that does not exist yet is created below ``url``.
+
     ``options`` go to fsspec and to the Delta writer; their values may hold ``${env:X}`` and
     ``${secret:x}``, which are resolved when a run starts and never stored.
     """
 
-    url: str
+    url: str = ""
+    catalog: str | None = None
+    schema_: str | None = Field(default=None, alias="schema")
     format: Format | None = None
     options: dict[str, str] = {}
     description: str = ""
+
+    @model_validator(mode="after")
+    def _is_a_place(self) -> Connection:
+        if (self.catalog is None) != (self.schema_ is None):
+            raise ValueError("a catalog and its schema belong together; one of them is missing")
+        if not self.url and self.catalog is None:
+            raise ValueError("a connection needs a url, or a catalog and schema")
+        return self
 
 
 class Target(Frozen):

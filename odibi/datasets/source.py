@@ -6,7 +6,7 @@ import codecs
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import Field
 from sqlglot import exp
@@ -25,6 +25,8 @@ from odibi.relational.types import rebuilt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from odibi.engines.spark import Spark
 
 __all__ = ["FORMATS", "ReadOptions", "Seen", "Source", "content_version", "frame_of", "look", "read"]
 
@@ -248,6 +250,10 @@ def read(engine: Engine, source: Source, seen: Seen) -> tuple[Frame, Schema]:
     """
     if source.format == "delta":
         return _read_delta(engine, source, seen)
+    if source.format == "table":
+        from odibi.engines.catalog import named
+
+        return named(cast("Spark", engine), source.url)  # no other engine was let through
     if seen.problem is not None:
         raise seen.problem
     if source.format == "excel":

@@ -38,6 +38,7 @@ class Target:
     policy: SchemaPolicy = "replace"
     date_column: str | None = None  # of an append: the column that holds the logical date
     write: Write = field(default_factory=Write)
+    name: str = ""  # in a catalog that Spark knows
 
     @staticmethod
     def all_of(

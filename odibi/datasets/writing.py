@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from odibi.config.models import WriteMode
 from odibi.datasets.compose import Rewrite, compose, incoming_of
@@ -20,6 +20,9 @@ from odibi.engines.base import Engine, Frame, Staged
 from odibi.engines.database import Database
 from odibi.errors import SchemaMismatch
 from odibi.relational.schema import Schema
+
+if TYPE_CHECKING:
+    from odibi.engines.spark import Spark
 
 __all__ = ["write_delta"]
 
@@ -85,6 +88,10 @@ def write_delta(
         for folder in folders:
             discard(target.url, folder)
         raise
+    if target.name and handle is None:
+        from odibi.engines.catalog import register
+
+        register(cast("Spark", engine), target.name, target.url)  # no other engine was let through
     for other in targets[1:]:
         export(
             db,

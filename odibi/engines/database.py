@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -53,6 +54,7 @@ class Database:
         )  # a stream that nobody read to its end gives its cursor back at any moment
         self._names = 0
         self._abandoned = False
+        self._at_close: list[Callable[[], None]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -141,10 +143,16 @@ class Database:
         """Leave the database to the end of the process: a thread that cannot be stopped uses it."""
         self._abandoned = True
 
+    def at_close(self, work: Callable[[], None]) -> None:
+        """Have something done when the database is closed, before its files go."""
+        self._at_close.append(work)
+
     def close(self) -> None:
         """Close every cursor and the database, and remove what it spilled."""
         if self._abandoned:
             return
+        while self._at_close:
+            self._at_close.pop()()
         with self._lock:
             for cursor in self._cursors:
                 cursor.close()

@@ -6,6 +6,7 @@ afterwards, and never stopped. Otherwise one is created, and ended after its las
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -114,10 +115,19 @@ def acquire(scratch: Path) -> SparkSession:
         if _open is None:
             # pyspark says so at its first call, whether anybody uses pandas with it or not.
             warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+            _quiet()
             found = _found()
             _open = _created(scratch) if found is None else _Open(found, 0, _pinned(found))
         _open.users += 1
         return _open.session
+
+
+def _quiet() -> None:
+    """Errors are raised and told in one sentence: nobody needs them on stderr as JSON as well."""
+    from pyspark.logger import PySparkLogger
+
+    for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
+        PySparkLogger.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def release() -> None:

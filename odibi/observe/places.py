@@ -13,10 +13,12 @@ from pydantic import BaseModel, ValidationError
 from odibi.config.load import beside
 from odibi.config.models import Connection, Step, Write, WriteMode
 from odibi.datasets.delta import Commit, last_commit, table_bytes
+from odibi.datasets.files import join
 from odibi.datasets.source import ReadOptions, Seen, Source, look
 from odibi.datasets.target import Target, ledger
 from odibi.engines.database import Database
-from odibi.errors import Problem, nearest
+from odibi.errors import Permanent, Problem, nearest
+from odibi.observe.catalogs import Catalogs
 from odibi.observe.notes import Notes, Place
 from odibi.relational.schema import Column, Schema
 
@@ -56,6 +58,7 @@ class Places:
         self.db = db
         pipeline = self.loaded.pipeline
         engines = {pipeline.engine, *pipeline.engines.values(), *(step.engine for step in pipeline.steps)}
+        self.catalogs = Catalogs(pipeline, db)
         self.sized = not engines.isdisjoint({"auto", "pandas"})
 
     def targets(self, at: Place, step: Step) -> dict[str, tuple[Target, ...]]:
@@ -72,20 +75,52 @@ class Places:
         found = {}
         for name in names:
             own = path if len(names) == 1 or path is None else f"{path}/{name}"
-            group = self.notes.guarded(
-                (*at, "write"),
-                partial(
-                    Target.all_of,
-                    write.model_copy(update={"path": own}),
-                    connection.url,
-                    f"{step.layer}/{name}",
-                    connection.format,
-                    step.ingests,
-                ),
+            make = partial(
+                Target.all_of,
+                write.model_copy(update={"path": own}),
+                connection.url,
+                f"{step.layer}/{name}",
+                connection.format,
+                step.ingests,
             )
+            if connection.catalog is not None:
+                make = partial(self._named_target, connection, own or name, step, write)
+            group = self.notes.guarded((*at, "write"), make)
             if group:
                 found[name] = group
         return found
+
+    def _named_target(
+        self, connection: Connection, table: str, step: Step, write: Write
+    ) -> tuple[Target, ...]:
+        """The Delta table of a catalog that a step writes."""
+        found = self.catalogs.find(connection, table, step)
+        name = f"{connection.catalog}.{connection.schema_}.{table}"
+        if found is not None and not found.url:
+            raise Permanent(
+                f"{name} is no Delta table within reach", hint="write to a connection with a url instead"
+            )
+        if found is None and not connection.url:
+            raise Permanent(
+                f"{name} does not exist", hint="give the connection a url: the table is created below it"
+            )
+        path = found.url if found is not None else join(connection.url, table)
+        made = Target.all_of(write.model_copy(update={"path": path}), "", "", "delta", step.ingests)
+        if made[0].format != "delta" or len(made) > 1:
+            raise Permanent(f"{name} can only be a Delta table", hint="remove format")
+        return (replace(made[0], name=name),)
+
+    def _named_source(self, connection: Connection, table: str, step: Step, given: ReadOptions) -> Source:
+        """The table of a catalog that a step reads."""
+        if unfit := given.model_fields_set - {"from_", "version"}:
+            raise Permanent(f"{sorted(unfit)[0].rstrip('_')!r} is not an option of a catalog's tables")
+        found = self.catalogs.find(connection, table, step)
+        name = f"{connection.catalog}.{connection.schema_}.{table}"
+        if found is None:
+            raise Permanent(f"there is no table {name}")
+        if not found.url and given.version is not None:
+            raise Permanent(f"{name} is no Delta table within reach, so it has no versions")
+        return Source(found.url or name, "delta" if found.url else "table", version=given.version)
 
     def standing(self, at: Place, target: Target, app_id: str) -> tuple[Standing | None, Commit | None]:
         """What the target holds, and the ledger's entry for this step and date; None where nothing is."""
@@ -116,11 +151,15 @@ class Places:
         path = self.notes.resolved((*at, "value"), step.value)
         if options is None or connection is None or path is None:
             return None, None, None
-        source = self.notes.guarded(
-            (*at, "value"), partial(Source.of, path, connection.url, options, connection.format)
-        )
+        make = partial(Source.of, path, connection.url, options, connection.format)
+        if connection.catalog is not None:
+            make = partial(self._named_source, connection, path, step, options)
+        source = self.notes.guarded((*at, "value"), make)
         if source is None:
             return None, None, None
+        if source.format == "table":  # Spark tells no version, so it may be another one each time
+            version = f"run:{self.loaded.run_id}"
+            return source, Seen(version, schema=self.catalogs.columns(source.url)), None
 
         def missing() -> Problem:
             message = f"there is nothing to read at {source.url!r}"

@@ -36,7 +36,7 @@ def to_spark(query: exp.Query, tables: Mapping[str, Schema], schema: Schema) -> 
         refuse(f"{name}()", "it is not among the portable functions", "see docs/functions.md")
     tree = resolved(query, tables)
     columns = typed(tree, tables)
-    if [kind for _, kind in columns] != [column.type for column in schema]:
+    if [kind.lower() for _, kind in columns] != [column.type.lower() for column in schema]:
         found = ", ".join(kind for _, kind in columns)
         wanted = ", ".join(column.type for column in schema)
         refuse("the query", f"its columns were read as {found}, and are {wanted}", "write it in plainer SQL")

@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from odibi.relational.spark.build import as_type, over_each, spark
 from odibi.relational.spark.casts import converted
-from odibi.relational.spark.kinds import FLOATS, element, fields, is_decimal, is_number, kind
+from odibi.relational.spark.kinds import FLOATS, decimal, element, fields, is_decimal, is_number, kind
 from odibi.relational.spark.refusal import refuse
 
 __all__ = ["RULES"]
@@ -83,8 +83,11 @@ def count(node: exp.Expr) -> exp.Expr:
 
 
 def count_if(node: exp.Expr) -> exp.Expr:
-    """In DuckDB's type."""
-    return as_type(_over("COUNT_IF(:x)", node, lambda x: converted(x, "BOOLEAN")), kind(node))
+    """A sum of ones and zeros to DuckDB: of nothing it is NULL."""
+    value, distinct = _argument(node)
+    if distinct:
+        refuse("count_if(DISTINCT ...)", "it counts one at most", "use bool_or", node)
+    return as_type(spark("SUM(CAST(:x AS INT))", x=converted(value, "BOOLEAN")), kind(node))
 
 
 def extreme(name: str) -> Callable[[exp.Expr], exp.Expr]:
@@ -130,33 +133,46 @@ def moment(name: str) -> Callable[[exp.Expr], exp.Expr]:
     """A rule for variance and standard deviation: of infinity or NaN an error on DuckDB."""
 
     def rule(node: exp.Expr) -> exp.Expr:
-        return _over(f"{name}(:x)", node, _finite)
+        made = _over(f"{name}(:x)", node, lambda x: converted(x, "DOUBLE"))
+        return _finite(made, [_argument(node)[0]])
 
     return rule
 
 
-def _finite(value: exp.Expr) -> exp.Expr:
-    """The value as a double; DuckDB fails where it is none that counts."""
-    x = converted(value, "DOUBLE")
-    if kind(value) not in FLOATS:
-        return x
-    error = "CAST(RAISE_ERROR('a variance of NaN or infinity is out of range') AS DOUBLE)"
-    return spark(f"CASE WHEN ISNAN(:x) OR ABS(:x) = DOUBLE('Infinity') THEN {error} ELSE :x END", x=x)
+def _finite(made: exp.Expr, values: list[exp.Expr]) -> exp.Expr:
+    """The aggregate, or DuckDB's error where a double is none that counts."""
+    for value in values:
+        if kind(value) in FLOATS:
+            odd = "BOOL_OR(ISNAN(:x) OR ABS(:x) = DOUBLE('Infinity'))"
+            error = "CAST(RAISE_ERROR('a moment of NaN or infinity is out of range') AS DOUBLE)"
+            made = spark(f"CASE WHEN {odd} THEN {error} ELSE :made END", x=value, made=made)
+    return made
+
+
+_X = "(CASE WHEN NOT :y IS NULL THEN :x END)"
+_Y = "(CASE WHEN NOT :x IS NULL THEN :y END)"
+_NONE = f"WHEN COUNT({_X}) = 0 THEN NULL"
+_CORR = (
+    f"CASE {_NONE} WHEN STDDEV_POP({_X}) = 0 OR STDDEV_POP({_Y}) = 0 THEN DOUBLE('NaN') "
+    f"ELSE COVAR_POP(:y, :x) / NULLIF(STDDEV_POP({_X}) * STDDEV_POP({_Y}), 0) END"
+)
+"""Where a column is constant it is NaN; Spark divides by zero."""
+_SLOPE = (
+    f"CASE {_NONE} WHEN VAR_POP({_X}) = 0 THEN DOUBLE('NaN') ELSE COVAR_POP(:y, :x) / NULLIF(VAR_POP({_X}), 0) END"
+)
+"""Where x is constant it is NaN, on Spark NULL."""
 
 
 def paired(sql: str) -> Callable[[exp.Expr], exp.Expr]:
     """A rule for aggregates of pairs ``:y``, ``:x``, of which a pair with a NULL does not count."""
 
     def rule(node: exp.Expr) -> exp.Expr:
-        y, x = _finite(node.this), _finite(node.expression)
-        return spark(sql, y=y, x=x)
+        if isinstance(node.this, exp.Distinct):
+            refuse(f"{node.key}(DISTINCT ...)", "Spark has none of pairs", "take the pairs apart first", node)
+        made = spark(sql, y=converted(node.this, "DOUBLE"), x=converted(node.expression, "DOUBLE"))
+        return _finite(made, [node.this, node.expression])
 
     return rule
-
-
-_BOTH = "CASE WHEN NOT {other} IS NULL THEN {one} END"
-_X = _BOTH.format(one=":x", other=":y")
-_Y = _BOTH.format(one=":y", other=":x")
 
 
 def median(node: exp.Expr) -> exp.Expr:
@@ -173,12 +189,19 @@ def quantile(node: exp.Expr) -> exp.Expr:
 
 
 def _quantile(node: exp.Expr, fraction: exp.Expr) -> exp.Expr:
+    """Doubles as both have them; a decimal is cut, not rounded, to its own digits."""
     value, distinct = _argument(node)
-    if kind(value) not in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", *FLOATS) or kind(node) != "DOUBLE":
-        hint = "cast it to DOUBLE"
-        refuse(f"{node.key}() of {kind(value)}", "Spark interpolates in doubles", hint, node)
+    if kind(node) != "DOUBLE" and not is_decimal(kind(node)):
+        refuse(f"{node.key}() of {kind(value)}", "Spark has it of numbers only", "cast it to a number", node)
     x = converted(value, "DOUBLE")
-    return spark("PERCENTILE(:x, :f)", x=exp.Distinct(expressions=[x]) if distinct else x, f=fraction)
+    made = spark("PERCENTILE(:x, :f)", x=exp.Distinct(expressions=[x]) if distinct else x, f=fraction)
+    if kind(node) == "DOUBLE":
+        return made
+    _, scale = decimal(kind(node)) or (18, 0)
+    wide = f"CAST(:p AS DECIMAL(38, {min(scale + 6, 37)}))"
+    cut = f"CASE WHEN :p < 0 THEN CEIL({wide}, {scale}) ELSE FLOOR({wide}, {scale}) END"
+    far = "RAISE_ERROR('a median of decimals of more than 15 digits needs a cast to DOUBLE')"
+    return as_type(spark(f"CASE WHEN ABS(:p) >= 1e{15 - scale} THEN {far} ELSE {cut} END", p=made), kind(node))
 
 
 def text_of(node: exp.Expr) -> exp.Expr:
@@ -231,8 +254,8 @@ RULES: tuple[tuple[type[exp.Expr] | str, Callable[[exp.Expr], exp.Expr]], ...] =
     (exp.VariancePop, moment("VAR_POP")),
     (exp.CovarPop, paired("COVAR_POP(:y, :x)")),
     (exp.CovarSamp, paired("COVAR_SAMP(:y, :x)")),
-    (exp.Corr, paired("CORR(:y, :x)")),
-    (exp.RegrSlope, paired("REGR_SLOPE(:y, :x)")),
+    (exp.Corr, paired(_CORR)),
+    (exp.RegrSlope, paired(_SLOPE)),
     (exp.RegrIntercept, paired("REGR_INTERCEPT(:y, :x)")),
     (exp.RegrR2, paired("REGR_R2(:y, :x)")),
     (exp.Median, median),

@@ -73,7 +73,7 @@ def decimal(kind: str) -> tuple[int, int] | None:
 
 def is_decimal(kind: str) -> bool:
     """Whether it is a DECIMAL."""
-    return kind.startswith("DECIMAL(")
+    return kind not in _DIGITS and decimal(kind) is not None
 
 
 def is_number(kind: str) -> bool:

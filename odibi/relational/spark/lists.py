@@ -116,13 +116,13 @@ def _slice(of: exp.Expr, start: exp.Expr | None, end: exp.Expr | None, node: exp
 
 
 def text_of(node: exp.Expr) -> exp.Expr:
-    """Elements as DuckDB writes them; of NULLs alone it is NULL."""
+    """Elements as DuckDB writes them; of NULLs alone it is NULL, of nothing it is empty."""
     inside = _of(node.this)
     if node.args.get("null") is not None:
         refuse("array_to_string() with a text for NULL", "one engine has it", "use list_transform", node)
     values = node.this if inside == "VARCHAR" else converted(node.this, "VARCHAR[]")
     by = converted(node.expression, "VARCHAR")
-    return spark("CASE WHEN EXISTS(:l, e -> NOT e IS NULL) THEN ARRAY_JOIN(:l, :by) END", l=values, by=by)
+    return spark("CASE WHEN ARRAY_SIZE(:l) = 0 OR EXISTS(:l, e -> NOT e IS NULL) THEN ARRAY_JOIN(:l, :by) END", l=values, by=by)
 
 
 def appended(node: exp.Expr) -> exp.Expr:
@@ -168,11 +168,14 @@ def reversed_(node: exp.Expr) -> exp.Expr:
 
 
 def sorted_(node: exp.Expr) -> exp.Expr:
-    """NULLs first, as SORT_ARRAY puts them."""
+    """NULLs last unless told otherwise; SORT_ARRAY puts them first."""
     _simple(node.this, "list_sort()")
-    if node.expression is not None or node.args.get("asc") is not None:
-        refuse("list_sort() in another order", "Spark has one", "use list_reverse(list_sort(list))", node)
-    return spark("SORT_ARRAY(:l)", l=node.this)
+    descending = node.args.get("asc") == exp.false()
+    first = node.args.get("nulls_first") == exp.true()
+    if first and descending:
+        refuse("list_sort() from the greatest with NULLs first", "Spark has none", "use list_reverse(list_sort(list))", node)
+    template = "SORT_ARRAY(:l, FALSE)" if descending else "SORT_ARRAY(:l)" if first else "ARRAY_SORT(:l)"
+    return spark(template, l=node.this)
 
 
 def struct(node: exp.Expr) -> exp.Expr:

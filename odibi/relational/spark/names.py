@@ -26,6 +26,7 @@ def resolved(query: exp.Query, tables: Mapping[str, Schema]) -> exp.Query:
     """
     copy = query.copy()
     _refuse_twins(tables)
+    _write_out_comprehensions(copy)
     _name_windows(copy)
     _name_outputs(copy, tables)
     schema = {name: {column.name: column.type for column in columns} for name, columns in tables.items()}
@@ -57,6 +58,26 @@ def _refuse_twins(tables: Mapping[str, Schema]) -> None:
             if column.name.lower() in seen:
                 refuse(f"column {column.name!r} of {name!r}", "another differs in the case of a letter only", "rename it")
             seen.add(column.name.lower())
+
+
+def _write_out_comprehensions(query: exp.Query) -> None:
+    """``[f(x) for x in list if g(x)]`` as list_transform and list_filter."""
+    for node in reversed(list(query.find_all(exp.Comprehension))):
+        name, values = exp.to_identifier(node.expression.name), node.args["iterator"]
+        if node.args.get("condition") is not None:
+            values = exp.ArrayFilter(this=values, expression=_lambda(name, node.args["condition"]))
+        whole = node.parent if isinstance(node.parent, exp.Array) else node
+        whole.replace(exp.Transform(this=values, expression=_lambda(name, node.this)))
+
+
+def _lambda(name: exp.Identifier, body: exp.Expr) -> exp.Lambda:
+    """A lambda; its parameter is a bare name in the body."""
+    for column in list(body.find_all(exp.Column)):
+        if not column.table and column.name.lower() == name.name.lower():
+            if column is body:
+                body = column.this
+            column.replace(column.this)
+    return exp.Lambda(this=body, expressions=[name.copy()])
 
 
 def _name_windows(query: exp.Query) -> None:

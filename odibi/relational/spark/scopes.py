@@ -201,7 +201,8 @@ def _lambda(node: exp.Lambda, inside: str, scope: _Scope) -> None:
     kinds = (inside, "BIGINT")
     names = {p.name.lower(): k for p, k in zip(node.expressions, kinds, strict=False)}
     for found in list(node.this.find_all(exp.Identifier)):
-        if found.name.lower() in names and not isinstance(found.parent, exp.Column | exp.Dot | exp.PropertyEQ):
+        called = isinstance(found.parent, exp.Column | exp.PropertyEQ) or found.arg_key == "expression" and isinstance(found.parent, exp.Dot)
+        if found.name.lower() in names and not called:
             marked(found, names[found.name.lower()])
     within = _Scope(scope.tables, scope, named=names)
     _value(node.this, within)
