@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "empty",
+    "failures",
     "hadoop_path",
     "pattern",
     "quoted",
@@ -102,11 +103,23 @@ def refusing(data: DataFrame, schema: Schema, partition_by: Sequence[str]) -> Da
     return data
 
 
+def failures() -> tuple[type[Exception], ...]:
+    """What Spark raises, and what the way to it does."""
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    return PySparkException, Py4JError, ConnectionError
+
+
 AMBIGUOUS = "odibi: no partition of its own: "
 
 
 def said(error: Exception) -> Permanent:
     """Spark's error without its traces: the innermost sentence that has a name."""
+    from py4j.protocol import Py4JError, Py4JJavaError
+
+    if isinstance(error, Py4JError | ConnectionError) and not isinstance(error, Py4JJavaError):
+        return Permanent("Spark's JVM has ended", hint="mostly for lack of memory: set spark.driver.memory")
     text = str(error)
     if found := re.search(f"{AMBIGUOUS}(.*?)(?: SQLSTATE|$)", text, re.MULTILINE):
         return SchemaMismatch(

@@ -86,8 +86,8 @@ def _jvm(folder: Path) -> Any:
         with log.open("wb") as output:
             return launch_gateway(conf, {"stdout": output, "stderr": output})  # type: ignore[no-untyped-call]
     except (PySparkException, OSError) as error:
-        said = log.read_text("utf-8", "replace").strip() or str(error)
-        raise Permanent(f"Spark could not be started: {said.splitlines()[-1].strip()}") from error
+        lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line[:1].strip()]
+        raise _failed(lines[-1] if lines else str(error)) from error
 
 
 def _configured_jars() -> list[str]:
@@ -118,7 +118,11 @@ def _session(gateway: Any, folder: Path, settings: Mapping[str, str]) -> SparkSe
         return SparkSession(SparkContext(conf=conf, gateway=gateway))
     except Py4JError as error:
         said = re.search(r"^: (.*)$", str(error), re.MULTILINE)
-        raise Permanent(f"Spark could not be started: {said[1] if said else error}") from error
+        raise _failed(said[1] if said else str(error)) from error
+
+
+def _failed(said: str) -> Permanent:
+    return Permanent(f"Spark could not be started: {said}")
 
 
 def _defaults(folder: Path, *, local: bool) -> dict[str, str]:

@@ -117,6 +117,7 @@ def acquire(scratch: Path) -> SparkSession:
             warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
             _quiet()
             found = _found()
+            _hush(quiet=True)
             _open = _created(scratch) if found is None else _Open(found, 0, _pinned(found))
         _open.users += 1
         return _open.session
@@ -140,6 +141,15 @@ def release() -> None:
         if _open.users == 0:
             left, _open = _open, None
             left.end()
+            _hush(quiet=False)
+
+
+def _hush(*, quiet: bool) -> None:
+    """Whether pyspark prints each error of a query as JSON, before anybody can handle it."""
+    from pyspark.logger import PySparkLogger
+
+    for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
+        PySparkLogger.getLogger(name).disabled = quiet
 
 
 def _found() -> SparkSession | None:

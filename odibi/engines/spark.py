@@ -11,14 +11,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 # That pyspark is missing shows when the engine is asked for: the register knows what to install.
-from py4j.protocol import Py4JError
-from pyspark.errors import PySparkException, PythonException  # noqa: TID253
+from pyspark.errors import PythonException  # noqa: TID253
 from pyspark.sql import DataFrame  # noqa: TID253
 
 from odibi.engines import session as sessions
 from odibi.engines.base import Location, Staged
 from odibi.engines.database import Database
-from odibi.engines.dataframes import empty, hadoop_path, pattern, refusing, said, schema_of, shaped, struct_of
+from odibi.engines.dataframes import (
+    empty,
+    failures,
+    hadoop_path,
+    pattern,
+    refusing,
+    said,
+    schema_of,
+    shaped,
+    struct_of,
+)
 from odibi.engines.duckdb import DuckDB, DuckFrame, scan
 from odibi.engines.parquet import base_of, parts_below, read_alike
 from odibi.errors import Permanent
@@ -79,21 +88,22 @@ class Spark:
 
     def _parquet(self, location: Location, schema: Schema) -> SparkFrame:
         session = self.session()
-        if not location.files:
-            return SparkFrame(empty(session, schema), schema)
-        # A value in a folder's name is text, and becomes what it should be by a cast.
-        raw = tuple(Column(c.name, "VARCHAR") if c.name in location.partitions else c for c in schema)
-        reader = session.read.schema(struct_of(raw))
-        if location.partitions:
-            reader = reader.option("basePath", hadoop_path(str(base_of(location))))
         with self.errors():
+            if not location.files:
+                return SparkFrame(empty(session, schema), schema)
+            # A value in a folder's name is text, and becomes what it should be by a cast.
+            raw = (Column(c.name, "VARCHAR") if c.name in location.partitions else c for c in schema)
+            reader = session.read.schema(struct_of(tuple(raw)))
+            if location.partitions:
+                reader = reader.option("basePath", hadoop_path(str(base_of(location))))
             data = reader.parquet(*(pattern(hadoop_path(file)) for file in location.files))
-        return SparkFrame(shaped(data, schema) if location.partitions else data, schema)
+            return SparkFrame(shaped(data, schema) if location.partitions else data, schema)
 
     def _delta(self, location: Location) -> SparkFrame:
         (url,) = location.files
-        reader = self.session().read.format("delta").option("versionAsOf", location.options["version"])
+        session = self.session()
         with self.errors():
+            reader = session.read.format("delta").option("versionAsOf", location.options["version"])
             data = reader.load(hadoop_path(url))
             schema = location.schema or schema_of(data)
             return SparkFrame(shaped(data, schema), schema)
@@ -153,14 +163,15 @@ class Spark:
         Raises:
             SchemaMismatch: a partition column holds a text that readers cannot tell from NULL.
         """
-        data = refusing(frame.data, schema, partition_by)
-        writer = data.write.option("mapreduce.fileoutputcommitter.marksuccessfuljobs", "false")
-        writer = writer.option(
-            "parquet.statistics.truncate.length", str(2**31 - 1)
-        )  # a cut bound is no bound
         self.session()
         with self.errors():
-            (writer.partitionBy(*partition_by) if partition_by else writer).parquet(hadoop_path(folder))
+            writer = refusing(frame.data, schema, partition_by).write
+            writer = writer.option("mapreduce.fileoutputcommitter.marksuccessfuljobs", "false")
+            writer = writer.option(
+                "parquet.statistics.truncate.length", str(2**31 - 1)
+            )  # a cut bound is none
+            writer = writer.partitionBy(*partition_by) if partition_by else writer
+            writer.parquet(hadoop_path(folder))
         if not Path(folder).is_dir():
             raise Permanent(
                 f"Spark has written {folder}, and it is not there",
@@ -176,8 +187,8 @@ class Spark:
         import pyarrow.parquet as pq
 
         parts = self.stage(frame, frame.schema, self._folder()).parts
-        empty = scan(Location("parquet", (), frame.schema))
-        target = self._db.new_cursor().sql(empty).to_arrow_reader(1).schema
+        nothing = scan(Location("parquet", (), frame.schema))
+        target = self._db.cursor.sql(nothing).to_arrow_table().schema
 
         def batches() -> Iterator[pa.RecordBatch]:
             for part in parts:
@@ -212,7 +223,7 @@ class Spark:
             raise Permanent("a streaming DataFrame has no end", hint="return one that is read at once")
         with self.errors():
             schema = schema_of(native)
-        return SparkFrame(shaped(native, schema), schema), schema
+            return SparkFrame(shaped(native, schema), schema), schema
 
     # --- the session -------------------------------------------------------------------------------
 
@@ -222,10 +233,11 @@ class Spark:
             if self._known is None:
                 self._known = sessions.acquire(self._db.scratch)
             session = self._known
-        if sessions.is_connect(session):
-            session.addTag(self._tag)
-        else:  # a classic session's own tags do not reach jobs of other threads
-            session.sparkContext.addJobTag(self._tag)
+        with self.errors():
+            if sessions.is_connect(session):
+                session.addTag(self._tag)
+            else:  # a classic session's own tags do not reach jobs of other threads
+                session.sparkContext.addJobTag(self._tag)
         return session
 
     def interrupt(self) -> None:
@@ -234,7 +246,7 @@ class Spark:
         session = self._known
         if session is None:
             return
-        with suppress(PySparkException, Py4JError):  # it may end just now
+        with suppress(*failures()):  # it may end just now
             if sessions.is_connect(session):
                 session.interruptTag(self._tag)
             else:
@@ -247,7 +259,7 @@ class Spark:
         if session is None:
             return
         try:
-            with self.errors():
+            with suppress(*failures()):  # its JVM may have died
                 for view in self._views:
                     session.catalog.dropTempView(view)
         finally:
@@ -258,7 +270,7 @@ class Spark:
         """Spark's errors as one sentence; InterruptException for whatever fails after an interrupt."""
         try:
             yield
-        except (PySparkException, Py4JError) as error:
+        except failures() as error:
             if self._interrupted.is_set():
                 raise InterruptException("the Spark job was cancelled") from error
             if isinstance(error, PythonException):
@@ -269,7 +281,8 @@ class Spark:
         with self._lock:
             name = f"{self._tag}_{len(self._views)}"
             self._views.append(name)
-        frame.data.createTempView(name)
+        with self.errors():
+            frame.data.createTempView(name)
         return name
 
     def _folder(self) -> str:

@@ -7,7 +7,9 @@ shrunk until they fit on a screen. Nothing is written but a certificate, and tha
 
 from __future__ import annotations
 
+from odibi.prove.ask import Bench
+from odibi.prove.engines import bench_of
 from odibi.prove.model import Difference, Failure, StepProof, Table, Verdict
 from odibi.prove.query import prove_query
 
-__all__ = ["Difference", "Failure", "StepProof", "Table", "Verdict", "prove_query"]
+__all__ = ["Bench", "Difference", "Failure", "StepProof", "Table", "Verdict", "bench_of", "prove_query"]

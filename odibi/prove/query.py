@@ -26,13 +26,15 @@ if TYPE_CHECKING:
 __all__ = ["ordered_by", "prove_compiled", "prove_query"]
 
 
-def prove_query(sql: str, inputs: Mapping[str, Table | Schema], bench: Bench, *, seed: str = "") -> StepProof:
+def prove_query(
+    query: str | exp.Query, inputs: Mapping[str, Table | Schema], bench: Bench, *, seed: str = ""
+) -> StepProof:
     """Whether every engine answers a query alike; refused where one of them could not.
 
     Args:
-        sql: one query in DuckDB's spelling; its tables are the inputs' names.
-        inputs: a sample of each input, or just its columns.
-        bench: the engines.
+        query: one query in DuckDB's spelling; its tables are the inputs' names.
+        inputs: a sample of each input, as :meth:`Bench.made` makes it of Python's values, or just its columns.
+        bench: the engines, as :func:`~odibi.prove.engines.bench_of` starts them.
         seed: equal seeds try equal rows.
 
     Raises:
@@ -44,7 +46,8 @@ def prove_query(sql: str, inputs: Mapping[str, Table | Schema], bench: Bench, *,
     schemas = {name: table.schema for name, table in samples.items()}
     with closing(Binder()) as binder:
         relations = {name: Relation(name, schema) for name, schema in schemas.items()}
-        compiled = next(iter(compile_script(parse(sql), relations, binder).values()))
+        text = query if isinstance(query, str) else query.sql("duckdb")
+        compiled = next(iter(compile_script(parse(text), relations, binder).values()))
     names = [engine.name for engine in bench.others]
     refused = [Problem("query", 1, 1, o.message, o.hint) for o in objections(compiled, schemas, names)]
     if refused:

@@ -63,6 +63,7 @@ _TEXT = (
     Function("Text", "md5(text)", "VARCHAR", "The MD5 hash in hexadecimal.", "md5('odibi')", "c3b34fab6b262a775c718e94fd5376a4"),
     Function("Text", "position(part IN text)", "BIGINT", "Where the part first begins, 0 if nowhere.", "position('b' IN 'abc')", "2"),
     Function("Text", "regexp_extract(text, pattern, group = 0)", "VARCHAR", "What the pattern, or a group of it, first matches; '' if nothing does.", "regexp_extract('order 42', '[0-9]+')", "42"),
+    Function("Text", "regexp_full_match(text, pattern)", "BOOLEAN", "Whether the pattern matches all of the text.", "regexp_full_match('SKU-12', '[A-Z]+-[0-9]+')", "true"),
     Function("Text", "regexp_matches(text, pattern)", "BOOLEAN", "Whether the pattern matches somewhere.", "regexp_matches('SKU-12', '^[A-Z]+-')", "true"),
     Function("Text", "regexp_replace(text, pattern, new, flags = '')", "VARCHAR", "With the first match replaced, with the flag 'g' all of them.", "regexp_replace('a1b22', '[0-9]+', '#', 'g')", "a#b#", rule="Spark replaces all matches always, and a group is $1 instead of \\1"),
     Function("Text", "repeat(text, count)", "VARCHAR", "The text that many times.", "repeat('ab', 3)", "ababab"),
@@ -155,6 +156,7 @@ _LISTS = (
     Function("Lists and structs", "list_transform(list, lambda x: expression)", "a list", "The expression for each element.", "list_transform([1, 2], lambda x: x * 10)", "[10, 20]"),
     Function("Lists and structs", "list_value(value, ...)", "a list", "A list of the values; [a, b] is the same.", "list_value(1, 2)", "[1, 2]"),
     Function("Lists and structs", "struct_extract(struct, name)", "as the field", "A field of a struct; struct.name is the same.", "struct_extract({'a': 1}, 'a')", "1"),
+    Function("Lists and structs", "unnest(list)", "as an element", "A row for each element, none for an empty list; in SELECT or in FROM.", "unnest([7])", "7", rule="once in a SELECT, and as a column of its own, on Spark"),
     Function("Lists and structs", "struct_pack(name := value, ...)", "a struct", "A struct of the values; {'name': value} is the same.", "struct_pack(a := 1, b := 'x')", "{'a': 1, 'b': x}"),
 )
 _AGGREGATES = (
@@ -231,8 +233,8 @@ def portable(tree: exp.Query) -> tuple[str, ...]:
     )
 
 
-_NO_CALL = (exp.Connector, exp.Cast, exp.TryCast, exp.Case, exp.Exists)
-"""What sqlglot counts among functions and SQL among operators."""
+_NO_CALL = (exp.Connector, exp.Cast, exp.TryCast, exp.Case, exp.Exists, exp.Unnest)
+"""What sqlglot counts among functions and SQL among operators; of unnest, that in FROM."""
 
 
 def _key(node: exp.Expr) -> type[exp.Expr] | str:

@@ -1,8 +1,14 @@
 """How fast odibi is, against scripts written by hand, on this machine and in the same minutes.
 
-Three measurements, each of cold processes: ``medallion`` runs 22 TPC-H-like models with odibi and with
-tpch/by_hand.py in turn and compares their tables, ``steps`` runs 1,000 one-row steps with odibi and with
-steps_by_hand.py, ``startup`` times commands that should answer at once. All figures are medians. Nothing
+Four measurements, each of cold processes, all figures medians:
+
+- ``medallion`` runs 22 TPC-H-like models with odibi and with tpch/by_hand*.py in turn and compares their tables;
+- ``merge`` merges 250,000 changes into a table of 2,000,000 rows, against merge/by_hand.py, and compares them;
+- ``steps`` runs 1,000 one-row steps with odibi and with steps_by_hand.py;
+- ``startup`` times commands that should answer at once.
+
+``--engine`` runs the first two on another engine, against a script for that engine: on pandas and Spark both
+sides write Delta tables; on Spark both count the start of the session and the memory of the JVM. Nothing
 fails for being slow; the exit code is 1 if a command fails or the tables differ.
 """
 
@@ -15,26 +21,19 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from importlib.metadata import version
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
+from process import Measure, in_turn, timed
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
 DATA = HERE / "data"
 ODIBI = [sys.executable, "-m", "odibi"]
-
-
-class Measure(NamedTuple):
-    """Wall time and peak resident memory of one process."""
-
-    seconds: float
-    megabytes: float
+BY_HAND = {"duckdb": "by_hand.py", "pandas": "by_hand_pandas.py", "spark": "by_hand_spark.py"}
 
 
 class Row(NamedTuple):
@@ -45,37 +44,6 @@ class Row(NamedTuple):
     by_hand: float | None
     compared: float | None  # a ratio, or a difference where the unit says so
     target: float | None
-
-
-def timed(command: list[str], scratch: Path, env: dict[str, str] | None = None) -> Measure:
-    """Run a command to its end. Stops everything with the end of its output if it fails."""
-    log = scratch / "output.log"
-    full = {**os.environ, "NO_COLOR": "1", "ODIBI_HOME": str(scratch / "home"), **(env or {})}
-    with log.open("wb") as output:
-        start = time.perf_counter()
-        process = subprocess.Popen(command, cwd=ROOT, env=full, stdout=output, stderr=subprocess.STDOUT)
-        # This process imports no engine, because Linux lets a child's peak begin at its parent's.
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        tail = log.read_text(errors="replace").splitlines()[-20:]
-        sys.exit("\n".join([f"failed with {process.returncode}: {' '.join(command)}", *tail]))
-    return Measure(seconds, usage.ru_maxrss / (1024 if sys.platform != "darwin" else 1024 * 1024))
-
-
-def in_turn(repeat: int, scratch: Path, *runs: Callable[[Path], Measure]) -> list[Measure]:
-    """The medians of each run, measured in turn ``repeat`` times, each time in a clean folder."""
-    measures: list[list[Measure]] = [[] for _ in runs]
-    for _ in range(repeat):
-        for run, found in zip(runs, measures, strict=True):
-            folder = scratch / run.__name__
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-            found.append(run(folder))
-    return [
-        Measure(median(m.seconds for m in found), median(m.megabytes for m in found)) for found in measures
-    ]
 
 
 def tpch(sf: str) -> Path:
@@ -91,8 +59,8 @@ def tpch(sf: str) -> Path:
 
 def medallion(args: argparse.Namespace, scratch: Path) -> Iterator[Row]:
     data = tpch(args.sf)
-    pipeline = [*ODIBI, "run", "tests/benchmarks/tpch/tpch.yaml"]
-    script = [sys.executable, str(HERE / "tpch/by_hand.py"), str(data)]
+    pipeline = [*ODIBI, "run", "tests/benchmarks/tpch/tpch.yaml", "--engine", args.engine]
+    script = [sys.executable, str(HERE / "tpch" / BY_HAND[args.engine]), str(data)]
 
     def odibi(folder: Path) -> Measure:
         return timed(pipeline, folder, {"TPCH_DATA": str(data), "TPCH_LAKE": str(folder / "lake")})
@@ -101,12 +69,43 @@ def medallion(args: argparse.Namespace, scratch: Path) -> Iterator[Row]:
         return timed([*script, str(folder / "lake"), *(["--delta"] if args.delta else [])], folder)
 
     ours, theirs = in_turn(args.repeat, scratch, odibi, by_hand)
-    lakes = [str(scratch / name / "lake") for name in ("odibi", "by_hand")]
-    compared = subprocess.run([sys.executable, HERE / "tpch/compare.py", *lakes], check=False)
+    yield from ratios(ours, theirs)
+    compare(args, scratch / "odibi/lake", scratch / "by_hand/lake")
+
+
+def merge(args: argparse.Namespace, scratch: Path) -> Iterator[Row]:
+    data = scratch / "data"
+    data.mkdir()
+    script = [sys.executable, str(HERE / "merge/by_hand.py")]
+    subprocess.run([*script, "make", data], check=True)
+    pipeline = [*ODIBI, "run", "tests/benchmarks/merge/merge.yaml"]
+    env = {"MERGE_DATA": str(data), "MERGE_LAKE": str(scratch / "lake")}
+    timed([*pipeline, "--date", "2026-01-01"], scratch, env)  # the table that is there, for both
+
+    def odibi(folder: Path) -> Measure:
+        shutil.copytree(scratch / "lake", folder / "lake")
+        command = [*pipeline, "--date", "2026-01-02", "--engine", args.engine]
+        return timed(command, folder, {**env, "MERGE_LAKE": str(folder / "lake")})
+
+    def by_hand(folder: Path) -> Measure:
+        shutil.copytree(scratch / "lake", folder / "lake")
+        changes, table = str(data / "2026-01-02.parquet"), str(folder / "lake/silver/orders")
+        return timed([*script, args.engine, changes, table], folder)
+
+    ours, theirs = in_turn(args.repeat, scratch, odibi, by_hand)
+    yield from ratios(ours, theirs)
+    compare(args, scratch / "odibi/lake", scratch / "by_hand/lake")
+
+
+def ratios(ours: Measure, theirs: Measure) -> Iterator[Row]:
     yield Row("wall time [s]", ours.seconds, theirs.seconds, ours.seconds / theirs.seconds, 1.10)
     yield Row("peak memory [MB]", ours.megabytes, theirs.megabytes, ours.megabytes / theirs.megabytes, 1.10)
-    if compared.returncode:
-        args.failed = True
+
+
+def compare(args: argparse.Namespace, *lakes: Path) -> None:
+    """Print whether both lakes have the same tables, and remember if not."""
+    compared = subprocess.run([sys.executable, HERE / "tpch/compare.py", *lakes], check=False)
+    args.failed |= compared.returncode != 0
 
 
 def many_steps(count: int, file: Path, *, linked: bool) -> Path:
@@ -175,35 +174,40 @@ def startup(args: argparse.Namespace, scratch: Path) -> Iterator[Row]:
         yield Row(what, found.seconds, None, None, target)
 
 
-MEASUREMENTS = {"medallion": medallion, "steps": steps, "startup": startup}
+MEASUREMENTS = {"medallion": medallion, "merge": merge, "steps": steps, "startup": startup}
+OF_ENGINES = ("medallion", "merge")
 
 
 def show(title: str, rows: list[Row]) -> None:
     def cell(value: float | None) -> str:
         return f"{'' if value is None else f'{value:.2f}':>10}"
 
-    print(f"\n{title:<42}{'odibi':>10}{'by hand':>10}{'compared':>10}{'target':>10}")
+    print(f"\n{title:<54}{'odibi':>10}{'by hand':>10}{'compared':>10}{'target':>10}")
     for row in rows:
-        print(f"  {row.what:<40}{''.join(cell(value) for value in row[1:])}", flush=True)
+        print(f"  {row.what:<52}{''.join(cell(value) for value in row[1:])}", flush=True)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--engine", choices=BY_HAND, default="duckdb", help="of medallion and merge")
     parser.add_argument("--sf", default="0.1", help="TPC-H scale factor (default 0.1; 1 is 1 GB of CSV)")
-    parser.add_argument("--repeat", type=int, default=3, help="runs of medallion and steps (default 3)")
+    parser.add_argument("--repeat", type=int, default=3, help="runs of all but startup (default 3)")
     parser.add_argument("--steps", type=int, default=1000, help="how many one-row steps (default 1000)")
     parser.add_argument("--delta", action="store_true", help="commit by_hand.py's tables to Delta too")
-    parser.add_argument("--only", default=",".join(MEASUREMENTS), help="which measurements (default: all)")
+    parser.add_argument("--only", help="which measurements (default: all that depend on the engine, or all)")
     args = parser.parse_args(namespace=argparse.Namespace(failed=False))
-    wanted = args.only.split(",")
+    wanted = args.only.split(",") if args.only else MEASUREMENTS if args.engine == "duckdb" else OF_ENGINES
     if unknown := set(wanted) - set(MEASUREMENTS):
         parser.error(f"--only knows {', '.join(MEASUREMENTS)}, not {', '.join(sorted(unknown))}")
-    libraries = " ".join(f"{name} {version(name)}" for name in ("duckdb", "deltalake"))
+    used = {"duckdb": (), "pandas": ("pandas",), "spark": ("pyspark", "delta-spark")}[args.engine]
+    libraries = " ".join(f"{name} {version(name)}" for name in ("duckdb", "deltalake", *used))
     print(f"{libraries}, Python {platform.python_version()}, {os.cpu_count()} cores")
+    written = "Parquet" if args.engine == "duckdb" and not args.delta else "Delta"
     titles = {
-        "medallion": f"TPC-H medallion SF {args.sf}, by hand to {'Delta' if args.delta else 'Parquet'}",
+        "medallion": f"TPC-H medallion SF {args.sf} on {args.engine}, by hand to {written}",
+        "merge": f"merge of 250,000 into 2,000,000 rows on {args.engine}",
         "steps": f"{args.steps:,} one-row steps",
         "startup": "start-up",
     }

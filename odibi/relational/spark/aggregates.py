@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sqlglot import exp
 
-from odibi.relational.spark.build import as_type, over_each, spark
+from odibi.relational.spark.build import Rule, as_type, over_each, spark
 from odibi.relational.spark.casts import converted
 from odibi.relational.spark.kinds import FLOATS, decimal, element, fields, is_decimal, is_number, kind
 from odibi.relational.spark.refusal import refuse
@@ -120,8 +120,6 @@ def at_extreme(name: str) -> Callable[[exp.Expr], exp.Expr]:
     """A rule for arg_max and arg_min: a row whose value is NULL does not count on DuckDB."""
 
     def rule(node: exp.Expr) -> exp.Expr:
-        if node.args.get("count") is not None or isinstance(node.this, exp.Distinct):
-            refuse(f"arg_{name[:3].lower()}() of several", "Spark gives one", "use a window with row_number", node)
         _plain(node.expression, node)
         sql = f"{name}(:x, CASE WHEN NOT :x IS NULL THEN :y END)"
         return spark(sql, x=node.this, y=node.expression)
@@ -130,23 +128,13 @@ def at_extreme(name: str) -> Callable[[exp.Expr], exp.Expr]:
 
 
 def moment(name: str) -> Callable[[exp.Expr], exp.Expr]:
-    """A rule for variance and standard deviation: of infinity or NaN an error on DuckDB."""
+    """A rule for variance and standard deviation, in doubles; that of one value is 0 even if it is infinite."""
 
     def rule(node: exp.Expr) -> exp.Expr:
-        made = _over(f"{name}(:x)", node, lambda x: converted(x, "DOUBLE"))
-        return _finite(made, [_argument(node)[0]])
+        sql = f"CASE WHEN COUNT(:x) = 1 THEN CAST(0 AS DOUBLE) ELSE {name}(:x) END" if name.endswith("POP") else f"{name}(:x)"
+        return _over(sql, node, lambda x: converted(x, "DOUBLE"))
 
     return rule
-
-
-def _finite(made: exp.Expr, values: list[exp.Expr]) -> exp.Expr:
-    """The aggregate, or DuckDB's error where a double is none that counts."""
-    for value in values:
-        if kind(value) in FLOATS:
-            odd = "BOOL_OR(ISNAN(:x) OR ABS(:x) = DOUBLE('Infinity'))"
-            error = "CAST(RAISE_ERROR('a moment of NaN or infinity is out of range') AS DOUBLE)"
-            made = spark(f"CASE WHEN {odd} THEN {error} ELSE :made END", x=value, made=made)
-    return made
 
 
 _X = "(CASE WHEN NOT :y IS NULL THEN :x END)"
@@ -169,8 +157,7 @@ def paired(sql: str) -> Callable[[exp.Expr], exp.Expr]:
     def rule(node: exp.Expr) -> exp.Expr:
         if isinstance(node.this, exp.Distinct):
             refuse(f"{node.key}(DISTINCT ...)", "Spark has none of pairs", "take the pairs apart first", node)
-        made = spark(sql, y=converted(node.this, "DOUBLE"), x=converted(node.expression, "DOUBLE"))
-        return _finite(made, [node.this, node.expression])
+        return spark(sql, y=converted(node.this, "DOUBLE"), x=converted(node.expression, "DOUBLE"))
 
     return rule
 
@@ -235,31 +222,31 @@ def filtered(node: exp.Expr) -> exp.Expr:
     return over_each(node.this, only)
 
 
-RULES: tuple[tuple[type[exp.Expr] | str, Callable[[exp.Expr], exp.Expr]], ...] = (
-    (exp.Sum, total),
-    (exp.Avg, mean),
-    ("mean", mean),
-    (exp.Count, count),
-    (exp.CountIf, count_if),
-    (exp.Min, extreme("MIN")),
-    (exp.Max, extreme("MAX")),
-    (exp.LogicalAnd, all_or_any("BOOL_AND")),
-    (exp.LogicalOr, all_or_any("BOOL_OR")),
-    (exp.ArgMax, at_extreme("MAX_BY")),
-    (exp.ArgMin, at_extreme("MIN_BY")),
-    (exp.Stddev, moment("STDDEV_SAMP")),
-    (exp.StddevSamp, moment("STDDEV_SAMP")),
-    (exp.StddevPop, moment("STDDEV_POP")),
-    (exp.Variance, moment("VAR_SAMP")),
-    (exp.VariancePop, moment("VAR_POP")),
-    (exp.CovarPop, paired("COVAR_POP(:y, :x)")),
-    (exp.CovarSamp, paired("COVAR_SAMP(:y, :x)")),
-    (exp.Corr, paired(_CORR)),
-    (exp.RegrSlope, paired(_SLOPE)),
-    (exp.RegrIntercept, paired("REGR_INTERCEPT(:y, :x)")),
-    (exp.RegrR2, paired("REGR_R2(:y, :x)")),
-    (exp.Median, median),
-    (exp.PercentileCont, quantile),
-    (exp.GroupConcat, text_of),
-    (exp.Filter, filtered),
+RULES: tuple[Rule, ...] = (
+    Rule(exp.Sum, total),
+    Rule(exp.Avg, mean),
+    Rule("mean", mean),
+    Rule(exp.Count, count),
+    Rule(exp.CountIf, count_if),
+    Rule(exp.Min, extreme("MIN")),
+    Rule(exp.Max, extreme("MAX")),
+    Rule(exp.LogicalAnd, all_or_any("BOOL_AND")),
+    Rule(exp.LogicalOr, all_or_any("BOOL_OR")),
+    Rule(exp.ArgMax, at_extreme("MAX_BY")),
+    Rule(exp.ArgMin, at_extreme("MIN_BY")),
+    Rule(exp.Stddev, moment("STDDEV_SAMP")),
+    Rule(exp.StddevSamp, moment("STDDEV_SAMP")),
+    Rule(exp.StddevPop, moment("STDDEV_POP")),
+    Rule(exp.Variance, moment("VAR_SAMP")),
+    Rule(exp.VariancePop, moment("VAR_POP")),
+    Rule(exp.CovarPop, paired("COVAR_POP(:y, :x)")),
+    Rule(exp.CovarSamp, paired("COVAR_SAMP(:y, :x)")),
+    Rule(exp.Corr, paired(_CORR)),
+    Rule(exp.RegrSlope, paired(_SLOPE)),
+    Rule(exp.RegrIntercept, paired("CASE WHEN NOT ISNAN(REGR_INTERCEPT(:y, :x)) THEN REGR_INTERCEPT(:y, :x) END")),
+    Rule(exp.RegrR2, paired("REGR_R2(:y, :x)")),
+    Rule(exp.Median, median),
+    Rule(exp.PercentileCont, quantile),
+    Rule(exp.GroupConcat, text_of, "separator"),
+    Rule(exp.Filter, filtered),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import NamedTuple
 
 import sqlglot
 from sqlglot import exp
@@ -11,7 +12,20 @@ from sqlglot import exp
 from odibi.relational.spark.kinds import marked
 from odibi.relational.types import rebuilt
 
-__all__ = ["aggregates", "as_type", "over_each", "spark", "spark_type"]
+__all__ = ["Rule", "aggregates", "as_type", "over_each", "spark", "spark_type"]
+
+
+class Rule(NamedTuple):
+    """What a kind of node becomes.
+
+    ``on`` is a class of sqlglot, or the name of a function that it has no class for. ``rewrite`` gets the
+    node, whose children are Spark's already, and returns what takes its place. ``args`` are the parts of
+    the node that it heeds beside its operands: a node with others is refused.
+    """
+
+    on: type[exp.Expr] | str
+    rewrite: Callable[[exp.Expr], exp.Expr]
+    args: str = ""
 
 
 @cache

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from sqlglot import exp
 
-from odibi.relational.spark.build import spark, spark_type
+from odibi.relational.spark.build import Rule, spark, spark_type
 from odibi.relational.spark.kinds import (
     FLOATS,
     TIMES,
@@ -267,12 +267,10 @@ def _nested(node: exp.Expr, source: str, target: str, safe: bool) -> exp.Expr | 
 
 def _explicit(node: exp.Expr) -> exp.Expr:
     """DuckDB's cast, which rounds where Spark truncates and writes doubles otherwise."""
-    if node.args.get("format") or node.args.get("default"):
-        refuse("CAST with a format", "only one engine has it", "use strptime", node)
     return converted(node.this, kind(node), safe=isinstance(node, exp.TryCast))
 
 
-RULES: tuple[tuple[type[exp.Expr] | str, Callable[[exp.Expr], exp.Expr]], ...] = (
-    (exp.Cast, _explicit),
-    (exp.TryCast, _explicit),
+RULES: tuple[Rule, ...] = (
+    Rule(exp.Cast, _explicit, "to"),
+    Rule(exp.TryCast, _explicit, "to"),
 )

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from sqlglot import exp
 
-from odibi.relational.spark.build import spark
+from odibi.relational.spark.build import Rule, spark
 from odibi.relational.spark.casts import converted
 from odibi.relational.spark.kinds import UNKNOWN, decimal, element, fields, kind, known, marked
 from odibi.relational.spark.refusal import refuse
+from odibi.relational.spark.structure import cast_columns
 
 __all__ = ["RULES"]
 
@@ -48,7 +49,7 @@ def compared(node: exp.Expr) -> exp.Expr:
 def between(node: exp.Expr) -> exp.Expr:
     """As two comparisons."""
     met = _sides(node)
-    if node.args.get("symmetric") or element(met) or fields(met):
+    if element(met) or fields(met):
         refuse("this BETWEEN", "Spark compares otherwise", "write two comparisons", node)
     low, high = (_wide(node.args[side], met) for side in ("low", "high"))
     return exp.Between(this=_wide(node.this, met), low=low, high=high)
@@ -59,8 +60,6 @@ def among(node: exp.Expr) -> exp.Expr:
     query = node.args.get("query")
     if query is not None:
         return among_rows(node, query)
-    if node.args.get("unnest") or node.args.get("field"):
-        refuse("IN a list column", "Spark has none", "use list_contains", node)
     met = _sides(node)
     if element(met) or fields(met):
         refuse(f"IN over {met}", "Spark compares nested values otherwise", "compare what is in it", node)
@@ -68,15 +67,12 @@ def among(node: exp.Expr) -> exp.Expr:
 
 
 def among_rows(node: exp.Expr, query: exp.Expr) -> exp.Expr:
-    """IN (SELECT ...): one column of the very type."""
-    if known(query) != known(node.this):
-        refuse(
-            f"IN over a query of {known(query)} for a value of {known(node.this)}",
-            "Spark compares other types otherwise",
-            "cast one of them",
-            node,
-        )
-    return node
+    """IN (SELECT ...): value and column in the type in which they meet."""
+    met = _sides(node)
+    if element(met) or fields(met):
+        refuse(f"IN over {met}", "Spark compares nested values otherwise", "compare what is in it", node)
+    rows = cast_columns(query, [met]) if known(query) != met else query
+    return exp.In(this=_wide(node.this, met) if known(query) != known(node.this) else node.this, query=rows)
 
 
 def chosen(node: exp.Expr) -> exp.Expr:
@@ -157,23 +153,23 @@ def is_(node: exp.Expr) -> exp.Expr:
     return node
 
 
-RULES: tuple[tuple[type[exp.Expr] | str, Callable[[exp.Expr], exp.Expr]], ...] = (
-    *((each, compared) for each in (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)),
-    (exp.NullSafeEQ, compared),
-    (exp.NullSafeNEQ, compared),
-    (exp.Between, between),
-    (exp.In, among),
-    (exp.Case, chosen),
-    (exp.If, if_),
-    (exp.Coalesce, first_known),
-    (exp.Greatest, extreme),
-    (exp.Least, extreme),
-    (exp.Nullif, null_if),
-    (exp.And, connected),
-    (exp.Or, connected),
-    (exp.Not, denied),
-    (exp.Where, filtered),
-    (exp.Having, filtered),
-    (exp.Qualify, filtered),
-    (exp.Is, is_),
+RULES: tuple[Rule, ...] = (
+    *(Rule(each, compared) for each in (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)),
+    Rule(exp.NullSafeEQ, compared),
+    Rule(exp.NullSafeNEQ, compared),
+    Rule(exp.Between, between, "low high"),
+    Rule(exp.In, among, "query"),
+    Rule(exp.Case, chosen, "ifs default"),
+    Rule(exp.If, if_, "true false"),
+    Rule(exp.Coalesce, first_known),
+    Rule(exp.Greatest, extreme),
+    Rule(exp.Least, extreme),
+    Rule(exp.Nullif, null_if),
+    Rule(exp.And, connected),
+    Rule(exp.Or, connected),
+    Rule(exp.Not, denied),
+    Rule(exp.Where, filtered),
+    Rule(exp.Having, filtered),
+    Rule(exp.Qualify, filtered),
+    Rule(exp.Is, is_),
 )

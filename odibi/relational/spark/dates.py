@@ -8,7 +8,7 @@ from zoneinfo import available_timezones
 
 from sqlglot import exp
 
-from odibi.relational.spark.build import spark, spark_type
+from odibi.relational.spark.build import Rule, spark, spark_type
 from odibi.relational.spark.casts import converted
 from odibi.relational.spark.formats import parsed_time, written_time
 from odibi.relational.spark.kinds import TIMES, is_literal, kind
@@ -103,8 +103,6 @@ def day_name(pattern: str) -> Callable[[exp.Expr], exp.Expr]:
 
 def last_day(node: exp.Expr) -> exp.Expr:
     """Of a timestamp too."""
-    if node.args.get("unit"):
-        refuse("last_day() of a part", "DuckDB has none", "use last_day(date)", node)
     return spark("LAST_DAY(CAST(:x AS DATE))", x=_time(node.this))
 
 
@@ -266,37 +264,37 @@ def interval(node: exp.Expr) -> exp.Expr:
     return node
 
 
-RULES: tuple[tuple[type[exp.Expr] | str, Callable[[exp.Expr], exp.Expr]], ...] = (
-    (exp.Add, added),
-    (exp.Sub, added),
-    (exp.Interval, interval),
-    (exp.AtTimeZone, at_zone),
-    (exp.Extract, extracted),
-    ("date_part", date_part),
-    ("datepart", date_part),
-    (exp.Year, named_part("YEAR")),
-    (exp.Quarter, named_part("QUARTER")),
-    (exp.Month, named_part("MONTH")),
-    (exp.Day, named_part("DAY")),
-    (exp.DayOfMonth, named_part("DAY")),
-    (exp.DayOfWeek, named_part("DAYOFWEEK")),
-    ("weekday", named_part("DAYOFWEEK")),
-    (exp.DayOfWeekIso, named_part("ISODOW")),
-    (exp.DayOfYear, named_part("DAYOFYEAR")),
-    (exp.Week, named_part("WEEK")),
-    (exp.WeekOfYear, named_part("WEEK")),
-    (exp.Hour, named_part("HOUR")),
-    (exp.Minute, named_part("MINUTE")),
-    (exp.Second, named_part("SECOND")),
-    (exp.TimeToUnix, seconds),
-    (exp.Dayname, day_name("EEEE")),
-    (exp.Monthname, day_name("MMMM")),
-    (exp.LastDay, last_day),
-    (exp.TimestampTrunc, truncated),
-    (exp.DateTrunc, truncated),
-    (exp.DateDiff, difference),
-    (exp.DateFromParts, made_date),
-    (exp.TimestampFromParts, made_timestamp),
-    (exp.TimeToStr, written_time),
-    (exp.StrToTime, parsed_time),
+RULES: tuple[Rule, ...] = (
+    Rule(exp.Add, added),
+    Rule(exp.Sub, added),
+    Rule(exp.Interval, interval, "unit"),
+    Rule(exp.AtTimeZone, at_zone, "zone"),
+    Rule(exp.Extract, extracted),
+    Rule("date_part", date_part),
+    Rule("datepart", date_part),
+    Rule(exp.Year, named_part("YEAR")),
+    Rule(exp.Quarter, named_part("QUARTER")),
+    Rule(exp.Month, named_part("MONTH")),
+    Rule(exp.Day, named_part("DAY")),
+    Rule(exp.DayOfMonth, named_part("DAY")),
+    Rule(exp.DayOfWeek, named_part("DAYOFWEEK")),
+    Rule("weekday", named_part("DAYOFWEEK")),
+    Rule(exp.DayOfWeekIso, named_part("ISODOW")),
+    Rule(exp.DayOfYear, named_part("DAYOFYEAR")),
+    Rule(exp.Week, named_part("WEEK")),
+    Rule(exp.WeekOfYear, named_part("WEEK")),
+    Rule(exp.Hour, named_part("HOUR")),
+    Rule(exp.Minute, named_part("MINUTE")),
+    Rule(exp.Second, named_part("SECOND")),
+    Rule(exp.TimeToUnix, seconds),
+    Rule(exp.Dayname, day_name("EEEE")),
+    Rule(exp.Monthname, day_name("MMMM")),
+    Rule(exp.LastDay, last_day),
+    Rule(exp.TimestampTrunc, truncated, "unit"),
+    Rule(exp.DateTrunc, truncated, "unit"),
+    Rule(exp.DateDiff, difference, "unit"),
+    Rule(exp.DateFromParts, made_date, "year month day"),
+    Rule(exp.TimestampFromParts, made_timestamp, "year month day hour min sec"),
+    Rule(exp.TimeToStr, written_time, "format"),
+    Rule(exp.StrToTime, parsed_time, "format"),
 )

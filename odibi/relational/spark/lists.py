@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sqlglot import exp
 
-from odibi.relational.spark.build import spark, spark_type
+from odibi.relational.spark.build import Rule, spark, spark_type
 from odibi.relational.spark.casts import converted
 from odibi.relational.spark.kinds import UNKNOWN, element, fields, kind, known
 from odibi.relational.spark.refusal import refuse
@@ -81,8 +81,6 @@ def bracket(node: exp.Expr) -> exp.Expr:
     """list[n], list[a:b], map[key], struct['field']."""
     (inside,) = node.expressions
     if isinstance(inside, exp.Slice):
-        if inside.args.get("step") is not None:
-            refuse("a slice with a step", "Spark has none", "use list_filter", node)
         return _slice(node.this, inside.this, inside.expression, node)
     if fields(kind(node.this)) is not None:
         return _field(node.this, str(inside.name), node)
@@ -91,8 +89,6 @@ def bracket(node: exp.Expr) -> exp.Expr:
 
 def cut(node: exp.Expr) -> exp.Expr:
     """array_slice(list, start, end)."""
-    if node.args.get("step") is not None:
-        refuse("a slice with a step", "Spark has none", "use list_filter", node)
     return _slice(node.this, node.args.get("start"), node.args.get("end"), node)
 
 
@@ -118,8 +114,6 @@ def _slice(of: exp.Expr, start: exp.Expr | None, end: exp.Expr | None, node: exp
 def text_of(node: exp.Expr) -> exp.Expr:
     """Elements as DuckDB writes them; of NULLs alone it is NULL, of nothing it is empty."""
     inside = _of(node.this)
-    if node.args.get("null") is not None:
-        refuse("array_to_string() with a text for NULL", "one engine has it", "use list_transform", node)
     values = node.this if inside == "VARCHAR" else converted(node.this, "VARCHAR[]")
     by = converted(node.expression, "VARCHAR")
     return spark("CASE WHEN ARRAY_SIZE(:l) = 0 OR EXISTS(:l, e -> NOT e IS NULL) THEN ARRAY_JOIN(:l, :by) END", l=values, by=by)
@@ -211,25 +205,25 @@ def _field(of: exp.Expr, name: str, node: exp.Expr) -> exp.Expr:
     return exp.Dot(this=of, expression=exp.to_identifier(found, quoted=True))
 
 
-RULES: tuple[tuple[type[exp.Expr] | str, Callable[[exp.Expr], exp.Expr]], ...] = (
-    (exp.Array, made),
-    (exp.ArraySize, size),
-    (exp.ArrayContains, has),
-    ("list_extract", item),
-    ("list_element", item),
-    ("array_extract", item),
-    (exp.Bracket, bracket),
-    (exp.ArraySlice, cut),
-    (exp.ArrayToString, text_of),
-    (exp.ArrayAppend, appended),
-    (exp.ArrayFilter, with_lambda("FILTER")),
-    (exp.Transform, with_lambda("TRANSFORM")),
-    (exp.ArrayMax, extreme("MAX")),
-    (exp.ArrayMin, extreme("MIN")),
-    ("list_reverse", reversed_),
-    (exp.ArrayReverse, reversed_),
-    (exp.ArraySort, sorted_),
-    (exp.Struct, struct),
-    (exp.StructExtract, field),
-    (exp.Dot, dotted),
+RULES: tuple[Rule, ...] = (
+    Rule(exp.Array, made),
+    Rule(exp.ArraySize, size),
+    Rule(exp.ArrayContains, has),
+    Rule("list_extract", item),
+    Rule("list_element", item),
+    Rule("array_extract", item),
+    Rule(exp.Bracket, bracket, "offset"),
+    Rule(exp.ArraySlice, cut, "start end"),
+    Rule(exp.ArrayToString, text_of),
+    Rule(exp.ArrayAppend, appended),
+    Rule(exp.ArrayFilter, with_lambda("FILTER")),
+    Rule(exp.Transform, with_lambda("TRANSFORM")),
+    Rule(exp.ArrayMax, extreme("MAX")),
+    Rule(exp.ArrayMin, extreme("MIN")),
+    Rule("list_reverse", reversed_),
+    Rule(exp.ArrayReverse, reversed_),
+    Rule(exp.ArraySort, sorted_, "asc nulls_first"),
+    Rule(exp.Struct, struct),
+    Rule(exp.StructExtract, field),
+    Rule(exp.Dot, dotted),
 )

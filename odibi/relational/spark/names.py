@@ -13,6 +13,7 @@ from odibi.relational.bind import BindError
 from odibi.relational.parse import tables_in
 from odibi.relational.schema import Schema
 from odibi.relational.spark.kinds import columns_of
+from odibi.relational.spark.pivots import ctes_in_sight, without_pivots
 from odibi.relational.spark.refusal import NotPortable, refuse
 
 __all__ = ["resolved"]
@@ -26,6 +27,7 @@ def resolved(query: exp.Query, tables: Mapping[str, Schema]) -> exp.Query:
     """
     copy = query.copy()
     _refuse_twins(tables)
+    without_pivots(copy, tables)
     _write_out_comprehensions(copy)
     _name_windows(copy)
     _name_outputs(copy, tables)
@@ -105,7 +107,7 @@ def _name_outputs(query: exp.Query, tables: Mapping[str, Schema]) -> None:
         if not isinstance(inner, exp.Select) or all(map(_has_name, inner.expressions)):
             continue
         whole = inner.copy()
-        for outer in _ctes(nested):
+        for outer in ctes_in_sight(nested):
             whole.set("with_", exp.With(expressions=[*outer, *(whole.ctes or ())]))
         try:
             names = [column.name for column in columns_of(whole.sql("duckdb"), tables)]
@@ -119,16 +121,3 @@ def _name_outputs(query: exp.Query, tables: Mapping[str, Schema]) -> None:
 
 def _has_name(made: exp.Expr) -> bool:
     return isinstance(made, exp.Alias | exp.Column | exp.Star) or made.is_star
-
-
-def _ctes(node: exp.Expr) -> list[list[exp.Expr]]:
-    """The CTEs in sight, those of inner queries first."""
-    found, child, parent = [], node, node.parent
-    while parent is not None:
-        with_ = parent.args.get("with_")
-        if with_ is not None and with_ is not child:
-            found.append([cte.copy() for cte in with_.expressions])
-        elif isinstance(parent, exp.With):
-            found.append([cte.copy() for cte in parent.expressions[: parent.expressions.index(child)]])
-        child, parent = parent, parent.parent
-    return found

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sqlglot import exp
 
-from odibi.relational.spark.build import as_type, spark, spark_type
+from odibi.relational.spark.build import Rule, as_type, spark, spark_type
 from odibi.relational.spark.casts import converted
 from odibi.relational.spark.kinds import FLOATS, WHOLE, decimal, is_decimal, is_number, kind, marked
 from odibi.relational.spark.refusal import refuse
@@ -252,39 +252,39 @@ def circle(node: exp.Expr) -> exp.Expr:
     return spark("PI()")
 
 
-RULES: tuple[tuple[type[exp.Expr] | str, Callable[[exp.Expr], exp.Expr]], ...] = (
-    (exp.Mul, arithmetic),
-    (exp.Div, divided),
-    (exp.IntDiv, divided_whole),
-    (exp.Mod, remainder),
-    (exp.Neg, negated),
-    (exp.Pow, power),
-    (exp.BitwiseAnd, bits),
-    (exp.BitwiseOr, bits),
-    (exp.BitwiseXor, bits),
-    (exp.BitwiseNot, flipped),
-    (exp.BitwiseLeftShift, shifted),
-    (exp.BitwiseRightShift, shifted),
-    (exp.Abs, absolute),
-    (exp.Ceil, stepped("CEIL")),
-    (exp.Floor, stepped("FLOOR")),
-    (exp.Round, rounded),
-    (exp.Trunc, truncated),
-    (exp.Sign, sign),
-    (exp.Sqrt, doubled("SQRT")),
-    (exp.Cbrt, doubled("CBRT")),
-    (exp.Exp, doubled("EXP")),
-    (exp.Ln, doubled("LN")),
-    (exp.Log, logarithm),
-    (exp.Sin, angle("SIN")),
-    (exp.Cos, angle("COS")),
-    (exp.Tan, angle("TAN")),
-    (exp.Atan, doubled("ATAN")),
-    (exp.Atan2, angle_of_point),
-    (exp.Degrees, doubled("DEGREES")),
-    (exp.Radians, doubled("RADIANS")),
-    (exp.Pi, circle),
-    (exp.IsNan, tested("CASE WHEN NOT :x IS NULL THEN ISNAN(:x) END")),
-    (exp.IsInf, tested("ABS(:x) = DOUBLE('Infinity')")),
-    ("isfinite", tested("CASE WHEN NOT :x IS NULL THEN NOT ISNAN(:x) AND ABS(:x) < DOUBLE('Infinity') END")),
+RULES: tuple[Rule, ...] = (
+    Rule(exp.Mul, arithmetic),
+    Rule(exp.Div, divided),
+    Rule(exp.IntDiv, divided_whole),
+    Rule(exp.Mod, remainder),
+    Rule(exp.Neg, negated),
+    Rule(exp.Pow, power),
+    Rule(exp.BitwiseAnd, bits),
+    Rule(exp.BitwiseOr, bits),
+    Rule(exp.BitwiseXor, bits),
+    Rule(exp.BitwiseNot, flipped),
+    Rule(exp.BitwiseLeftShift, shifted),
+    Rule(exp.BitwiseRightShift, shifted),
+    Rule(exp.Abs, absolute),
+    Rule(exp.Ceil, stepped("CEIL")),
+    Rule(exp.Floor, stepped("FLOOR")),
+    Rule(exp.Round, rounded, "decimals"),
+    Rule(exp.Trunc, truncated),
+    Rule(exp.Sign, sign),
+    Rule(exp.Sqrt, doubled("SQRT")),
+    Rule(exp.Cbrt, doubled("CBRT")),
+    Rule(exp.Exp, doubled("EXP")),
+    Rule(exp.Ln, doubled("LN")),
+    Rule(exp.Log, logarithm),
+    Rule(exp.Sin, angle("SIN")),
+    Rule(exp.Cos, angle("COS")),
+    Rule(exp.Tan, angle("TAN")),
+    Rule(exp.Atan, doubled("ATAN")),
+    Rule(exp.Atan2, angle_of_point),
+    Rule(exp.Degrees, doubled("DEGREES")),
+    Rule(exp.Radians, doubled("RADIANS")),
+    Rule(exp.Pi, circle),
+    Rule(exp.IsNan, tested("CASE WHEN NOT :x IS NULL THEN ISNAN(:x) END")),
+    Rule(exp.IsInf, tested("ABS(:x) = DOUBLE('Infinity')")),
+    Rule("isfinite", tested("CASE WHEN NOT :x IS NULL THEN NOT ISNAN(:x) AND ABS(:x) < DOUBLE('Infinity') END")),
 )

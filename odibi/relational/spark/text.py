@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sqlglot import exp
 
-from odibi.relational.spark.build import spark
+from odibi.relational.spark.build import Rule, spark
 from odibi.relational.spark.casts import converted
 from odibi.relational.spark.kinds import element, kind, marked
 from odibi.relational.spark.patterns import Pattern, Unlike, java, java_replacement
@@ -153,8 +153,6 @@ def trimmed(node: exp.Expr) -> exp.Expr:
 
 def positioned(node: exp.Expr) -> exp.Expr:
     """As BIGINT."""
-    if node.args.get("position") is not None or node.args.get("occurrence") is not None:
-        refuse("a position to search from", "one engine has it", "cut the text first", node)
     return spark("CAST(LOCATE(:part, :x) AS BIGINT)", part=_text(node.args["substr"]), x=_text(node.this))
 
 
@@ -320,36 +318,36 @@ def escaped(node: exp.Expr) -> exp.Expr:
     return node.this
 
 
-RULES: tuple[tuple[type[exp.Expr] | str, Callable[[exp.Expr], exp.Expr]], ...] = (
-    (exp.Lower, lowered),
-    (exp.Upper, uppered),
-    (exp.Concat, joined),
-    (exp.DPipe, appended),
-    (exp.ConcatWs, joined_by),
-    (exp.Contains, contains),
-    (exp.StartsWith, called("STARTSWITH(:a, :b)", "this", "expression")),
-    (exp.EndsWith, called("ENDSWITH(:a, :b)", "this", "expression")),
-    (exp.Length, length),
-    (exp.Left, cut_left),
-    (exp.Right, cut_right),
-    (exp.Substring, part),
-    (exp.Pad, padded),
-    (exp.Trim, trimmed),
-    (exp.MD5, called("MD5(:a)", "this")),
-    (exp.SHA2, called("SHA2(:a, 256)", "this")),
-    (exp.StrPosition, positioned),
-    (exp.Repeat, repeated),
-    (exp.Replace, called("REPLACE(:a, :b, :c)", "this", "expression", "replacement")),
-    (exp.Reverse, reversed_),
-    (exp.Translate, called("TRANSLATE(:a, :b, :c)", "this", "from_", "to")),
-    (exp.Split, split),
-    (exp.SplitPart, split_part),
-    (exp.RegexpLike, matched),
-    (exp.RegexpFullMatch, fully_matched),
-    (exp.SimilarTo, fully_matched),
-    (exp.RegexpExtract, extracted),
-    (exp.RegexpReplace, replaced),
-    (exp.Like, like),
-    (exp.ILike, like),
-    (exp.Escape, escaped),
+RULES: tuple[Rule, ...] = (
+    Rule(exp.Lower, lowered),
+    Rule(exp.Upper, uppered),
+    Rule(exp.Concat, joined),
+    Rule(exp.DPipe, appended),
+    Rule(exp.ConcatWs, joined_by),
+    Rule(exp.Contains, contains),
+    Rule(exp.StartsWith, called("STARTSWITH(:a, :b)", "this", "expression")),
+    Rule(exp.EndsWith, called("ENDSWITH(:a, :b)", "this", "expression")),
+    Rule(exp.Length, length),
+    Rule(exp.Left, cut_left),
+    Rule(exp.Right, cut_right),
+    Rule(exp.Substring, part, "start length"),
+    Rule(exp.Pad, padded, "fill_pattern is_left"),
+    Rule(exp.Trim, trimmed, "position"),
+    Rule(exp.MD5, called("MD5(:a)", "this")),
+    Rule(exp.SHA2, called("SHA2(:a, 256)", "this"), "length"),
+    Rule(exp.StrPosition, positioned, "substr"),
+    Rule(exp.Repeat, repeated, "times"),
+    Rule(exp.Replace, called("REPLACE(:a, :b, :c)", "this", "expression", "replacement"), "replacement"),
+    Rule(exp.Reverse, reversed_),
+    Rule(exp.Translate, called("TRANSLATE(:a, :b, :c)", "this", "from_", "to"), "from_ to"),
+    Rule(exp.Split, split),
+    Rule(exp.SplitPart, split_part, "delimiter part_index"),
+    Rule(exp.RegexpLike, matched, "flag"),
+    Rule(exp.RegexpFullMatch, fully_matched),
+    Rule(exp.SimilarTo, fully_matched),
+    Rule(exp.RegexpExtract, extracted, "group parameters"),
+    Rule(exp.RegexpReplace, replaced, "replacement modifiers"),
+    Rule(exp.Like, like, "negate"),
+    Rule(exp.ILike, like, "negate"),
+    Rule(exp.Escape, escaped),
 )

@@ -6,6 +6,8 @@ translated, and returns what takes its place; each value has in Spark just the t
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from sqlglot import exp
 
 from odibi.relational.spark import (
@@ -19,12 +21,13 @@ from odibi.relational.spark import (
     text,
     windows,
 )
+from odibi.relational.spark.build import Rule
 from odibi.relational.spark.kinds import known, marked
 from odibi.relational.spark.refusal import refuse
 
 __all__ = ["RULES", "translated"]
 
-RULES = (
+RULES: tuple[Rule, ...] = (
     *structure.RULES,
     *conditions.RULES,
     *casts.RULES,
@@ -35,9 +38,17 @@ RULES = (
     *aggregates.RULES,
     *windows.RULES,
 )
-"""What each kind of node becomes: a class of sqlglot, or the name of a function it has no class for."""
+"""What becomes of each kind of node."""
 
-_BY_NODE = dict(RULES)
+_BY_NODE = {rule.on: rule for rule in RULES}
+_OPERANDS = frozenset({"this", "expression", "expressions"})
+_SPELLING = frozenset(
+    {
+        "big_int", "coalesce", "date_part_boundary", "ignore_nulls", "is_string", "null_if_pos_overflow", "null_propagation", "safe",
+        "single_replace", "typed", "value_constructor", "is_length", "operation_modifiers",
+    }
+)  # fmt: skip
+"""Marks by which sqlglot remembers how DuckDB means the node."""
 
 _UNLIKE = frozenset(
     {
@@ -63,18 +74,28 @@ def translated(node: exp.Expr) -> exp.Expr:
         elif isinstance(value, list):
             node.set(key, [translated(each) if isinstance(each, exp.Expr) else each for each in value])
     rule = _BY_NODE.get(node.name.lower() if isinstance(node, exp.Anonymous) else type(node))
-    found = known(node)
     if rule is None:
-        shown = node.name if isinstance(node, exp.Anonymous) else type(node).__name__
-        refuse(f"{shown} (`{node.sql('duckdb')[:60]}`)", "nobody has made it equal there", "write it in plainer SQL", node)
-    if found is not None:
-        _check(found, node)
-    made = rule(node)
+        _refuse_unknown(node)
+    found = known(node)
+    _check(node, rule, found)
+    made = rule.rewrite(node)
     return made if found is None else marked(made, found)
 
 
-def _check(found: str, node: exp.Expr) -> None:
+def _refuse_unknown(node: exp.Expr) -> NoReturn:
+    shown = node.name if isinstance(node, exp.Anonymous) else type(node).__name__
+    refuse(f"{shown} (`{node.sql('duckdb')[:60]}`)", "no rule makes it equal there", "write it in plainer SQL", node)
+
+
+def _check(node: exp.Expr, rule: Rule, found: str | None) -> None:
+    """Refuses parts of a node that its rule does not heed, and types that Spark has not."""
+    shown = f"`{node.sql('duckdb')[:60]}`"
+    more = {key for key, value in node.args.items() if value} - _OPERANDS - _SPELLING - set(rule.args.split())
+    if more:
+        refuse(f"{shown} with {', '.join(sorted(more))}", "no rule makes it equal there", "leave it out", node)
+    if found is None:
+        return
     if found in _UNLIKE or found.startswith(("ENUM(", "UNION(")):
-        refuse(f"`{node.sql('duckdb')[:60]}`, which is {found},", "Spark has no such type", "cast it to a stored type", node)
+        refuse(f"{shown}, which is {found},", "Spark has no such type", "cast it to a stored type", node)
     if found == "INTERVAL" and not isinstance(node, _WITH_INTERVAL):
-        refuse(f"`{node.sql('duckdb')[:60]}`", "Spark has other intervals", "use date_diff or epoch", node)
+        refuse(shown, "Spark has other intervals", "use date_diff or epoch", node)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from sqlglot import exp
 
-from odibi.relational.spark.build import aggregates, as_type, over_each
+from odibi.relational.spark.build import Rule, aggregates, as_type, over_each
 from odibi.relational.spark.casts import converted
-from odibi.relational.spark.kinds import kind, marked
+from odibi.relational.spark.kinds import TIMES, WHOLE, kind, marked
 from odibi.relational.spark.refusal import refuse
 
 __all__ = ["RULES"]
@@ -56,7 +56,21 @@ def _check(spec: exp.Expr, node: exp.Expr) -> None:
     if kind_ == "GROUPS" or spec.args.get("exclude"):
         refuse(f"a frame of {kind_ or 'EXCLUDE'}", "Spark has ROWS and RANGE only", "use ROWS BETWEEN", node)
     if kind_ == "RANGE" and far:
-        refuse("a RANGE of a distance", "Spark wants other types for it", "use ROWS BETWEEN or a join", node)
+        _check_distances(far, node)
+
+
+def _check_distances(bounds: list[exp.Expr], node: exp.Expr) -> None:
+    """A distance is a whole number over whole numbers, or an interval of days or less over dates and times."""
+    terms = node.args["order"].expressions if node.args.get("order") else []
+    of = kind(terms[0].this) if len(terms) == 1 else ""
+    for bound in bounds:
+        whole = isinstance(bound, exp.Literal) and str(bound.this).isdigit() and of in WHOLE[:-1]
+        short = isinstance(bound, exp.Interval) and isinstance(bound.this, exp.Literal) and of in TIMES
+        if not whole and not (short and bound.unit and bound.unit.name.upper().rstrip("S") in _SHORT):
+            refuse("this RANGE of a distance", "Spark wants other types for it", "use ROWS BETWEEN or a join", node)
+
+
+_SHORT = ("DAY", "HOUR", "MINUTE", "SECOND")
 
 
 def neighbour(node: exp.Expr) -> exp.Expr:
@@ -98,12 +112,12 @@ def with_nulls(node: exp.Expr) -> exp.Expr:
     return marked(node, kind(node))
 
 
-RULES: tuple[tuple[type[exp.Expr] | str, Callable[[exp.Expr], exp.Expr]], ...] = (
-    (exp.Window, window),
-    (exp.Lag, neighbour),
-    (exp.Lead, neighbour),
-    (exp.NthValue, nth),
-    (exp.Ntile, bucket),
-    *((each, kept) for each in (*_RANKS, exp.RowNumber, exp.FirstValue, exp.LastValue)),
-    (exp.IgnoreNulls, with_nulls),
+RULES: tuple[Rule, ...] = (
+    Rule(exp.Window, window, "partition_by order spec over"),
+    Rule(exp.Lag, neighbour, "offset default"),
+    Rule(exp.Lead, neighbour, "offset default"),
+    Rule(exp.NthValue, nth, "offset"),
+    Rule(exp.Ntile, bucket),
+    *(Rule(each, kept) for each in (*_RANKS, exp.RowNumber, exp.FirstValue, exp.LastValue)),
+    Rule(exp.IgnoreNulls, with_nulls),
 )

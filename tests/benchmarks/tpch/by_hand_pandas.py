@@ -98,7 +98,9 @@ def places(tables: dict[str, Frame]) -> Frame:
     nations = tables["raw_nation"].merge(
         tables["raw_region"], left_on="n_regionkey", right_on="r_regionkey", suffixes=("", "_r")
     )
-    return nations[["n_nationkey", "n_name", "r_name"]].rename(columns={"n_name": "nation", "r_name": "region"})
+    return nations[["n_nationkey", "n_name", "r_name"]].rename(
+        columns={"n_name": "nation", "r_name": "region"}
+    )
 
 
 def customers(tables: dict[str, Frame]) -> Frame:
@@ -106,34 +108,38 @@ def customers(tables: dict[str, Frame]) -> Frame:
     import pyarrow as pa
 
     rows = tables["raw_customer"].merge(places(tables), left_on="c_nationkey", right_on="n_nationkey")
-    return pd.DataFrame({
-        "customer_id": rows["c_custkey"],
-        "customer": rows["c_name"].str.strip(" "),
-        "address": rows["c_address"].str.strip(" "),
-        "nation": rows["nation"],
-        "region": rows["region"],
-        "phone": rows["c_phone"],
-        "country_code": cast(rows["c_phone"].str.slice(0, 2), pa.int32()),
-        "balance": rows["c_acctbal"],
-        "segment": rows["c_mktsegment"].str.lower(),
-        "comment": rows["c_comment"],
-    })
+    return pd.DataFrame(
+        {
+            "customer_id": rows["c_custkey"],
+            "customer": rows["c_name"].str.strip(" "),
+            "address": rows["c_address"].str.strip(" "),
+            "nation": rows["nation"],
+            "region": rows["region"],
+            "phone": rows["c_phone"],
+            "country_code": cast(rows["c_phone"].str.slice(0, 2), pa.int32()),
+            "balance": rows["c_acctbal"],
+            "segment": rows["c_mktsegment"].str.lower(),
+            "comment": rows["c_comment"],
+        }
+    )
 
 
 def suppliers(tables: dict[str, Frame]) -> Frame:
     import pandas as pd
 
     rows = tables["raw_supplier"].merge(places(tables), left_on="s_nationkey", right_on="n_nationkey")
-    return pd.DataFrame({
-        "supplier_id": rows["s_suppkey"],
-        "supplier": rows["s_name"].str.strip(" "),
-        "address": rows["s_address"].str.strip(" "),
-        "nation": rows["nation"],
-        "region": rows["region"],
-        "phone": rows["s_phone"],
-        "balance": rows["s_acctbal"],
-        "has_complaints": rows["s_comment"].str.contains("Customer.*Complaints"),
-    })
+    return pd.DataFrame(
+        {
+            "supplier_id": rows["s_suppkey"],
+            "supplier": rows["s_name"].str.strip(" "),
+            "address": rows["s_address"].str.strip(" "),
+            "nation": rows["nation"],
+            "region": rows["region"],
+            "phone": rows["s_phone"],
+            "balance": rows["s_acctbal"],
+            "has_complaints": rows["s_comment"].str.contains("Customer.*Complaints"),
+        }
+    )
 
 
 def parts(tables: dict[str, Frame]) -> Frame:
@@ -143,18 +149,20 @@ def parts(tables: dict[str, Frame]) -> Frame:
     rows = tables["raw_part"]
     rows = rows[rows["p_size"] > 0]
     kinds = rows["p_type"].str.split(" ", n=2, expand=True)
-    return pd.DataFrame({
-        "part_id": rows["p_partkey"],
-        "part": rows["p_name"].str.strip(" "),
-        "manufacturer": cast(rows["p_mfgr"].str.replace("Manufacturer#", "", regex=False), pa.int32()),
-        "brand": cast(rows["p_brand"].str.replace("Brand#", "", regex=False), pa.int32()),
-        "grade": kinds[0],
-        "finish": kinds[1],
-        "material": kinds[2],
-        "size": rows["p_size"],
-        "container": rows["p_container"].str.lower(),
-        "retail_price": rows["p_retailprice"],
-    })
+    return pd.DataFrame(
+        {
+            "part_id": rows["p_partkey"],
+            "part": rows["p_name"].str.strip(" "),
+            "manufacturer": cast(rows["p_mfgr"].str.replace("Manufacturer#", "", regex=False), pa.int32()),
+            "brand": cast(rows["p_brand"].str.replace("Brand#", "", regex=False), pa.int32()),
+            "grade": kinds[0],
+            "finish": kinds[1],
+            "material": kinds[2],
+            "size": rows["p_size"],
+            "container": rows["p_container"].str.lower(),
+            "retail_price": rows["p_retailprice"],
+        }
+    )
 
 
 def offers(tables: dict[str, Frame]) -> Frame:
@@ -166,18 +174,22 @@ def offers(tables: dict[str, Frame]) -> Frame:
     rows = rows.drop_duplicates(["ps_partkey", "ps_suppkey"])
     rows = rows.merge(tables["suppliers"], left_on="ps_suppkey", right_on="supplier_id")
     rows = rows.merge(tables["parts"], left_on="ps_partkey", right_on="part_id")
-    return pd.DataFrame({
-        "part_id": rows["ps_partkey"],
-        "supplier_id": rows["ps_suppkey"],
-        "supplier": rows["supplier"],
-        "supplier_nation": rows["nation"],
-        "part": rows["part"],
-        "brand": rows["brand"],
-        "material": rows["material"],
-        "available": rows["ps_availqty"],
-        "cost": rows["ps_supplycost"],
-        "stock_value": cast(rows["ps_supplycost"] * cast(rows["ps_availqty"], decimal(19, 0)), decimal(34, 2)),
-    })
+    return pd.DataFrame(
+        {
+            "part_id": rows["ps_partkey"],
+            "supplier_id": rows["ps_suppkey"],
+            "supplier": rows["supplier"],
+            "supplier_nation": rows["nation"],
+            "part": rows["part"],
+            "brand": rows["brand"],
+            "material": rows["material"],
+            "available": rows["ps_availqty"],
+            "cost": rows["ps_supplycost"],
+            "stock_value": cast(
+                rows["ps_supplycost"] * cast(rows["ps_availqty"], decimal(19, 0)), decimal(34, 2)
+            ),
+        }
+    )
 
 
 def orders(tables: dict[str, Frame]) -> Frame:
@@ -190,16 +202,18 @@ def orders(tables: dict[str, Frame]) -> Frame:
     )
     rows = rows.drop_duplicates("o_orderkey")
     status = rows["o_orderstatus"].map({"F": "finished", "O": "open", "P": "partly"})
-    return pd.DataFrame({
-        "order_id": rows["o_orderkey"],
-        "customer_id": rows["o_custkey"],
-        "status": cast(status, pa.string()),
-        "total_price": rows["o_totalprice"],
-        "ordered_on": rows["o_orderdate"],
-        "priority": cast(rows["o_orderpriority"].str.slice(0, 1), pa.int32()),
-        "clerk": cast(rows["o_clerk"].str.replace("Clerk#", "", regex=False), pa.int32()),
-        "comment": rows["o_comment"],
-    })
+    return pd.DataFrame(
+        {
+            "order_id": rows["o_orderkey"],
+            "customer_id": rows["o_custkey"],
+            "status": cast(status, pa.string()),
+            "total_price": rows["o_totalprice"],
+            "ordered_on": rows["o_orderdate"],
+            "priority": cast(rows["o_orderpriority"].str.slice(0, 1), pa.int32()),
+            "clerk": cast(rows["o_clerk"].str.replace("Clerk#", "", regex=False), pa.int32()),
+            "comment": rows["o_comment"],
+        }
+    )
 
 
 def order_lines(tables: dict[str, Frame]) -> Frame:
@@ -210,26 +224,28 @@ def order_lines(tables: dict[str, Frame]) -> Frame:
     of_order = tables["orders"][["order_id", "customer_id", "ordered_on"]]
     rows = rows.merge(of_order, left_on="l_orderkey", right_on="order_id")
     revenue = cast(rows["l_extendedprice"] * cast(1 - rows["l_discount"], decimal(3, 2)), decimal(18, 4))
-    return pd.DataFrame({
-        "order_id": rows["order_id"],
-        "line": rows["l_linenumber"],
-        "part_id": rows["l_partkey"],
-        "supplier_id": rows["l_suppkey"],
-        "customer_id": rows["customer_id"],
-        "ordered_on": rows["ordered_on"],
-        "shipped_on": rows["l_shipdate"],
-        "received_on": rows["l_receiptdate"],
-        "is_late": rows["l_receiptdate"] > rows["l_commitdate"],
-        "is_returned": rows["l_returnflag"] == "R",
-        "return_flag": rows["l_returnflag"],
-        "line_status": rows["l_linestatus"],
-        "ship_mode": rows["l_shipmode"].str.lower(),
-        "quantity": rows["l_quantity"],
-        "discount": rows["l_discount"],
-        "price": rows["l_extendedprice"],
-        "revenue": revenue,
-        "charge": cast(revenue * cast(1 + rows["l_tax"], decimal(3, 2)), decimal(18, 6)),
-    })
+    return pd.DataFrame(
+        {
+            "order_id": rows["order_id"],
+            "line": rows["l_linenumber"],
+            "part_id": rows["l_partkey"],
+            "supplier_id": rows["l_suppkey"],
+            "customer_id": rows["customer_id"],
+            "ordered_on": rows["ordered_on"],
+            "shipped_on": rows["l_shipdate"],
+            "received_on": rows["l_receiptdate"],
+            "is_late": rows["l_receiptdate"] > rows["l_commitdate"],
+            "is_returned": rows["l_returnflag"] == "R",
+            "return_flag": rows["l_returnflag"],
+            "line_status": rows["l_linestatus"],
+            "ship_mode": rows["l_shipmode"].str.lower(),
+            "quantity": rows["l_quantity"],
+            "discount": rows["l_discount"],
+            "price": rows["l_extendedprice"],
+            "revenue": revenue,
+            "charge": cast(revenue * cast(1 + rows["l_tax"], decimal(3, 2)), decimal(18, 6)),
+        }
+    )
 
 
 # --- gold ------------------------------------------------------------------------------------------
@@ -239,7 +255,8 @@ def pricing_summary(tables: dict[str, Frame]) -> Frame:
     import pyarrow as pa
 
     lines = tables["order_lines"]
-    lines = lines[lines["shipped_on"] <= day(1998, 9, 2)]
+    needed = ["return_flag", "line_status", "discount", *SUMS]
+    lines = lines.loc[lines["shipped_on"] <= day(1998, 9, 2), needed]
     sums = {name: (name, "sum", decimal(38, scale)) for name, scale in SUMS.items()}
     made = summed(
         lines,
@@ -288,15 +305,16 @@ def local_supplier_volume(tables: dict[str, Frame]) -> Frame:
     rows = with_nations(tables)
     rows = rows[rows["nation"] == rows["supplier_nation"]]
     revenue = ("revenue", "sum", decimal(38, 4))
-    made = summed(
+    return summed(
         rows, ["region", "nation", "year"], revenue=revenue, lines=("supplier_id", "count", pa.int64())
     )
-    return made
 
 
 def market_share(tables: dict[str, Frame]) -> Frame:
     made = summed(
-        with_nations(tables), ["region", "year", "supplier_nation"], revenue=("revenue", "sum", decimal(38, 4))
+        with_nations(tables),
+        ["region", "year", "supplier_nation"],
+        revenue=("revenue", "sum", decimal(38, 4)),
     )
     whole = summed(made, ["region", "year"], whole=("revenue", "sum", decimal(38, 4)))
     made = made.merge(whole, on=["region", "year"])
@@ -320,7 +338,8 @@ def product_profit(tables: dict[str, Frame]) -> Frame:
 
     green = tables["offers"]
     green = green.loc[
-        green["part"].str.contains("green", regex=False), ["part_id", "supplier_id", "supplier_nation", "cost"]
+        green["part"].str.contains("green", regex=False),
+        ["part_id", "supplier_id", "supplier_nation", "cost"],
     ]
     lines = tables["order_lines"][["part_id", "supplier_id", "ordered_on", "quantity", "revenue"]]
     rows = lines.merge(green, on=["part_id", "supplier_id"])
@@ -336,7 +355,9 @@ def returned_items(tables: dict[str, Frame]) -> Frame:
 
     lines = tables["order_lines"]
     chosen = (
-        lines["is_returned"] & (lines["ordered_on"] >= day(1993, 10, 1)) & (lines["ordered_on"] < day(1994, 1, 1))
+        lines["is_returned"]
+        & (lines["ordered_on"] >= day(1993, 10, 1))
+        & (lines["ordered_on"] < day(1994, 1, 1))
     )
     sums = summed(lines[chosen], ["customer_id"], revenue=("revenue", "sum", decimal(38, 4)))
     rows = tables["customers"][["customer_id", "customer", "nation", "balance"]].merge(sums, on="customer_id")

@@ -79,9 +79,9 @@ GOLD = {
     "pricing_summary": """
         select return_flag, line_status, cast(sum(quantity) as decimal(38, 2)) as quantity,
             cast(sum(price) as decimal(38, 2)) as price, cast(sum(revenue) as decimal(38, 4)) as revenue,
-            cast(sum(charge) as decimal(38, 6)) as charge, avg(cast(quantity as double)) as average_quantity,
-            avg(cast(price as double)) as average_price, avg(cast(discount as double)) as average_discount,
-            count(*) as lines
+            cast(sum(charge) as decimal(38, 6)) as charge, double(sum(quantity)) / count(*) as average_quantity,
+            double(sum(price)) / count(*) as average_price,
+            double(sum(discount)) / count(*) as average_discount, count(*) as lines
         from order_lines
         where shipped_on <= date '1998-09-02'
         group by all""",

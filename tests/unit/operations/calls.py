@@ -64,7 +64,9 @@ class Bench:
         folder = self.db.scratch / self.db.new_name()
         rows, warnings = call(using, asked, tables, folder, workers)
         assert not isinstance(rows, tuple)
-        return rows.read_all(), list(warnings)
+        table = rows.read_all()
+        using.close()
+        return table, list(warnings)
 
     def rows(self, sql: str = "", **more: Any) -> list[tuple[Any, ...]]:
         """The rows a function returns, sorted as text."""
