@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from odibi.config import Pipeline, Step, load
+    from odibi.engines.session import use_session
     from odibi.operations.python import step
     from odibi.orchestrator import Orchestrator, Result
 
 __version__ = "0.1.0"
-__all__ = ["Orchestrator", "Pipeline", "Result", "Step", "__version__", "load", "step"]
+__all__ = ["Orchestrator", "Pipeline", "Result", "Step", "__version__", "load", "step", "use_session"]
 
 _HOME = {
     "Orchestrator": "odibi.orchestrator",
@@ -19,6 +20,7 @@ _HOME = {
     "Step": "odibi.config",
     "load": "odibi.config",
     "step": "odibi.operations.python",
+    "use_session": "odibi.engines.session",
 }
 
 

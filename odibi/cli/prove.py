@@ -51,7 +51,7 @@ def prove(
         chosen=chosen,
         rows=rows,
         seed=seed,
-        started=(lambda names, absent: _started(loaded, names, absent)) if text else None,
+        begun=(lambda names, absent: _started(loaded, names, absent)) if text else None,
         told=(lambda one: _told(one, width)) if text else None,
     )
     home = Home.find()

@@ -109,7 +109,7 @@ class Connection(Frozen):
     def _is_a_place(self) -> Connection:
         if (self.catalog is None) != (self.schema_ is None):
             raise ValueError("a catalog and its schema belong together; one of them is missing")
-        if not self.url and self.catalog is None:
+        if "url" not in self.model_fields_set and self.catalog is None:
             raise ValueError("a connection needs a url, or a catalog and schema")
         return self
 

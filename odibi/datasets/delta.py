@@ -118,18 +118,20 @@ class Table:
 
     def files(self) -> tuple[DataFile, ...]:
         """The files of this version with what a commit needs to take them out."""
-        import pyarrow as pa
-
         root = Path(self.url).absolute()
+        actions = self.handle.get_add_actions(flatten=False)
+        # Column by column, because what makes rows of a table with bounds imports pandas.
+        paths, sizes = (actions.column(name).to_pylist() for name in ("path", "size_bytes"))
+        split = actions.column("partition").to_pylist() if self.partitions else [{}] * len(paths)
         return tuple(
             # The log has paths in URL spelling; an absolute one replaces the root.
             DataFile(
-                str(root / unquote(row["path"]).removeprefix("file://")),
-                unquote(row["path"]),
-                row["size_bytes"],
-                {name: _text(value) for name, value in (row.get("partition") or {}).items()},
+                str(root / unquote(path).removeprefix("file://")),
+                unquote(path),
+                size,
+                {name: _text(value) for name, value in values.items()},
             )
-            for row in pa.table(self.handle.get_add_actions(flatten=False)).to_pylist()
+            for path, size, values in zip(paths, sizes, split, strict=True)
         )
 
     def transaction(self, app_id: str) -> Commit | None:

@@ -49,9 +49,8 @@ class Database:
         self._local = threading.local()
         self._cursors: list[duckdb.DuckDBPyConnection] = []
         self._filesystems: set[str] = set()
-        self._lock = (
-            threading.RLock()
-        )  # a stream that nobody read to its end gives its cursor back at any moment
+        # Re-entrant: a stream that nobody read to its end gives its cursor back at any moment.
+        self._lock = threading.RLock()
         self._names = 0
         self._abandoned = False
         self._at_close: list[Callable[[], None]] = []

@@ -82,7 +82,7 @@ class Pandas:
 
     def native(self, frame: PandasFrame) -> pd.DataFrame:
         """A DataFrame of its own, whose columns are Arrow's."""
-        return dataframe(self._computed(frame))
+        return dataframe(self._computed(frame) if frame.rows is None else frame.rows)
 
     def wrap(self, native: Any) -> None:
         """Nothing: a DataFrame is taken as batches, which copies nothing where its columns are Arrow's."""

@@ -11,7 +11,7 @@ import json
 import os
 import pickle
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from importlib.abc import SourceLoader
 from importlib.machinery import ModuleSpec
@@ -94,21 +94,21 @@ def _for_group(sent: bytes, path: Sequence[str]) -> Callable[..., Any]:
 
 def on_worker(sent: bytes, rows: pa.Table) -> pa.Table:
     """What the function that was sent makes of some rows, in the columns it declares."""
-    call, fitting = _arrived(sent)
+    call, files, fitting = _arrived(sent)
+    _SENT.root = Path(call.function.root)
+    _SENT.files.update(files)
     return one_part(call, rows, fitting, [])
 
 
 @lru_cache(maxsize=8)
-def _arrived(sent: bytes) -> tuple[Call, Fitting]:
-    """The call, after the modules it runs through were made importable."""
+def _arrived(sent: bytes) -> tuple[Call, Mapping[str, tuple[str, bytes]], Fitting]:
+    """The call, the modules it runs through (file and text), and what fits its results."""
     from pyspark import SparkFiles
 
-    call, files = pickle.loads(sent)  # noqa: S301 - from the process of the run
-    _SENT.root = Path(call.function.root)
-    _SENT.files.update(files)
     if _SENT not in sys.meta_path:
         sys.meta_path.insert(0, _SENT)
-    return call, Fitting(call, Path(SparkFiles.getRootDirectory(), f"odibi-{os.getpid()}"))
+    call, files = pickle.loads(sent)  # noqa: S301 - from the process of the run
+    return call, files, Fitting(call, Path(SparkFiles.getRootDirectory(), f"odibi-{os.getpid()}"))
 
 
 class _Sent(SourceLoader):

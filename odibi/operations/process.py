@@ -29,13 +29,13 @@ from odibi.operations.answer import Answer, Call, answer, opened, spool
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Interrupted", "Workers", "serve"]
+__all__ = ["InterruptException", "Workers", "serve"]
 
 _START = "import sys; sys.path[:] = {path!r}; from odibi.operations.process import serve; serve({fd})"
 
 
-class Interrupted(Exception):
-    """The process was ended because the run was asked to end."""
+class InterruptException(Exception):
+    """The process was ended by :meth:`Workers.interrupt`; named as DuckDB's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class Workers:
 
         Raises:
             Permanent: the process died.
-            Interrupted: it was ended by :meth:`interrupt`.
+            InterruptException: it was ended by :meth:`interrupt`.
             Exception: whatever the function raised.
         """
         files = {name: folder / f"in-{number}.arrow" for number, name in enumerate(tables)}
@@ -128,7 +128,7 @@ class Workers:
         with self._lock:
             self._stopped = True
             for worker in self._all:
-                worker.process.kill()
+                worker.kill()
 
     def close(self) -> None:
         """End all processes; none may be computing."""
@@ -141,7 +141,7 @@ class Workers:
         """A process for one call, which goes on living for the next unless it died in this one."""
         with self._lock:
             if self._stopped:
-                raise Interrupted
+                raise InterruptException
             worker = self._idle.pop() if self._idle else _Worker()
             self._all.add(worker)
         try:
@@ -151,7 +151,7 @@ class Workers:
                 self._all.discard(worker)
             worker.end()
             if self._stopped:
-                raise Interrupted from died
+                raise InterruptException from died
             raise worker.obituary() from died
         with self._lock:
             self._idle.append(worker)
@@ -166,7 +166,7 @@ class _Worker:
 
     def __init__(self) -> None:
         self._connection, there = Pipe()
-        start = _START.format(path=sys.path, fd=there.fileno())
+        start = _START.format(path=[str(place) for place in sys.path], fd=there.fileno())
         # A group of its own: Ctrl-C is for the run to answer, which then ends its workers.
         self.process = subprocess.Popen(  # noqa: S603 - this very interpreter
             [sys.executable, "-c", start],
@@ -187,10 +187,16 @@ class _Worker:
         told: list[str] | _Raised = pickle.loads(said)  # noqa: S301 - from a process of our own
         return told
 
+    def kill(self) -> None:
+        """End the process and those it has started."""
+        if self.process.poll() is None:
+            with suppress(ProcessLookupError):  # it may end just now
+                os.killpg(self.process.pid, signal.SIGKILL)
+
     def end(self) -> None:
         """Let go of the process, whatever it does."""
         self._connection.close()
-        self.process.kill()
+        self.kill()
         self.process.wait()
 
     def obituary(self) -> Permanent:

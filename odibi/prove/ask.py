@@ -14,7 +14,7 @@ from odibi.relational.spark import NotPortable
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["REFERENCE", "Bench", "Question", "TooMany"]
+__all__ = ["REFERENCE", "Bench", "Question", "TooMany", "first_line"]
 
 REFERENCE = "duckdb"
 """The engine whose answer is the right one."""
@@ -55,8 +55,8 @@ class Bench:
             return self.table(_few(engine.to_arrow(question(engine, frames))))
         except (NotPortable, TooMany):
             raise
-        except Exception as error:  # noqa: BLE001 - how an engine or a user's function fails is what is asked
-            return Failure(type(error).__name__, _first_line(error))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - how an engine or a function fails is what is asked
+            return Failure(type(error).__name__, first_line(error))
 
     def table(self, rows: pa.Table) -> Table:
         """The Arrow rows as DuckDB sees them, whoever made them: one spelling of every type."""
@@ -105,5 +105,6 @@ def _few(batches: pa.RecordBatchReader) -> pa.Table:
     return pa.Table.from_batches(found, batches.schema)
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What the error says first."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), "")

@@ -16,7 +16,7 @@ from odibi.prove.model import Failure
 from odibi.relational import VERSION
 from odibi.relational.schema import Column
 
-__all__ = ["bench_of", "named", "versions"]
+__all__ = ["bench_of", "named", "started", "versions"]
 
 _PACKAGES = {"duckdb": ("duckdb",), "pandas": ("pandas", "pyarrow"), "spark": ("pyspark", "pyarrow")}
 """What an engine computes with; its answers may change with their versions."""
@@ -58,19 +58,27 @@ def bench_of(database: Database, engines: Sequence[str]) -> Iterator[tuple[Bench
     """
     names, absent = named(engines)
     with ExitStack() as stack:
-        started: dict[str, Engine] = {}
+        ready: dict[str, Engine] = {}
         for name in names:
             try:
                 engine = stack.enter_context(closing(ENGINES.get(name)(database)))
-                _try(Bench(database, {**started, name: engine}), engine)
+                _try(Bench(database, {**ready, name: engine}), engine)
             except Permanent as error:
                 if engines or name == REFERENCE:
                     message = f"engine {name!r} cannot be used: {error.message}"
                     raise Permanent(message, hint=error.hint) from error
                 absent[name] = str(error)
             else:
-                started[name] = engine
-        yield Bench(database, started), absent
+                ready[name] = engine
+        yield Bench(database, ready), absent
+
+
+@contextmanager
+def started(database: Database, names: Sequence[str]) -> Iterator[Bench]:
+    """The engines once more, on a database of their own; they share what is costly to start."""
+    with ExitStack() as stack:
+        engines = {name: stack.enter_context(closing(ENGINES.get(name)(database))) for name in names}
+        yield Bench(database, engines)
 
 
 def _try(bench: Bench, engine: Engine) -> None:

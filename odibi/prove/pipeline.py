@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from odibi.engines.database import Database
 from odibi.home import Home
-from odibi.prove.ask import REFERENCE, Bench
-from odibi.prove.engines import bench_of, versions
-from odibi.prove.model import Proof, StepProof
+from odibi.prove.ask import REFERENCE
+from odibi.prove.engines import bench_of, started, versions
+from odibi.prove.model import Proof, StepProof, Table
 from odibi.prove.samples import Samples
 from odibi.prove.steps import StepProver
 from odibi.relational.bind import Binder
@@ -32,7 +31,7 @@ def prove(
     rows: int = 200,
     seed: int = 1,
     home: Home | None = None,
-    started: Callable[[Sequence[str], Mapping[str, str]], None] | None = None,
+    begun: Callable[[Sequence[str], Mapping[str, str]], None] | None = None,
     told: Callable[[StepProof], None] | None = None,
 ) -> Proof:
     """Prove a pipeline's steps. Reads only.
@@ -45,7 +44,7 @@ def prove(
         rows: how many rows of each input are sampled; edge rows come on top.
         seed: equal seeds try equal rows.
         home: where what spills goes.
-        started: told of the engines, and why others are left out, before the first step.
+        begun: told of the engines, and why others are left out, before the first step.
         told: told of every step when it is done.
 
     Raises:
@@ -60,21 +59,24 @@ def prove(
         closing(Binder()) as binder,
     ):
         names = (REFERENCE, *(engine.name for engine in bench.others))
-        if started is not None:
-            started(names, absent)
-        samples = Samples(loaded, plan, bench, rows, seed)
-        prover = StepProver(loaded, plan, bench, binder, samples, seed)
-        # What nobody keeps must be computed for the steps that read it; that is no proof.
-        alone = replace(prover, bench=Bench(database, {REFERENCE: bench.reference}))
-        needed = _needed(plan, samples, wanted)
+        if begun is not None:
+            begun(names, absent)
+        made: dict[str, Table] = {}
+        needed = _needed(plan, Samples(loaded, plan, bench, made, rows, seed), wanted)
         found = []
-        for step in plan.steps:
+        for number, step in enumerate(plan.steps):
+            if step.name not in wanted and step.name not in needed:
+                continue
+            # What nobody keeps must be computed for the steps that read it; that is no proof.
+            asked = names if step.name in wanted else (REFERENCE,)
+            # Thousands of small tables are made of a step: they go with its database.
+            with Database(scratch / str(number), threads=1) as own, started(own, asked) as engines_of_step:
+                samples = Samples(loaded, plan, engines_of_step, made, rows, seed)
+                proof = StepProver(loaded, plan, engines_of_step, binder, samples, seed).prove(step)
             if step.name in wanted:
-                found.append(prover.prove(step))
+                found.append(proof)
                 if told is not None:
-                    told(found[-1])
-            elif step.name in needed:
-                alone.prove(step)
+                    told(proof)
     return Proof(names, absent, versions(names), seed, tuple(found))
 
 

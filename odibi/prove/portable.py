@@ -137,7 +137,8 @@ def placed(loaded: Loaded, planned: PlannedStep, objection: Objection) -> Proble
         line, column = _in_script(planned.script.statements, objection)
         error = SqlError(objection.message, line=line, column=column, hint=objection.hint)
         return sql_problem(loaded, at, error, sql_file(loaded, planned.step))
-    path = _in_operations(planned.step.params.get("operations", ()), objection.function)
+    called = objection.function or next(iter(re.findall(r"(\w+)\(", objection.message)), "")
+    path = _in_operations(planned.step.params.get("operations", ()), called.lower())
     return loaded.problem((*at, "params", "operations", *path), objection.message, objection.hint)
 
 

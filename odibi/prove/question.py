@@ -67,9 +67,8 @@ class _Trials:
         for culprit in self.random.sample(dropped, min(CULPRITS, len(dropped))):
             self._compare(self._inputs(self._with_its_like(culprit, kept)))
         if kept and self._unsteady(kept):
-            return StepProof(Verdict.LEFT_OUT, reason="it answers otherwise each time it is asked"), Failure(
-                "", ""
-            )
+            failure = Failure("Unsteady", "it answers otherwise each time it is asked")
+            return StepProof(Verdict.LEFT_OUT, reason=failure.message), failure
         known = {name: [at for own, at in kept if own == name] for name in self.pools}
         self.pools = {
             name: Pool(pool.table.take(known[name]), sum(at < pool.real for at in known[name]))

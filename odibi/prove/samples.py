@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from odibi.datasets.delta import open_table
@@ -25,16 +26,16 @@ LOOKED_AT = 1_000_000
 """Rows of a table that its sample is taken from."""
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Samples:
     """Where samples come from; ``made`` has what the steps before gave when they were proved."""
 
     loaded: Loaded
     plan: Plan
     bench: Bench
+    made: dict[str, Table]
     rows: int
     seed: int
-    made: dict[str, Table] = field(default_factory=dict)
 
     def of(self, inputs: Mapping[str, str], hints: Hints) -> dict[str, Table] | None:
         """A sample of each input by its alias; None where the rows of one are nowhere to be had.
@@ -99,32 +100,27 @@ class Samples:
         return f"SELECT {columns} FROM ({sql})"
 
     def _sample(self, rows: str, before: Mapping[str, Table], hints: Hints) -> Table:
-        cursor = self.bench.database.cursor
-        base = f"(FROM ({rows}) LIMIT {LOOKED_AT})"
-        schema = tuple(Column(str(r[0]), str(r[1])) for r in self.bench.database.rows(f"DESCRIBE {rows}"))
-        conditions = []
-        for number, table in enumerate(before.values()):
-            if keys := _keys(schema, table.schema, hints):
-                name = f"odibi_before_{number}"
-                cursor.register(name, table.rows)
-                mine, its = (", ".join(quote(pair[side]) for pair in keys) for side in (0, 1))
-                conditions.append(
-                    f"({mine}) IN (SELECT ({its}) FROM {name})"
-                    if len(keys) > 1
-                    else f"{mine} IN (SELECT {its} FROM {name})"
-                )
-        matches = " OR ".join(conditions) or "false"
-        sample = f"USING SAMPLE reservoir({{}} ROWS) REPEATABLE ({self.seed})"
-        matching = f"SELECT * FROM (FROM {base} WHERE {matches}) {sample.format(max(self.rows // 2, 1))}"
-        others = (
-            f"SELECT * FROM (FROM {base} WHERE ({matches}) IS NOT TRUE) {sample.format(max(self.rows, 1))}"
-        )
-        both = f"(FROM ({matching}) UNION ALL FROM ({others}))" if conditions else f"({others})"
-        try:
-            return Table(schema, cursor.sql(f"FROM {both} LIMIT {self.rows}").to_arrow_table())
-        finally:
-            for number in range(len(before)):
-                cursor.unregister(f"odibi_before_{number}")
+        database, number = self.bench.database, self.rows
+        schema = tuple(Column(str(row[0]), str(row[1])) for row in database.rows(f"DESCRIBE {rows}"))
+        with ExitStack() as stack:
+            matches = []
+            for table in before.values():
+                if keys := _keys(schema, table.schema, hints):
+                    name = database.new_name()
+                    database.cursor.register(name, table.rows)
+                    stack.callback(database.cursor.unregister, name)
+                    equal = " AND ".join(f"mine.{quote(own)} = its.{quote(other)}" for own, other in keys)
+                    matches.append(f"EXISTS (FROM {name} AS its WHERE {equal})")
+            match = " OR ".join(matches) or "false"
+            base = f"FROM (FROM ({rows}) LIMIT {LOOKED_AT}) AS mine"
+            alike = self._some(f"{base} WHERE {match}", number // 2)
+            others = self._some(f"{base} WHERE ({match}) IS NOT TRUE", number)
+            found = database.cursor.sql(f"FROM ({alike} UNION ALL {others}) LIMIT {number}")
+            return Table(schema, found.to_arrow_table())
+
+    def _some(self, rows: str, number: int) -> str:
+        """Rows of a query by chance, always the same."""
+        return f"(FROM ({rows}) USING SAMPLE reservoir({max(number, 1)} ROWS) REPEATABLE ({self.seed}))"
 
 
 def _keys(mine: Schema, its: Schema, hints: Hints) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ from odibi.operations.answer import Call
 from odibi.operations.invoke import call
 from odibi.operations.python import Context, Function
 from odibi.plan.compile import compile_step
-from odibi.prove.ask import Bench, Question, TooMany
+from odibi.prove.ask import Bench, Question, TooMany, first_line
 from odibi.prove.model import Answer, Difference, StepProof, Table, Verdict
 from odibi.prove.pools import Hints, hints
 from odibi.prove.portable import Objection, objections, placed, sql_file, unportable_step
@@ -67,6 +67,8 @@ class StepProver:
         return f"{file}:{line}"
 
     def _proved(self, planned: PlannedStep) -> StepProof:
+        import duckdb
+
         if why := _left_out(planned):
             return StepProof(Verdict.LEFT_OUT, reason=why)
         names = [engine.name for engine in self.bench.others]
@@ -84,8 +86,8 @@ class StepProver:
             return StepProof(Verdict.REFUSED, problems=(problem,))
         except TooMany:
             return StepProof(Verdict.LEFT_OUT, reason="its answer is too long to be compared")
-        except OdibiError as error:
-            return StepProof(Verdict.FAILED, reason=str(error))
+        except (OdibiError, duckdb.Error) as error:  # also of files that are sampled, and cannot be read
+            return StepProof(Verdict.FAILED, reason=first_line(error))
 
     # --- relational --------------------------------------------------------------------------
 

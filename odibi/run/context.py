@@ -17,13 +17,13 @@ from odibi.engines.base import Engine, Frame
 from odibi.engines.database import Database
 from odibi.errors import Permanent
 from odibi.observe.places import version_of
-from odibi.operations.process import Workers
 from odibi.plan.model import Plan
 from odibi.relational.bind import Binder
 from odibi.relational.schema import Schema
 
 if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
+    from odibi.operations.process import Workers
 
 __all__ = ["Dataset", "RunContext", "Stopped", "kept"]
 
@@ -64,12 +64,17 @@ class RunContext:
     _ready: dict[str, Dataset] = field(default_factory=dict)
     _crossed: dict[tuple[str, str], Dataset] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
-    _workers: Workers = field(default_factory=Workers)
+    _workers: Workers | None = None
 
     @property
     def function_workers(self) -> Workers | None:
         """The processes that functions run in, None where they run in this one."""
-        return self._workers if self.loaded.pipeline.backend == "processes" else None
+        with self._lock:
+            if self._workers is None and self.loaded.pipeline.backend == "processes":
+                from odibi.operations.process import Workers
+
+                self._workers = Workers()
+            return self._workers
 
     def engine(self, name: str) -> Engine:
         """The engine of that name, started when first asked for."""
@@ -145,15 +150,17 @@ class RunContext:
 
     def close(self) -> None:
         """Let go of what the engines started, and of the workers."""
-        self._workers.close()
+        if self._workers is not None:
+            self._workers.close()
         for engine in self._engines.values():
             engine.close()
 
     def interrupt(self) -> None:
         """Stop the queries that are running, on every engine, and what the workers do."""
-        self._workers.interrupt()
         with self._lock:
             engines = list(self._engines.values())
+        if self._workers is not None:
+            self._workers.interrupt()
         for engine in engines:
             engine.interrupt()
         self.db.interrupt()

@@ -17,7 +17,6 @@ from odibi.errors import Permanent
 from odibi.observe.snapshot import app_id
 from odibi.operations.answer import Call
 from odibi.operations.invoke import call
-from odibi.operations.process import Interrupted
 from odibi.operations.python import Context
 from odibi.plan.compile import compile_step
 from odibi.plan.fingerprint import key_of, parts_of, volatile
@@ -60,7 +59,7 @@ def attempt(context: RunContext, planned: PlannedStep) -> Outcome:
         tried = _Attempt(context, planned)
         return tried.outcome()
     except BaseException as error:  # noqa: BLE001 - the one place where errors become values, sys.exit() too
-        interrupted = isinstance(error, Stopped | Interrupted) or type(error).__name__ == "InterruptException"
+        interrupted = isinstance(error, Stopped) or type(error).__name__ == "InterruptException"
         if interrupted and context.stopped.is_set():
             return Outcome(StepStatus.CANCELLED)
         modules = planned.function.modules.values() if planned.function else ()

@@ -49,7 +49,7 @@ ROWS = """
     (3, '', 'x', 0, -0.0, 0.000, true, DATE '1969-07-20', TIMESTAMP '1969-07-20 20:17:40.5', []),
     (4, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
     (5, 'a,b,,c', ',', 42, 2.5, 2.500, false, DATE '2021-01-03', TIMESTAMP '2021-01-03 23:59:59.999999', [5]),
-    (6, '日本 text 🦆', 'text', 100, 1e15, 99999.999, true, DATE '2020-12-28', TIMESTAMP '2020-12-28 12:00:00', [9, 8]),
+    (6, '日本 text ' || chr(129414), 'text', 100, 1e15, 99999.999, true, DATE '2020-12-28', TIMESTAMP '2020-12-28 12:00:00', [9, 8]),
     (7, 'strasse', 's', 5, 'nan'::DOUBLE, 0.500, NULL, DATE '2024-03-01', TIMESTAMP '2024-03-01 00:00:00', [NULL]),
     (8, 'x', 'x', 5, 'inf'::DOUBLE, 1.500, true, DATE '2000-01-01', TIMESTAMP '1999-12-31 23:59:59', [2, 1])
 """

@@ -52,7 +52,9 @@ def converted(node: exp.Expr, target: str, *, safe: bool = False) -> exp.Expr:
 
 def _cast(node: exp.Expr, source: str, target: str, safe: bool) -> exp.Expr | None:
     plain = _plain(node, target, safe)
-    if source == UNKNOWN or (isinstance(node, exp.Literal) and _is_plain(str(node.this), target)):
+    if source == UNKNOWN:
+        return _plain(exp.null(), target, safe)
+    if isinstance(node, exp.Literal) and _is_plain(str(node.this), target):
         return plain
     if element(source) is not None or fields(source) is not None or target[-1] in "])":
         return _nested(node, source, target, safe) if not is_decimal(target) else _to_decimal(node, target, safe)
@@ -78,6 +80,7 @@ def _cast(node: exp.Expr, source: str, target: str, safe: bool) -> exp.Expr | No
 _CONSTANTS = {
     "DATE": r"\d{4}-\d\d-\d\d",
     "TIMESTAMP": r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?",
+    "TIMESTAMP WITH TIME ZONE": r"\d{4}-\d\d-\d\d( \d\d:\d\d(:\d\d(\.\d{1,6})?)?([+-]\d\d(:\d\d)?)?)?",
     "BOOLEAN": r"true|false",
     "DOUBLE": r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?|(?i:[+-]?inf|nan)",
     **dict.fromkeys(WHOLE, r"[+-]?\d+"),

@@ -95,7 +95,7 @@ def chosen(node: exp.Expr) -> exp.Expr:
 
 def _truth(node: exp.Expr) -> exp.Expr:
     """A condition: numbers are true unless zero."""
-    return node if isinstance(node, exp.Null) else converted(node, "BOOLEAN")
+    return converted(node, "BOOLEAN")
 
 
 def if_(node: exp.Expr) -> exp.Expr:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import reduce
 from zoneinfo import available_timezones
 
 from sqlglot import exp
@@ -144,7 +145,7 @@ def difference(node: exp.Expr) -> exp.Expr:
 
 def seconds(node: exp.Expr) -> exp.Expr:
     """With the fraction, which Spark leaves out."""
-    value = node.this
+    value = node.this.unnest()
     if kind(value) == "INTERVAL" and isinstance(value, exp.Sub):
         sql = "(UNIX_MICROS(CAST(:a AS TIMESTAMP_LTZ)) - UNIX_MICROS(CAST(:b AS TIMESTAMP_LTZ))) / CAST(1000000 AS DOUBLE)"
         return spark(sql, a=value.this, b=value.expression)
@@ -206,17 +207,19 @@ def _shifted(time: exp.Expr, interval: exp.Expr, node: exp.Expr, *, minus: bool)
     if not isinstance(interval, exp.Interval):
         refuse(f"`{node.sql('duckdb')}`", "the interval is not written out", "write INTERVAL (n) DAY", node)
     made = converted(time, kind(node))
+    amounts = _amounts(interval, node)
     for name, template in _STEPS:
-        amount = [each for each in _amounts(interval, node) if each[0] == name]
-        for _, number, size in amount:
-            made = spark(f":x {'-' if minus else '+'} {template}", x=made, n=number, size=size)
+        parts = [spark(":n * :size", n=number, size=size) for what, number, size in amounts if what == name]
+        if parts:
+            whole = reduce(lambda a, b: spark(":a + :b", a=a, b=b), parts)
+            made = spark(f":x {'-' if minus else '+'} {template}", x=made, n=whole)
     return made
 
 
 _STEPS = (
-    ("months", "MAKE_INTERVAL(0, :n * :size, 0, 0)"),
-    ("days", "MAKE_INTERVAL(0, 0, 0, :n * :size)"),
-    ("micros", "MAKE_INTERVAL(0, 0, 0, 0, 0, 0, CAST(ROUND(CAST(:n AS DECIMAL(24, 6)) * :size, 0) / 1000000 AS DECIMAL(18, 6)))"),
+    ("months", "MAKE_INTERVAL(0, :n, 0, 0)"),
+    ("days", "MAKE_INTERVAL(0, 0, 0, :n)"),
+    ("micros", "MAKE_INTERVAL(0, 0, 0, 0, 0, 0, CAST(ROUND(:n, 0) / 1000000 AS DECIMAL(18, 6)))"),
 )
 """What an interval adds, in order."""
 
@@ -238,8 +241,10 @@ def _amounts(interval: exp.Interval, node: exp.Expr) -> list[tuple[str, exp.Expr
 def _amount(number: exp.Expr, unit: str, node: exp.Expr) -> tuple[str, exp.Expr, int]:
     for what, sizes in (("months", _MONTHS), ("days", _DAYS), ("micros", _MICROS)):
         if unit in sizes:
-            whole = number if is_literal(number) or what == "micros" else converted(number, "INTEGER")
-            if is_literal(whole) and "." in whole.sql() and what != "micros":
+            if what == "micros":
+                return what, spark("CAST(:n AS DECIMAL(24, 6))", n=number), sizes[unit]
+            whole = number if is_literal(number) else converted(number, "INTEGER")
+            if "." in whole.sql() and is_literal(whole):
                 break
             return what, whole, sizes[unit]
     refuse(f"an interval of {number.sql()} {unit.lower()}", "Spark has none", "use whole years to seconds", node)

@@ -151,7 +151,10 @@ def meeting(kinds: Sequence[str]) -> str:
     """The type in which columns of these types meet."""
     question = Question()
     values = exp.Array(expressions=[question.column(kind) for kind in dict.fromkeys(kinds)])
-    return element(question.ask(values) or "") or UNKNOWN
+    found = element(question.ask(values) or "")
+    if found is None:
+        refuse("a UNION", f"{' and '.join(kinds)} do not meet in one type", "cast the columns")
+    return found
 
 
 def columns_of(sql: str, tables: Mapping[str, Schema]) -> Schema:

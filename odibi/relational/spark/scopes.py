@@ -13,11 +13,11 @@ from sqlglot import exp
 
 from odibi.relational.schema import Schema
 from odibi.relational.spark.kinds import (
-    UNKNOWN,
     Question,
     common,
     element,
     is_literal,
+    kind,
     known,
     marked,
     meeting,
@@ -96,7 +96,7 @@ def _select(select: exp.Select, scope: _Scope) -> Columns:
     for join in select.args.get("joins") or ():
         _values(_rest(join, "this"), scope)
     _values(select.expressions, scope)
-    columns = [(made.alias_or_name, known(made) or UNKNOWN) for made in select.expressions]
+    columns = [(made.alias_or_name, kind(made)) for made in select.expressions]
     scope.named = _lower(columns)
     _values(_rest(select, "from_", "joins", "laterals", "expressions", "with_"), scope)
     return columns
@@ -119,7 +119,15 @@ def _source(source: exp.Expr, scope: _Scope) -> Columns:
     call = source.this if isinstance(source, exp.Table) else source
     _values(call.expressions if isinstance(call, exp.Unnest) else [call], scope)
     lists = call.expressions if isinstance(call, exp.Unnest) else [call]
-    return _renamed([(call.key, element(known(each) or "") or UNKNOWN) for each in lists], source)
+    return _renamed([(call.key, _inside(each)) for each in lists], source)
+
+
+def _inside(values: exp.Expr) -> str:
+    """The type of a list's elements."""
+    found = element(kind(values))
+    if found is None:
+        refuse(f"`{values.sql('duckdb')}` of {kind(values)}", "only lists have elements", "give a list", values)
+    return found
 
 
 def _renamed(columns: Columns, source: exp.Expr) -> Columns:
@@ -173,7 +181,8 @@ def _value(node: exp.Expr, scope: _Scope) -> None:
         return
     if isinstance(node, exp.Subquery | exp.Select | exp.SetOperation):
         columns = _query(node, scope.tables, scope)
-        marked(node, columns[0][1] if len(columns) == 1 else UNKNOWN)
+        if len(columns) == 1:
+            marked(node, columns[0][1])
         return
     if isinstance(node, exp.Column):
         found = scope.find(node)
@@ -182,7 +191,7 @@ def _value(node: exp.Expr, scope: _Scope) -> None:
         return
     if any(isinstance(child, exp.Lambda) for child in _rest(node)):
         _value(node.this, scope)
-        inside = element(known(node.this) or "") or UNKNOWN
+        inside = _inside(node.this)
         for lambda_ in (child for child in _rest(node, "this") if isinstance(child, exp.Lambda)):
             _lambda(lambda_, inside, scope)
     else:
@@ -201,11 +210,17 @@ def _lambda(node: exp.Lambda, inside: str, scope: _Scope) -> None:
     kinds = (inside, "BIGINT")
     names = {p.name.lower(): k for p, k in zip(node.expressions, kinds, strict=False)}
     for found in list(node.this.find_all(exp.Identifier)):
-        called = isinstance(found.parent, exp.Column | exp.PropertyEQ) or found.arg_key == "expression" and isinstance(found.parent, exp.Dot)
-        if found.name.lower() in names and not called:
+        if found.name.lower() in names and not _is_label(found):
             marked(found, names[found.name.lower()])
     within = _Scope(scope.tables, scope, named=names)
     _value(node.this, within)
+
+
+def _is_label(name: exp.Identifier) -> bool:
+    """Whether it names a column or a field, and no value."""
+    if isinstance(name.parent, exp.Dot):
+        return name.arg_key == "expression"
+    return isinstance(name.parent, exp.Column) or (isinstance(name.parent, exp.PropertyEQ) and name.arg_key == "this")
 
 
 def _case(node: exp.Case) -> None:

@@ -57,6 +57,9 @@ _UNLIKE = frozenset(
     }
 )  # fmt: skip
 """Types that a step may compute with on DuckDB and that Spark has not."""
+_LOOSE = (exp.Binary, exp.Not, exp.Neg, exp.Between, exp.In)
+_TIGHT = (exp.Binary, exp.Neg, exp.BitwiseNot, exp.Not, exp.Between, exp.In)
+"""An operator in the place of a function needs brackets inside another operator."""
 _WITH_INTERVAL = (exp.Interval, exp.Add, exp.Sub, exp.Paren, exp.TimeToUnix)
 
 
@@ -79,6 +82,9 @@ def translated(node: exp.Expr) -> exp.Expr:
     found = known(node)
     _check(node, rule, found)
     made = rule.rewrite(node)
+    loose = isinstance(made, _LOOSE) and (type(made) is not type(node) or isinstance(made, exp.RegexpLike))
+    if loose and isinstance(node.parent, _TIGHT):
+        made = exp.Paren(this=made)
     return made if found is None else marked(made, found)
 
 

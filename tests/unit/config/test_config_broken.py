@@ -333,7 +333,7 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
         "    variable: {}\n",
         [
             "3:10: unknown key 'ulr' (did you mean 'url'?)",
-            "11:25: 'targets.prod.connections.lake.url' is missing",
+            "11:25: a connection needs a url, or a catalog and schema",
             f"11:29: targets.prod.connections.a b: found 'a b' ({NAMES})",
             "12:5: unknown key 'variable' (did you mean 'variables'?)",
         ],

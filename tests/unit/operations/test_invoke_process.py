@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from odibi.errors import Permanent, Transient
-from odibi.operations.process import Interrupted, Workers
+from odibi.operations.process import InterruptException, Workers
 from odibi.run.outcome import error_record
 from tests.unit.operations.calls import Bench
 
@@ -222,7 +222,7 @@ def test_an_interrupt_ends_what_computes_at_once(bench: Bench) -> None:
     def work() -> None:
         try:
             bench.call("SELECT 1 AS i", workers=workers, pid=str(bench.root / "pid"))
-        except Interrupted as error:
+        except InterruptException as error:
             raised.append(error)
 
     thread = threading.Thread(target=work)
@@ -232,7 +232,7 @@ def test_an_interrupt_ends_what_computes_at_once(bench: Bench) -> None:
     thread.join()
     assert gone(pid)
     assert len(raised) == 1
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptException):
         bench.call("SELECT 1 AS i", workers=workers, pid="")
     workers.close()
 

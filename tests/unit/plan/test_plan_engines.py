@@ -65,7 +65,7 @@ def test_auto_takes_spark_where_a_step_reads_more_than_the_threshold(project: Pr
         "big": "spark", "small": "duckdb", "few": "duckdb", "many": "spark", "joined": "spark", "named": "duckdb",
     }  # fmt: skip
     assert plan["big"].decision.reason == "nothing written yet; on spark: it reads 2.15 MB, above 1MB"
-    assert plan["few"].decision.reason.endswith("; on duckdb: it reads 7 B, not above 1MB")
+    assert plan["few"].decision.reason.endswith("; on duckdb: it reads 10 B, not above 1MB")
     assert "reads" not in plan["named"].decision.reason
 
 

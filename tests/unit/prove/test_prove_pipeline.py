@@ -9,12 +9,17 @@ import pytest
 
 from odibi import orchestrator
 from odibi.engines import ENGINES
+from odibi.engines.database import Database
 from odibi.errors import MissingExtra, Permanent
 from odibi.prove import StepProof, Verdict
 from odibi.prove.compare import rows_of
-from odibi.prove.engines import named
+from odibi.prove.engines import bench_of, named
 from odibi.prove.model import Proof
 from odibi.prove.pipeline import prove
+from odibi.prove.pools import hints
+from odibi.prove.samples import Samples
+from odibi.prove.steps import StepProver
+from odibi.relational.bind import Binder
 from tests.unit.run.project import KEPT, Project
 
 Register = Callable[..., None]
@@ -129,6 +134,59 @@ def test_steps_before_are_computed_where_nobody_kept_them(shop: Project, other_e
     proof = proved(shop, [READ, CLEAN, TOTAL], "total")
     assert [step.name for step in proof.steps] == ["total"]
     assert proof.steps[0].rows - proof.steps[0].edges > 4  # edges that came through the filter are its rows
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT o.id, c.name FROM orders o JOIN customers c ON o.customer = c.code",
+        "SELECT o.id FROM orders o JOIN customers c ON c.code = o.customer AND c.region = o.region",
+        "SELECT id FROM orders JOIN customers USING (region)",
+    ],
+)
+def test_what_is_joined_is_sampled_so_that_it_matches(
+    project: Project, other_engine: Register, sql: str
+) -> None:
+    other_engine()
+    project.csv("in/orders.csv", "id,customer,region", *((n, n * 1000, f"r{n * 1000}") for n in range(400)))
+    project.csv(
+        "in/customers.csv", "code,region,name", *((n, f"r{n}", f"c{n}") for n in range(0, 400_000, 50))
+    )
+    reads = [
+        {"name": name, "layer": "bronze", "read": {"from": "in", "path": f"{name}.csv"}}
+        for name in ("orders", "customers")
+    ]
+    joined = {"name": "joined", "layer": "gold", "sql": sql}
+    loaded = project.load([*reads, joined])
+    plan = orchestrator.plan(loaded)
+    with (
+        Database(project.root / "scratch", threads=1) as database,
+        bench_of(database, ["other"]) as (bench, _),
+    ):
+        samples = Samples(loaded, plan, bench, {}, 20, 1)
+        binder = Binder()
+        prover = StepProver(loaded, plan, bench, binder, samples, 1)
+        proofs = [prover.prove(step) for step in plan.steps]
+        compiled = plan["joined"].compiled
+        assert compiled is not None
+        found = samples.of(plan["joined"].inputs, hints(compiled["joined"].meaning))
+        binder.close()
+    assert found is not None
+    orders, customers = (rows_of(found[name]) for name in ("orders", "customers"))
+    assert (len(orders), len(customers)) == (20, 20)
+    assert len({row[1] for row in orders} & {row[0] for row in customers}) >= 10
+    assert proofs[-1].verdict is Verdict.PROVED
+
+
+def test_a_table_that_cannot_be_read_fails_its_readers_only(shop: Project, other_engine: Register) -> None:
+    other_engine()
+    kept = {**CLEAN, "write": KEPT}
+    assert shop.run([READ, kept]).success
+    for file in (shop.root / "lake/silver/clean").rglob("*.parquet"):
+        file.write_bytes(b"no parquet")
+    steps = proved(shop, [READ, kept, TOTAL]).steps
+    assert [step.verdict for step in steps] == [Verdict.PROVED, Verdict.PROVED, Verdict.FAILED]
+    assert "parquet" in steps[-1].reason.lower()
 
 
 def test_the_date_that_an_append_adds_is_there(shop: Project, other_engine: Register) -> None:

@@ -120,3 +120,20 @@ def test_no_engine_is_started(shop: Project) -> None:
     done = shop.python(code)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
+
+
+def test_what_spark_cannot_be_made_to_say_is_refused_at_its_line(shop: Project) -> None:
+    sql = "SELECT id,\n  string_agg(name, ',') AS names\nFROM raw GROUP BY id"
+    operations = [
+        {"filter": "id > 0"},
+        {"aggregate": {"by": ["id"], "values": {"all": "string_agg(name, ',')"}}},
+    ]
+    found = problems(
+        shop,
+        {"name": "a", "layer": "gold", "sql": sql},
+        {"name": "b", "layer": "gold", "inputs": ["raw"], "transform": operations},
+    )
+    text = (shop.root / "shop.yaml").read_text("utf-8").splitlines()
+    assert [("string_agg" in text[each.line - 1], each.level) for each in found] == [(True, "error")] * 2
+    assert all(each.message.startswith("string_agg() without ORDER BY is not portable") for each in found)
+    assert all("ORDER BY" in each.hint for each in found)
