@@ -34,7 +34,9 @@ def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
 
 def pytest_configure(config: pytest.Config) -> None:
     """With ``-n``, tests of one group go to one worker. JVMs of tests end before they pay for more than C1."""
-    quick = "--driver-memory 1g --driver-java-options '-XX:TieredStopAtLevel=1 -XX:+UseSerialGC' pyspark-shell"
+    quick = (
+        "--driver-memory 1g --driver-java-options '-XX:TieredStopAtLevel=1 -XX:+UseSerialGC' pyspark-shell"
+    )
     os.environ.setdefault("PYSPARK_SUBMIT_ARGS", quick)
     if config.getoption("numprocesses", None) and config.getoption("dist") == "load":
         config.option.dist = "loadgroup"

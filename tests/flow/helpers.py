@@ -26,7 +26,15 @@ COMMAND = (sys.executable, "-m", "odibi")
 
 def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
     """A clean environment with ``changes``: no setting of the machine reaches the test."""
-    names = ("PATH", "HOME", "TMPDIR", "JAVA_HOME", "XDG_CACHE_HOME", "ODIBI_SPARK_JARS", "PYSPARK_SUBMIT_ARGS")
+    names = (
+        "PATH",
+        "HOME",
+        "TMPDIR",
+        "JAVA_HOME",
+        "XDG_CACHE_HOME",
+        "ODIBI_SPARK_JARS",
+        "PYSPARK_SUBMIT_ARGS",
+    )
     kept = {name: os.environ[name] for name in names if name in os.environ}
     kept["PYTHONPATH"] = str(Path(package.__file__).parents[1])  # the odibi that is being tested
     if os.environ.get("PYTHONDONTWRITEBYTECODE"):

@@ -67,7 +67,9 @@ class Bench:
     tables: dict[str, Relation] = field(default_factory=dict)
     frames: dict[str, Any] = field(default_factory=dict)
 
-    def create(self, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]] | str = ()) -> Relation:
+    def create(
+        self, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]] | str = ()
+    ) -> Relation:
         """A table of those rows, given as values or as the text behind VALUES."""
         spec = ", ".join(f"{quote(column)} {kind}" for column, kind in columns.items())
         cursor = self.database.cursor

@@ -54,7 +54,8 @@ def test_case(case: dict[str, Any], bench: Bench) -> None:
     expected = bench.create("expected", **case["expected"])
     rows = bench.database.rows("SELECT * FROM expected")
     assert found.equal_to(
-        Answer([(column.name, column.type) for column in expected.columns], rows), ordered=case.get("ordered", False)
+        Answer([(column.name, column.type) for column in expected.columns], rows),
+        ordered=case.get("ordered", False),
     ), found
 
 

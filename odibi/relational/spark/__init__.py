@@ -47,8 +47,12 @@ def _closed(query: exp.Expr, schema: Schema) -> exp.Query:
     """The query with every column cast and named as DuckDB's binder says."""
     inner = [f"c{at}" for at, _ in enumerate(schema)]
     columns = [
-        exp.alias_(exp.Cast(this=exp.column(name), to=spark_type(column.type).copy()), column.name, quoted=True)
+        exp.alias_(
+            exp.Cast(this=exp.column(name), to=spark_type(column.type).copy()), column.name, quoted=True
+        )
         for name, column in zip(inner, schema, strict=True)
     ]
-    alias = exp.TableAlias(this=exp.to_identifier("answer"), columns=[exp.to_identifier(name) for name in inner])
+    alias = exp.TableAlias(
+        this=exp.to_identifier("answer"), columns=[exp.to_identifier(name) for name in inner]
+    )
     return exp.select(*columns).from_(exp.Subquery(this=query, alias=alias))

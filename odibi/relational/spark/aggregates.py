@@ -18,7 +18,9 @@ def _argument(node: exp.Expr) -> tuple[exp.Expr, bool]:
     """What is aggregated, and whether equal values count once."""
     inner = node.this
     if isinstance(inner, exp.Order):
-        refuse(f"ORDER BY in {node.key}()", "Spark has none there", "leave it out: the answer is the same", node)
+        refuse(
+            f"ORDER BY in {node.key}()", "Spark has none there", "leave it out: the answer is the same", node
+        )
     if isinstance(inner, exp.Distinct):
         if len(inner.expressions) != 1:
             refuse("DISTINCT over several values", "NULL counts otherwise on Spark", "use one value", node)
@@ -26,7 +28,9 @@ def _argument(node: exp.Expr) -> tuple[exp.Expr, bool]:
     return inner, False
 
 
-def _over(sql: str, node: exp.Expr, convert: Callable[[exp.Expr], exp.Expr] = lambda value: value) -> exp.Expr:
+def _over(
+    sql: str, node: exp.Expr, convert: Callable[[exp.Expr], exp.Expr] = lambda value: value
+) -> exp.Expr:
     value, distinct = _argument(node)
     value = convert(value)
     return spark(sql, x=exp.Distinct(expressions=[value]) if distinct else value)
@@ -104,7 +108,9 @@ def extreme(name: str) -> Callable[[exp.Expr], exp.Expr]:
 
 def _plain(value: exp.Expr, node: exp.Expr) -> None:
     if element(kind(value)) or fields(kind(value)) or kind(value).startswith("MAP("):
-        refuse(f"{node.key}() over {kind(value)}", "Spark orders nested values otherwise", "take a field", node)
+        refuse(
+            f"{node.key}() over {kind(value)}", "Spark orders nested values otherwise", "take a field", node
+        )
 
 
 def all_or_any(name: str) -> Callable[[exp.Expr], exp.Expr]:
@@ -131,7 +137,11 @@ def moment(name: str) -> Callable[[exp.Expr], exp.Expr]:
     """A rule for variance and standard deviation, in doubles; that of one value is 0 even if it is infinite."""
 
     def rule(node: exp.Expr) -> exp.Expr:
-        sql = f"CASE WHEN COUNT(:x) = 1 THEN CAST(0 AS DOUBLE) ELSE {name}(:x) END" if name.endswith("POP") else f"{name}(:x)"
+        sql = (
+            f"CASE WHEN COUNT(:x) = 1 THEN CAST(0 AS DOUBLE) ELSE {name}(:x) END"
+            if name.endswith("POP")
+            else f"{name}(:x)"
+        )
         return _over(sql, node, lambda x: converted(x, "DOUBLE"))
 
     return rule
@@ -145,9 +155,7 @@ _CORR = (
     f"ELSE COVAR_POP(:y, :x) / NULLIF(STDDEV_POP({_X}) * STDDEV_POP({_Y}), 0) END"
 )
 """Where a column is constant it is NaN; Spark divides by zero."""
-_SLOPE = (
-    f"CASE {_NONE} WHEN VAR_POP({_X}) = 0 THEN DOUBLE('NaN') ELSE COVAR_POP(:y, :x) / NULLIF(VAR_POP({_X}), 0) END"
-)
+_SLOPE = f"CASE {_NONE} WHEN VAR_POP({_X}) = 0 THEN DOUBLE('NaN') ELSE COVAR_POP(:y, :x) / NULLIF(VAR_POP({_X}), 0) END"
 """Where x is constant it is NaN, on Spark NULL."""
 
 
@@ -188,23 +196,36 @@ def _quantile(node: exp.Expr, fraction: exp.Expr) -> exp.Expr:
     wide = f"CAST(:p AS DECIMAL(38, {min(scale + 6, 37)}))"
     cut = f"CASE WHEN :p < 0 THEN CEIL({wide}, {scale}) ELSE FLOOR({wide}, {scale}) END"
     far = "RAISE_ERROR('a median of decimals of more than 15 digits needs a cast to DOUBLE')"
-    return as_type(spark(f"CASE WHEN ABS(:p) >= 1e{15 - scale} THEN {far} ELSE {cut} END", p=made), kind(node))
+    return as_type(
+        spark(f"CASE WHEN ABS(:p) >= 1e{15 - scale} THEN {far} ELSE {cut} END", p=made), kind(node)
+    )
 
 
 def text_of(node: exp.Expr) -> exp.Expr:
     """LISTAGG, its order stated: without one the answer differs from run to run."""
     value, by = node.this, node.args.get("separator")
     if not isinstance(value, exp.Order):
-        refuse("string_agg() without ORDER BY", "the order of rows is none", "write string_agg(text, ',' ORDER BY ...)", node)
+        refuse(
+            "string_agg() without ORDER BY",
+            "the order of rows is none",
+            "write string_agg(text, ',' ORDER BY ...)",
+            node,
+        )
     order, value = value.expressions, value.this
     distinct = isinstance(value, exp.Distinct)
     if isinstance(value, exp.Distinct):
         value = value.expressions[0]
     if by is not None and not isinstance(by, exp.Literal):
-        refuse("string_agg() with a separator that is no constant", "Spark takes a constant", "write it as text", node)
+        refuse(
+            "string_agg() with a separator that is no constant",
+            "Spark takes a constant",
+            "write it as text",
+            node,
+        )
     value = converted(value, "VARCHAR")
     call = exp.Anonymous(
-        this="LISTAGG", expressions=[exp.Distinct(expressions=[value]) if distinct else value, by or exp.Literal.string(",")]
+        this="LISTAGG",
+        expressions=[exp.Distinct(expressions=[value]) if distinct else value, by or exp.Literal.string(",")],
     )
     made = exp.WithinGroup(this=call, expression=exp.Order(expressions=order))
     made.meta["aggregate"] = True
@@ -243,7 +264,10 @@ RULES: tuple[Rule, ...] = (
     Rule(exp.CovarSamp, paired("COVAR_SAMP(:y, :x)")),
     Rule(exp.Corr, paired(_CORR)),
     Rule(exp.RegrSlope, paired(_SLOPE)),
-    Rule(exp.RegrIntercept, paired("CASE WHEN NOT ISNAN(REGR_INTERCEPT(:y, :x)) THEN REGR_INTERCEPT(:y, :x) END")),
+    Rule(
+        exp.RegrIntercept,
+        paired("CASE WHEN NOT ISNAN(REGR_INTERCEPT(:y, :x)) THEN REGR_INTERCEPT(:y, :x) END"),
+    ),
     Rule(exp.RegrR2, paired("REGR_R2(:y, :x)")),
     Rule(exp.Median, median),
     Rule(exp.PercentileCont, quantile),

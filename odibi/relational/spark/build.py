@@ -43,7 +43,9 @@ def spark(sql: str, **parts: exp.Expr | int | str) -> exp.Expr:
     for hole in list(tree.find_all(exp.Placeholder)):
         part = parts[hole.name]
         made = part.copy() if isinstance(part, exp.Expr) else exp.convert(part)
-        if isinstance(made, exp.Binary | exp.Connector | exp.Not | exp.Neg | exp.Case | exp.Between | exp.In | exp.Is):
+        if isinstance(
+            made, exp.Binary | exp.Connector | exp.Not | exp.Neg | exp.Case | exp.Between | exp.In | exp.Is
+        ):
             made = exp.Paren(this=made)
         if hole is tree:
             return made

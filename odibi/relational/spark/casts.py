@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from sqlglot import exp
 
@@ -25,14 +24,17 @@ from odibi.relational.spark.refusal import refuse
 
 __all__ = ["RULES", "converted", "whole"]
 
-_NUMBER = r"^[ \t\n\x0B\f\r]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[ \t\n\x0B\f\r]*$"
-_WHOLE = r"^[ \t\n\x0B\f\r]*[+-]?[0-9]+[ \t\n\x0B\f\r]*$"
-_OTHER_BASE = r"^[ \t\n\x0B\f\r]*[+-]?0[xXbB]"
-_NAMED = r"(?i)^[ \t\n\x0B\f\r]*[+-]?(inf|infinity|nan)[ \t\n\x0B\f\r]*$"
+_BLANK = r"[ \t\n\x0B\f\r]*"
+_NUMBER = rf"^{_BLANK}-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?{_BLANK}$"
+_WHOLE = rf"^{_BLANK}-?[0-9]+{_BLANK}$"
+_HEXADECIMAL = rf"^{_BLANK}0[xX][0-9a-fA-F]{{1,16}}{_BLANK}$"
+_BINARY = rf"^{_BLANK}0[bB][01]{{1,63}}{_BLANK}$"
+_NAMED = rf"(?i)^{_BLANK}-?(inf|infinity|nan){_BLANK}$"
 _DATE = r"^\s*([0-9]{1,6})([-/ ])([0-9]{1,2})\2([0-9]{1,2})"
 _ZONE = r"(?: ?(?:Z|[+-][0-9]{1,2}(?::?[0-9]{2}){0,2})| +[A-Za-z][A-Za-z0-9_/+-]*)?"
 _TIME = rf"(?:[ T]\s*([0-9]{{1,2}}):([0-9]{{1,2}})(?::([0-9]{{1,2}})(?:\.([0-9]{{0,6}})[0-9]*)?)?{_ZONE})?"
-_ELSEWHERE = r"(?i)^\s*(-|-?infinity|epoch)|\(bc\)|[ t]\s*24:"
+_ELSEWHEN = r"(?i)^\s*(-[0-9]+([-/ ])[0-9]+\2[0-9]|-?infinity\s*$|epoch\s*$|.*\(bc\)\s*$)"
+"""Times that Spark cannot hold, or has no text for: an error, even where NULL is asked for."""
 
 
 def converted(node: exp.Expr, target: str, *, safe: bool = False) -> exp.Expr:
@@ -46,7 +48,12 @@ def converted(node: exp.Expr, target: str, *, safe: bool = False) -> exp.Expr:
         return node
     found = _cast(node, source, target, safe)
     if found is None:
-        refuse(f"a cast of {source} to {target}", "Spark writes or reads it otherwise", "take it apart first", node)
+        refuse(
+            f"a cast of {source} to {target}",
+            "Spark writes or reads it otherwise",
+            "take it apart first",
+            node,
+        )
     return marked(found, target)
 
 
@@ -57,7 +64,9 @@ def _cast(node: exp.Expr, source: str, target: str, safe: bool) -> exp.Expr | No
     if isinstance(node, exp.Literal) and _is_plain(str(node.this), target):
         return plain
     if element(source) is not None or fields(source) is not None or target[-1] in "])":
-        return _nested(node, source, target, safe) if not is_decimal(target) else _to_decimal(node, target, safe)
+        return (
+            _nested(node, source, target, safe) if not is_decimal(target) else _to_decimal(node, target, safe)
+        )
     if target == "VARCHAR":
         return _to_text(node, source)
     if target == "BOOLEAN":
@@ -66,9 +75,11 @@ def _cast(node: exp.Expr, source: str, target: str, safe: bool) -> exp.Expr | No
         return _to_whole(node, source, target, safe)
     if target in FLOATS:
         if source == "VARCHAR":
-            clean = _without_underscores(node)
+            clean = _clean(node)
             good = spark(":x RLIKE :n OR :x RLIKE :named", x=clean, n=_NUMBER, named=_NAMED)
-            return _where(good, _plain(clean, target, safe), node, target, safe)
+            sql = "CASE WHEN LOWER(:x) LIKE '%nan%' THEN DOUBLE('NaN') ELSE :value END"
+            value = spark(sql, x=clean, value=_plain(clean, target, safe))
+            return _where(good, value, node, target, safe)
         return plain if is_number(source) or source == "BOOLEAN" else None
     if target in TIMES:
         if source == "VARCHAR" and target != "TIMESTAMP WITH TIME ZONE":
@@ -129,46 +140,75 @@ def whole(node: exp.Expr) -> exp.Expr:
 def _to_whole(node: exp.Expr, source: str, target: str, safe: bool) -> exp.Expr | None:
     """Spark truncates what DuckDB rounds, and reads fewer texts as numbers."""
     if source == "VARCHAR":
-        clean = _without_underscores(node)
-        # Digits after the 17th decimal decide nothing but would be rounded twice.
-        cut = spark(r"REGEXP_REPLACE(:x, '(\\.[0-9]{17})[0-9]+', '$1')", x=clean)
-        rounded = spark("ROUND(:x, 0)", x=_plain(cut, "DECIMAL(38,18)", safe))
-        value = spark(
-            "CASE WHEN :x RLIKE :whole THEN :short WHEN :x RLIKE :base THEN :error ELSE :long END",
-            x=clean,
-            whole=_WHOLE,
-            short=_plain(clean, target, safe),
-            base=_OTHER_BASE,
-            error=_error(node, target),
-            long=_plain(rounded, target, safe),
+        return _read_whole(node, target, safe)
+    if not is_number(source):
+        return _plain(node, target, safe) if source == "BOOLEAN" else None
+    made = _plain(whole(node), target, safe)
+    if source in FLOATS and target in ("BIGINT", "HUGEINT"):  # Spark takes 2 ** 63 for the largest
+        top = spark(
+            "RINT(:x) < CAST(:top AS DOUBLE)", x=node, top=f"{2**63 if target == 'BIGINT' else 10**38}"
         )
-        return _where(spark(":x RLIKE :n OR :x RLIKE :base", x=clean, n=_NUMBER, base=_OTHER_BASE), value, node, target, safe)
-    if is_number(source):
-        return _plain(whole(node), target, safe)
-    return _plain(node, target, safe) if source == "BOOLEAN" else None
+        far = exp.null() if safe else _plain(spark("RAISE_ERROR('a double is out of range')"), target, False)
+        return spark(
+            "CASE WHEN :top OR :x IS NULL THEN :made ELSE :far END", top=top, x=node, made=made, far=far
+        )
+    return made
 
 
-def _without_underscores(node: exp.Expr) -> exp.Expr:
-    """DuckDB reads 1_000 as a number."""
+def _read_whole(node: exp.Expr, target: str, safe: bool) -> exp.Expr:
+    """Text as a whole number: decimals are rounded, 0x1F and 0b11 are read."""
+    clean = _clean(node)
+    # Digits after the 17th decimal decide nothing but would be rounded twice.
+    cut = spark(r"REGEXP_REPLACE(:x, '(\\.[0-9]{17})[0-9]+', '$1')", x=clean)
+    rounded = spark("ROUND(:x, 0)", x=_plain(cut, "DECIMAL(38,18)", safe))
+    digits = r"CONV(REGEXP_EXTRACT(:x, '0[xXbB]([0-9a-fA-F]+)', 1), CASE WHEN :x RLIKE :hex THEN 16 ELSE 2 END, 10)"
+    based = spark(f"CAST({digits} AS DECIMAL(20, 0))", x=clean, hex=_HEXADECIMAL)
+    value = spark(
+        "CASE WHEN :x RLIKE :whole THEN :short WHEN :x RLIKE :number THEN :long ELSE :based END",
+        x=clean,
+        whole=_WHOLE,
+        short=_plain(clean, target, safe),
+        number=_NUMBER,
+        long=_plain(rounded, target, safe),
+        based=_plain(based, target, safe),
+    )
+    good = spark(
+        ":x RLIKE :n OR :x RLIKE :hex OR :x RLIKE :bin", x=clean, n=_NUMBER, hex=_HEXADECIMAL, bin=_BINARY
+    )
+    return _where(good, value, node, target, safe)
+
+
+def _clean(node: exp.Expr) -> exp.Expr:
+    """DuckDB reads 1_000 and +1 as numbers."""
     if isinstance(node, exp.Literal):
         return node
-    return spark("REGEXP_REPLACE(:x, '(?<=[0-9])_(?=[0-9])', '')", x=node)
+    return spark(r"REGEXP_REPLACE(:x, :p, '')", x=node, p=rf"(?<=[0-9a-fA-F])_(?=[0-9a-fA-F])|^{_BLANK}\+")
 
 
 def _to_decimal(node: exp.Expr, target: str, safe: bool) -> exp.Expr | None:
     """DuckDB rounds the double times a power of ten, Spark the shortest text of the double."""
     source = kind(node)
     if source == "VARCHAR":
-        clean = _without_underscores(node)
-        return _where(spark(":x RLIKE :n", x=clean, n=_NUMBER), _plain(clean, target, safe), node, target, safe)
+        clean = _clean(node)
+        return _where(
+            spark(":x RLIKE :n", x=clean, n=_NUMBER), _plain(clean, target, safe), node, target, safe
+        )
     if source not in FLOATS:
         return _plain(node, target, safe) if is_number(source) or source == "BOOLEAN" else None
     width, scale = decimal(target) or (0, 0)
     digits = min(width, 37 - scale)  # so that Spark's product keeps its scale
     scaled = spark("ROUND(CAST(:x AS DOUBLE) * :m, 0)", x=node, m=_power_of_ten(scale))
-    unscaled = _plain(scaled, f"DECIMAL({digits},0)", safe)
+    unscaled = _plain(_every_digit(scaled), f"DECIMAL({digits},0)", safe)
     unit = exp.cast(exp.Literal.string(f"1e-{scale}"), f"DECIMAL({max(scale, 1)},{scale})", dialect="duckdb")
     return _plain(spark(":x * :unit", x=unscaled, unit=unit), target, safe)
+
+
+def _every_digit(node: exp.Expr) -> exp.Expr:
+    """A whole double as a decimal of all its digits, of which Spark keeps the 17 that its text has."""
+    high = "CAST(CAST(FLOOR(:x / 4294967296) AS BIGINT) AS DECIMAL(19, 0))"
+    low = "CAST(:x - FLOOR(:x / 4294967296) * CAST(4294967296 AS DOUBLE) AS BIGINT)"
+    exact = f"{high} * CAST(4294967296 AS DECIMAL(10, 0)) + {low}"
+    return spark(f"CASE WHEN ABS(:x) < 1e28 THEN {exact} ELSE CAST(:x AS DECIMAL(38, 0)) END", x=node)
 
 
 def _power_of_ten(exponent: int) -> exp.Expr:
@@ -219,28 +259,34 @@ def _boolean(node: exp.Expr, safe: bool) -> exp.Expr:
 
 
 def _to_time(node: exp.Expr, target: str, safe: bool) -> exp.Expr:
-    """Text as a date or time: both read 2024-01-05 10:00:00, DuckDB alone 2024/1/5 and a zone that it ignores."""
+    """Text as a date or time: both read 2024-01-05 10:00:00, DuckDB alone 2024/1/5, 24:00:00 and a zone it ignores."""
     pattern = f"{_DATE}{_TIME}\\s*$"
     year, month, day, hour, minute, second, fraction = (
         spark("REGEXP_EXTRACT(:x, :p, :n)", x=node, p=pattern, n=group) for group in (1, 3, 4, 5, 6, 7, 8)
     )
+    rest = spark(
+        "CONCAT(IF(:m = '', '0', :m), ':', IF(:s = '', '0', :s), '.', IF(:f = '', '0', :f))",
+        m=minute,
+        s=second,
+        f=fraction,
+    )
+    midnight = spark(":h = '24' AND :rest RLIKE '^[0:.]+$'", h=hour, rest=rest)
     written = spark(
-        "CONCAT(LPAD(:y, GREATEST(4, LENGTH(:y)), '0'), '-', :m, '-', :d, ' ', IF(:h = '', '0', :h), ':', "
-        "IF(:min = '', '0', :min), ':', IF(:s = '', '0', :s), '.', IF(:f = '', '0', :f))",
-        y=year, m=month, d=day, h=hour, min=minute, s=second, f=fraction,
+        "CONCAT(LPAD(:y, GREATEST(4, LENGTH(:y)), '0'), '-', :m, '-', :d, ' ', "
+        "CASE WHEN :h = '' OR :midnight THEN '0' ELSE :h END, ':', :rest)",
+        y=year, m=month, d=day, h=hour, midnight=midnight, rest=rest,
     )  # fmt: skip
-    value = _plain(written, "TIMESTAMP", safe)
+    read = _plain(written, "TIMESTAMP", safe)
+    value = spark(
+        "CASE WHEN :midnight THEN :t + MAKE_INTERVAL(0, 0, 0, 1) ELSE :t END", midnight=midnight, t=read
+    )
     if target == "DATE":
         value = exp.Cast(this=value, to=spark_type("DATE").copy())
+    other = spark(":x RLIKE :p", x=node, p=_ELSEWHEN)
     value = spark(
-        "CASE WHEN :x RLIKE :other THEN :error ELSE :value END",
-        x=node,
-        other=_ELSEWHERE,
-        error=_error(node, target),
-        value=value,
+        "CASE WHEN :other THEN :error ELSE :value END", other=other, error=_error(node, target), value=value
     )
-    good = spark(":x RLIKE :p OR :x RLIKE :other", x=node, p=pattern, other=_ELSEWHERE)
-    return _where(good, value, node, target, safe)
+    return _where(spark(":x RLIKE :p OR :other", x=node, p=pattern, other=other), value, node, target, safe)
 
 
 # --- nested ----------------------------------------------------------------------------------------
@@ -258,9 +304,17 @@ def _nested(node: exp.Expr, source: str, target: str, safe: bool) -> exp.Expr | 
     made = [
         exp.PropertyEQ(
             this=exp.to_identifier(name, quoted=True),
-            expression=converted(marked(exp.Dot(this=node.copy(), expression=exp.to_identifier(name, quoted=True)), before_kind), after_kind, safe=safe),
+            expression=converted(
+                marked(
+                    exp.Dot(this=node.copy(), expression=exp.to_identifier(name, quoted=True)), before_kind
+                ),
+                after_kind,
+                safe=safe,
+            ),
         )
-        for name, (before_kind, after_kind) in zip(after, zip(before.values(), after.values(), strict=True), strict=True)
+        for name, (before_kind, after_kind) in zip(
+            after, zip(before.values(), after.values(), strict=True), strict=True
+        )
     ]
     return spark("CASE WHEN NOT :x IS NULL THEN :made END", x=node, made=exp.Struct(expressions=made))
 

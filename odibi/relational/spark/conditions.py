@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from sqlglot import exp
 
 from odibi.relational.spark.build import Rule, spark
@@ -19,7 +17,9 @@ def _sides(node: exp.Expr) -> str:
     """The type in which the operands meet."""
     met: str | None = node.meta.get("common")
     if met is None:
-        refuse(f"`{node.sql('duckdb')}`", "the types it compares cannot be found out", "cast both sides", node)
+        refuse(
+            f"`{node.sql('duckdb')}`", "the types it compares cannot be found out", "cast both sides", node
+        )
     if met == "INTERVAL":
         refuse("a comparison of intervals", "Spark has other intervals", "compare date_diff or epoch", node)
     return met
@@ -86,7 +86,9 @@ def chosen(node: exp.Expr) -> exp.Expr:
     for branch in node.args["ifs"]:
         branch.set("true", converted(branch.args["true"], result))
     default = node.args.get("default")
-    made = exp.Case(this=operand, ifs=node.args["ifs"], default=None if default is None else converted(default, result))
+    made = exp.Case(
+        this=operand, ifs=node.args["ifs"], default=None if default is None else converted(default, result)
+    )
     for branch in made.args["ifs"]:
         if operand is None:
             branch.set("this", _truth(branch.this))

@@ -20,7 +20,13 @@ __all__ = ["RULES"]
 
 _MONTHS = {"YEAR": 12, "QUARTER": 3, "MONTH": 1, "DECADE": 120, "CENTURY": 1200, "MILLENNIUM": 12000}
 _DAYS = {"WEEK": 7, "DAY": 1}
-_MICROS = {"HOUR": 3_600_000_000, "MINUTE": 60_000_000, "SECOND": 1_000_000, "MILLISECOND": 1000, "MICROSECOND": 1}
+_MICROS = {
+    "HOUR": 3_600_000_000,
+    "MINUTE": 60_000_000,
+    "SECOND": 1_000_000,
+    "MILLISECOND": 1000,
+    "MICROSECOND": 1,
+}
 
 _PARTS = {
     "YEAR": "YEAR(:x)", "QUARTER": "QUARTER(:x)", "MONTH": "MONTH(:x)", "DAY": "DAY(:x)", "WEEK": "WEEKOFYEAR(:x)",
@@ -70,8 +76,15 @@ def _part(name: str, value: exp.Expr, node: exp.Expr) -> exp.Expr:
     if name == "EPOCH":
         return spark("UNIX_MICROS(CAST(:x AS TIMESTAMP_LTZ)) / CAST(1000000 AS DOUBLE)", x=_time(value))
     if name not in _PARTS:
-        refuse(f"the part {name.lower()!r} of a time", "Spark has no such part", "compute it from the others", node)
-    return spark(f"CAST({_PARTS[name]} AS BIGINT)", x=_naive(value) if name.endswith("SECOND") else _time(value))
+        refuse(
+            f"the part {name.lower()!r} of a time",
+            "Spark has no such part",
+            "compute it from the others",
+            node,
+        )
+    return spark(
+        f"CAST({_PARTS[name]} AS BIGINT)", x=_naive(value) if name.endswith("SECOND") else _time(value)
+    )
 
 
 def named_part(name: str) -> Callable[[exp.Expr], exp.Expr]:
@@ -113,8 +126,21 @@ def last_day(node: exp.Expr) -> exp.Expr:
 def truncated(node: exp.Expr) -> exp.Expr:
     """Of a date it is a timestamp; Spark's has a zone."""
     unit = _unit(node.args["unit"], node)
-    if unit not in ("YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND", "MILLISECOND", "MICROSECOND"):
-        refuse(f"date_trunc({unit.lower()!r}, ...)", "Spark has no such part", "use year to microsecond", node)
+    if unit not in (
+        "YEAR",
+        "QUARTER",
+        "MONTH",
+        "WEEK",
+        "DAY",
+        "HOUR",
+        "MINUTE",
+        "SECOND",
+        "MILLISECOND",
+        "MICROSECOND",
+    ):
+        refuse(
+            f"date_trunc({unit.lower()!r}, ...)", "Spark has no such part", "use year to microsecond", node
+        )
     return converted_like(spark(f"DATE_TRUNC('{unit}', :x)", x=_time(node.this)), node)
 
 
@@ -157,7 +183,11 @@ def seconds(node: exp.Expr) -> exp.Expr:
 
 def made_date(node: exp.Expr) -> exp.Expr:
     """An error where there is no such date, on both."""
-    parts = {name: converted(node.args[name], "INTEGER") for name in ("year", "month", "day") if node.args.get(name)}
+    parts = {
+        name: converted(node.args[name], "INTEGER")
+        for name in ("year", "month", "day")
+        if node.args.get(name)
+    }
     if len(parts) != 3:
         refuse("make_date() of one value", "Spark takes three", "give year, month and day", node)
     return spark("MAKE_DATE(:year, :month, :day)", **parts)
@@ -198,7 +228,13 @@ def added(node: exp.Expr) -> exp.Expr:
         return spark(sql, d=date, n=converted(days, "INTEGER"))
     if kind(node) == "INTERVAL" and minus and isinstance(node.parent, exp.TimeToUnix | exp.Paren):
         return exp.Sub(this=converted(left, "TIMESTAMP"), expression=converted(right, "TIMESTAMP"))
-    refuse(f"`{node.sql('duckdb')}`", "it is an interval, which Spark keeps otherwise", "use date_diff or epoch", node)
+    refuse(
+        f"`{node.sql('duckdb')}`",
+        "it is an interval, which Spark keeps otherwise",
+        "use date_diff or epoch",
+        node,
+    )
+    return None
 
 
 def _shifted(time: exp.Expr, interval: exp.Expr, node: exp.Expr, *, minus: bool) -> exp.Expr:
@@ -234,7 +270,13 @@ def _amounts(interval: exp.Interval, node: exp.Expr) -> list[tuple[str, exp.Expr
         found = re.findall(r"([+-]?[\d.]+)\s*([A-Za-z]+)", written)
         if re.sub(r"([+-]?[\d.]+)\s*([A-Za-z]+)\s*,?", "", written).strip() or not found:
             refuse(f"INTERVAL {written!r}", "Spark reads other texts", "write INTERVAL '2 days'", node)
-        pairs = [(exp.convert(int(count) if count.lstrip("+-").isdigit() else float(count)), _NAMES.get(name.upper(), name.upper())) for count, name in found]
+        pairs = [
+            (
+                exp.convert(int(count) if count.lstrip("+-").isdigit() else float(count)),
+                _NAMES.get(name.upper(), name.upper()),
+            )
+            for count, name in found
+        ]
     return [_amount(count, name, node) for count, name in pairs]
 
 
@@ -247,21 +289,31 @@ def _amount(number: exp.Expr, unit: str, node: exp.Expr) -> tuple[str, exp.Expr,
             if "." in whole.sql() and is_literal(whole):
                 break
             return what, whole, sizes[unit]
-    refuse(f"an interval of {number.sql()} {unit.lower()}", "Spark has none", "use whole years to seconds", node)
+    refuse(
+        f"an interval of {number.sql()} {unit.lower()}", "Spark has none", "use whole years to seconds", node
+    )
+    return None
 
 
 def at_zone(node: exp.Expr) -> exp.Expr:
     """Where clocks are turned back, DuckDB means the later of two times, Spark the earlier."""
     zone = node.args["zone"]
     if not isinstance(zone, exp.Literal) or str(zone.this) not in available_timezones():
-        refuse(f"the zone {zone.sql('duckdb')}", "it is no constant from the list of zones", "write 'Europe/Berlin'", node)
+        refuse(
+            f"the zone {zone.sql('duckdb')}",
+            "it is no constant from the list of zones",
+            "write 'Europe/Berlin'",
+            node,
+        )
     x = _time(node.this)
     if kind(x) == "TIMESTAMP WITH TIME ZONE":
         return spark("CAST(FROM_UTC_TIMESTAMP(:x, :z) AS TIMESTAMP_NTZ)", x=x, z=zone)
     first = spark("TO_UTC_TIMESTAMP(CAST(:x AS TIMESTAMP_LTZ), :z)", x=x, z=zone)
     later = "FROM_UTC_TIMESTAMP(:f + MAKE_INTERVAL(0, 0, 0, 0, 0, {m}), :z) = CAST(:x AS TIMESTAMP_LTZ)"
     shift = "MAKE_INTERVAL(0, 0, 0, 0, 0, CASE WHEN {hour} THEN 60 WHEN {half} THEN 30 ELSE 0 END)"
-    return spark(f":f + {shift.format(hour=later.format(m=60), half=later.format(m=30))}", f=first, x=x, z=zone)
+    return spark(
+        f":f + {shift.format(hour=later.format(m=60), half=later.format(m=30))}", f=first, x=x, z=zone
+    )
 
 
 def interval(node: exp.Expr) -> exp.Expr:

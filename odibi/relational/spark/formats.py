@@ -43,7 +43,12 @@ def _pieces(node: exp.Expr) -> Iterator[tuple[str, str]]:
     """The format in order: ``("letter", "-d")`` or ``("text", "/")``."""
     format_ = node.args["format"]
     if not isinstance(format_, exp.Literal) or not format_.is_string:
-        refuse("a format that is no constant", "it has to be written for Java before the run", "write it as text", node)
+        refuse(
+            "a format that is no constant",
+            "it has to be written for Java before the run",
+            "write it as text",
+            node,
+        )
     for letter, text in re.findall(r"%(-?.)|([^%]+)", str(format_.this), re.DOTALL):
         yield ("letter", letter) if letter and letter != "%" else ("text", text or "%")
 
@@ -100,7 +105,11 @@ def parsed_time(node: exp.Expr) -> exp.Expr:
     month = next((name(letter) for letter in "bB" if letter in groups), found("m", 1))
     hour = found("H", 0)
     if "I" in groups:
-        half = spark("REGEXP_EXTRACT(:x, :p, :n)", x=x, p=pattern, n=groups["p"]) if "p" in groups else exp.Literal.string("am")
+        half = (
+            spark("REGEXP_EXTRACT(:x, :p, :n)", x=x, p=pattern, n=groups["p"])
+            if "p" in groups
+            else exp.Literal.string("am")
+        )
         hour = spark("CASE WHEN LOWER(:p) = 'pm' THEN :h % 12 + 12 ELSE :h % 12 END", p=half, h=found("I", 0))
     seconds = found("S", 0)
     if "f" in groups:

@@ -19,8 +19,25 @@ from odibi.relational.spark.refusal import refuse
 from odibi.relational.types import nested
 
 __all__ = [
-    "FLOATS", "TIMES", "UNKNOWN", "Question", "WHOLE", "columns_of", "common", "decimal", "element", "fields", "is_decimal", "is_literal",
-    "is_number", "kind", "kind_over", "known", "marked", "meeting", "together",
+    "FLOATS",
+    "TIMES",
+    "UNKNOWN",
+    "WHOLE",
+    "Question",
+    "columns_of",
+    "common",
+    "decimal",
+    "element",
+    "fields",
+    "is_decimal",
+    "is_literal",
+    "is_number",
+    "kind",
+    "kind_over",
+    "known",
+    "marked",
+    "meeting",
+    "together",
 ]  # fmt: skip
 
 WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")

@@ -50,7 +50,11 @@ def has(node: exp.Expr) -> exp.Expr:
         return spark("CASE WHEN NOT :l IS NULL THEN CAST(NULL AS BOOLEAN) END", l=node.this)
     if inside != kind(value):
         value = converted(value, inside)
-    return spark("COALESCE(ARRAY_CONTAINS(:l, :v), CASE WHEN NOT :l IS NULL AND NOT :v IS NULL THEN FALSE END)", l=node.this, v=value)
+    return spark(
+        "COALESCE(ARRAY_CONTAINS(:l, :v), CASE WHEN NOT :l IS NULL AND NOT :v IS NULL THEN FALSE END)",
+        l=node.this,
+        v=value,
+    )
 
 
 def item(node: exp.Expr) -> exp.Expr:
@@ -63,7 +67,9 @@ def _item(of: exp.Expr, position: exp.Expr, node: exp.Expr) -> exp.Expr:
         return spark("SUBSTRING(:x, :n, 1)", x=of, n=_above_zero(position, node))
     if kind(of).startswith("MAP("):
         key = nested(kind(of))
-        return spark("TRY_ELEMENT_AT(:m, :k)", m=of, k=converted(position, key.parts[0][1] if key else "VARCHAR"))
+        return spark(
+            "TRY_ELEMENT_AT(:m, :k)", m=of, k=converted(position, key.parts[0][1] if key else "VARCHAR")
+        )
     _of(of)
     n = converted(position, "INTEGER")
     if isinstance(n, exp.Literal) and int(n.this) > 0:
@@ -75,6 +81,7 @@ def _above_zero(position: exp.Expr, node: exp.Expr) -> exp.Expr:
     if isinstance(position, exp.Literal) and not position.is_string and int(position.this) > 0:
         return position
     refuse("a character at a computed position", "Spark counts others", "use substring(text, n, 1)", node)
+    return None
 
 
 def bracket(node: exp.Expr) -> exp.Expr:
@@ -116,7 +123,11 @@ def text_of(node: exp.Expr) -> exp.Expr:
     inside = _of(node.this)
     values = node.this if inside == "VARCHAR" else converted(node.this, "VARCHAR[]")
     by = converted(node.expression, "VARCHAR")
-    return spark("CASE WHEN ARRAY_SIZE(:l) = 0 OR EXISTS(:l, e -> NOT e IS NULL) THEN ARRAY_JOIN(:l, :by) END", l=values, by=by)
+    return spark(
+        "CASE WHEN ARRAY_SIZE(:l) = 0 OR EXISTS(:l, e -> NOT e IS NULL) THEN ARRAY_JOIN(:l, :by) END",
+        l=values,
+        by=by,
+    )
 
 
 def appended(node: exp.Expr) -> exp.Expr:
@@ -135,11 +146,15 @@ def with_lambda(name: str) -> Callable[[exp.Expr], exp.Expr]:
         _of(node.this)
         function = node.expression
         if not isinstance(function, exp.Lambda) or len(function.expressions) != 1:
-            refuse(f"`{node.sql('duckdb')}`", "Spark counts positions from 0", "use a lambda of one value", node)
+            refuse(
+                f"`{node.sql('duckdb')}`", "Spark counts positions from 0", "use a lambda of one value", node
+            )
         body = function.this
         if name == "FILTER":
             body = body if isinstance(body, exp.Null) else converted(body, "BOOLEAN")
-        return exp.Anonymous(this=name, expressions=[node.this, exp.Lambda(this=body, expressions=function.expressions)])
+        return exp.Anonymous(
+            this=name, expressions=[node.this, exp.Lambda(this=body, expressions=function.expressions)]
+        )
 
     return rule
 
@@ -167,7 +182,12 @@ def sorted_(node: exp.Expr) -> exp.Expr:
     descending = node.args.get("asc") == exp.false()
     first = node.args.get("nulls_first") == exp.true()
     if first and descending:
-        refuse("list_sort() from the greatest with NULLs first", "Spark has none", "use list_reverse(list_sort(list))", node)
+        refuse(
+            "list_sort() from the greatest with NULLs first",
+            "Spark has none",
+            "use list_reverse(list_sort(list))",
+            node,
+        )
     template = "SORT_ARRAY(:l, FALSE)" if descending else "SORT_ARRAY(:l)" if first else "ARRAY_SORT(:l)"
     return spark(template, l=node.this)
 

@@ -36,7 +36,9 @@ def resolved(query: exp.Query, tables: Mapping[str, Schema]) -> exp.Query:
         made = qualify(copy, schema=schema, dialect="duckdb")
     except OptimizeError as error:
         said = str(error).split(" Line:")[0].rstrip(".")
-        raise NotPortable(f"{said[:1].lower()}{said[1:]} for Spark", hint="name columns with AS, and their tables") from error
+        raise NotPortable(
+            f"{said[:1].lower()}{said[1:]} for Spark", hint="name columns with AS, and their tables"
+        ) from error
     _count_from_one(made)
     given = {name.lower(): name for name in tables}
     for table in list(tables_in(made)):
@@ -58,7 +60,11 @@ def _refuse_twins(tables: Mapping[str, Schema]) -> None:
         seen: set[str] = set()
         for column in columns:
             if column.name.lower() in seen:
-                refuse(f"column {column.name!r} of {name!r}", "another differs in the case of a letter only", "rename it")
+                refuse(
+                    f"column {column.name!r} of {name!r}",
+                    "another differs in the case of a letter only",
+                    "rename it",
+                )
             seen.add(column.name.lower())
 
 
@@ -94,7 +100,10 @@ def _name_windows(query: exp.Query) -> None:
                 if window.args.get(part):
                     refuse("a window that adds to a named one", "Spark has none", "write it out", window)
                 value = of.args.get(part)
-                window.set(part, [each.copy() for each in value] if isinstance(value, list) else value and value.copy())
+                window.set(
+                    part,
+                    [each.copy() for each in value] if isinstance(value, list) else value and value.copy(),
+                )
             window.set("alias", None)
         if named:
             select.set("windows", None)

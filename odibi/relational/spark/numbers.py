@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from sqlglot import exp
 
-from odibi.relational.spark.build import Rule, as_type, spark, spark_type
+from odibi.relational.spark.build import Rule, as_type, spark
 from odibi.relational.spark.casts import converted
-from odibi.relational.spark.kinds import FLOATS, WHOLE, decimal, is_decimal, is_number, kind, marked
+from odibi.relational.spark.kinds import FLOATS, WHOLE, decimal, is_decimal, is_number, kind
 from odibi.relational.spark.refusal import refuse
 
 __all__ = ["RULES", "arithmetic"]
@@ -30,7 +30,9 @@ def arithmetic(node: exp.Expr) -> exp.Expr:
     if result in FLOATS or result in WHOLE[:-1]:
         return spark(f":a {sign} :b", a=converted(left, result), b=converted(right, result))
     if decimal(result) is None:
-        refuse(f"`{sign}` giving {result}", "Spark has no such operator", "use functions of lists or dates", node)
+        refuse(
+            f"`{sign}` giving {result}", "Spark has no such operator", "use functions of lists or dates", node
+        )
     left, right = (_exact(side) for side in (left, right))
     if sign == "*":
         widths = _factors(_digits(left), _digits(right))
@@ -43,7 +45,9 @@ def arithmetic(node: exp.Expr) -> exp.Expr:
 
 def _exact(node: exp.Expr) -> exp.Expr:
     """A number that is no double: text and truth become one."""
-    return node if decimal(kind(node)) else converted(node, "INTEGER" if kind(node) != "VARCHAR" else "BIGINT")
+    return (
+        node if decimal(kind(node)) else converted(node, "INTEGER" if kind(node) != "VARCHAR" else "BIGINT")
+    )
 
 
 def _digits(node: exp.Expr) -> tuple[int, int]:
@@ -195,16 +199,32 @@ def rounded(node: exp.Expr) -> exp.Expr:
     result, digits = kind(node), node.args.get("decimals")
     places = 0 if digits is None else _constant(digits)
     if places is None:
-        refuse("round() to a number of digits that is no constant", "Spark needs a constant", "write a number", node)
+        refuse(
+            "round() to a number of digits that is no constant",
+            "Spark needs a constant",
+            "write a number",
+            node,
+        )
     if result not in FLOATS:
-        return as_type(spark("ROUND(:x, :n)", x=converted(node.this, result) if not is_number(kind(node.this)) else node.this, n=places), result)
+        return as_type(
+            spark(
+                "ROUND(:x, :n)",
+                x=converted(node.this, result) if not is_number(kind(node.this)) else node.this,
+                n=places,
+            ),
+            result,
+        )
     value = converted(node.this, "DOUBLE")
     if places == 0:
         made = spark("ROUND(:x, 0)", x=value)
     else:
         m = exp.cast(exp.Literal.string(f"1e{abs(places)}"), "DOUBLE")
         once = "ROUND(:x * :m, 0) / :m" if places > 0 else "ROUND(:x / :m, 0) * :m"
-        made = spark(f"CASE WHEN ABS(:x) < {EXACT_DOUBLE} THEN {once} ELSE :x END" if places > 0 else once, x=value, m=m)
+        made = spark(
+            f"CASE WHEN ABS(:x) < {EXACT_DOUBLE} THEN {once} ELSE :x END" if places > 0 else once,
+            x=value,
+            m=m,
+        )
     return made if result == "DOUBLE" else as_type(made, result)
 
 
@@ -224,7 +244,11 @@ def truncated(node: exp.Expr) -> exp.Expr:
     if result in FLOATS:
         near = f"CAST(CAST(:x AS BIGINT) AS {result})"
         return spark(f"CASE WHEN ABS(:x) < {EXACT_DOUBLE} THEN {near} ELSE :x END", x=x)
-    return as_type(spark("CASE WHEN :x < 0 THEN CEIL(:x) ELSE FLOOR(:x) END", x=x), result) if is_decimal(result) else x
+    return (
+        as_type(spark("CASE WHEN :x < 0 THEN CEIL(:x) ELSE FLOOR(:x) END", x=x), result)
+        if is_decimal(result)
+        else x
+    )
 
 
 def sign(node: exp.Expr) -> exp.Expr:
@@ -241,7 +265,12 @@ def tested(sql: str) -> Callable[[exp.Expr], exp.Expr]:
     def rule(node: exp.Expr) -> exp.Expr:
         value = node.expressions[0] if isinstance(node, exp.Anonymous) else node.this
         if not is_number(kind(value)):
-            refuse(f"`{node.sql('duckdb')}` of {kind(value)}", "Spark holds no infinite date", "ask numbers only", node)
+            refuse(
+                f"`{node.sql('duckdb')}` of {kind(value)}",
+                "Spark holds no infinite date",
+                "ask numbers only",
+                node,
+            )
         return spark(sql, x=converted(value, "DOUBLE"))
 
     return rule
@@ -286,5 +315,7 @@ RULES: tuple[Rule, ...] = (
     Rule(exp.Pi, circle),
     Rule(exp.IsNan, tested("CASE WHEN NOT :x IS NULL THEN ISNAN(:x) END")),
     Rule(exp.IsInf, tested("ABS(:x) = DOUBLE('Infinity')")),
-    Rule("isfinite", tested("CASE WHEN NOT :x IS NULL THEN NOT ISNAN(:x) AND ABS(:x) < DOUBLE('Infinity') END")),
+    Rule(
+        "isfinite", tested("CASE WHEN NOT :x IS NULL THEN NOT ISNAN(:x) AND ABS(:x) < DOUBLE('Infinity') END")
+    ),
 )

@@ -1,4 +1,4 @@
-"""Regular expressions: RE2's, which DuckDB has, written for Java, which Spark has.
+r"""Regular expressions: RE2's, which DuckDB has, written for Java, which Spark has.
 
 Only what can be made to match the same is let through. ``.`` stops at more line ends in Java, ``$``
 matches before the last one, ``\\b`` and ``\\s`` mean other characters.

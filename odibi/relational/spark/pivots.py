@@ -81,7 +81,9 @@ def _pivot(pivot: exp.Expr, over: exp.Expr, source: list[str], names: list[str])
         for call in calls
     ]
     columns = [*(each.copy() for each in groups), *cells]
-    made = exp.select(*(exp.alias_(each, name, quoted=True) for each, name in zip(columns, names, strict=True)))
+    made = exp.select(
+        *(exp.alias_(each, name, quoted=True) for each, name in zip(columns, names, strict=True))
+    )
     places = [exp.Literal.number(place + 1) for place in range(len(groups))]
     return (made.group_by(*places) if places else made).from_(over.copy())
 
@@ -90,9 +92,13 @@ def _unpivot(pivot: exp.Expr, over: exp.Expr, source: list[str], names: list[str
     """A row for each column, beside a table of the columns' names; NULLs are left out unless told."""
     fields = pivot.args.get("fields")
     melted = fields[0].expressions if fields else pivot.expressions
-    pairs = [(each.this, each.alias) if isinstance(each, exp.PivotAlias) else (each, each.name) for each in melted]
+    pairs = [
+        (each.this, each.alias) if isinstance(each, exp.PivotAlias) else (each, each.name) for each in melted
+    ]
     if any(not isinstance(column, exp.Column) for column, _ in pairs):
-        refuse("UNPIVOT into several columns", "nobody has made it equal there", "unpivot them one by one", pivot)
+        refuse(
+            "UNPIVOT into several columns", "nobody has made it equal there", "unpivot them one by one", pivot
+        )
     gone = {column.name.lower() for column, _ in pairs}
     kept = [name for name in source if name.lower() not in gone]
     name, value = names[len(kept) :]
@@ -108,4 +114,6 @@ def _unpivot(pivot: exp.Expr, over: exp.Expr, source: list[str], names: list[str
     rows = rows.from_(over.copy()).join(labels, join_type="cross")
     if pivot.args.get("include_nulls"):
         return rows
-    return exp.select("*").from_(rows.subquery("melted")).where(f"{quote(value)} IS NOT NULL", dialect="duckdb")
+    return (
+        exp.select("*").from_(rows.subquery("melted")).where(f"{quote(value)} IS NOT NULL", dialect="duckdb")
+    )

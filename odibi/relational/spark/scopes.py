@@ -90,7 +90,11 @@ def _union(union: exp.SetOperation, tables: Mapping[str, Columns], outer: _Scope
 def _select(select: exp.Select, scope: _Scope) -> Columns:
     from_ = select.args.get("from_")
     joins = [join.this for join in select.args.get("joins") or ()]
-    for source in [*([from_.this] if from_ is not None else ()), *joins, *(select.args.get("laterals") or ())]:
+    for source in [
+        *([from_.this] if from_ is not None else ()),
+        *joins,
+        *(select.args.get("laterals") or ()),
+    ]:
         for nested in [source, *(join.this for join in source.args.get("joins") or ())]:
             scope.sources[nested.alias_or_name.lower()] = _lower(_source(nested, scope))
     for join in select.args.get("joins") or ():
@@ -126,7 +130,9 @@ def _inside(values: exp.Expr) -> str:
     """The type of a list's elements."""
     found = element(kind(values))
     if found is None:
-        refuse(f"`{values.sql('duckdb')}` of {kind(values)}", "only lists have elements", "give a list", values)
+        refuse(
+            f"`{values.sql('duckdb')}` of {kind(values)}", "only lists have elements", "give a list", values
+        )
     return found
 
 
@@ -170,7 +176,19 @@ _ROWS = (
 )  # fmt: skip
 """Functions that DuckDB binds in a window only."""
 
-_COMPARED = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ, exp.Nullif, exp.Between, exp.In)
+_COMPARED = (
+    exp.EQ,
+    exp.NEQ,
+    exp.GT,
+    exp.GTE,
+    exp.LT,
+    exp.LTE,
+    exp.NullSafeEQ,
+    exp.NullSafeNEQ,
+    exp.Nullif,
+    exp.Between,
+    exp.In,
+)
 
 _TRUTH = (exp.Predicate, exp.Connector, exp.Not, exp.Exists, exp.RegexpLike, exp.Escape, exp.Any, exp.All)
 
@@ -220,7 +238,9 @@ def _is_label(name: exp.Identifier) -> bool:
     """Whether it names a column or a field, and no value."""
     if isinstance(name.parent, exp.Dot):
         return name.arg_key == "expression"
-    return isinstance(name.parent, exp.Column) or (isinstance(name.parent, exp.PropertyEQ) and name.arg_key == "this")
+    return isinstance(name.parent, exp.Column) or (
+        isinstance(name.parent, exp.PropertyEQ) and name.arg_key == "this"
+    )
 
 
 def _case(node: exp.Case) -> None:

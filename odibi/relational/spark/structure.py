@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from sqlglot import exp
 
 from odibi.relational.spark.build import Rule, as_type, spark_type
@@ -22,7 +20,12 @@ def kept(node: exp.Expr) -> exp.Expr:
 def column(node: exp.Expr) -> exp.Expr:
     """A column; a whole row is none that Spark has."""
     if known(node) is None:
-        refuse(f"`{node.sql('duckdb')}`", "it is no column that can be placed", "name its table, and its columns", node)
+        refuse(
+            f"`{node.sql('duckdb')}`",
+            "it is no column that can be placed",
+            "name its table, and its columns",
+            node,
+        )
     return node
 
 
@@ -46,7 +49,10 @@ def _all_columns(order: exp.Expr, select: exp.Expr) -> list[exp.Expr]:
     for term in order.expressions:
         if isinstance(term.this, exp.Var) and term.this.name.upper() == "ALL":
             of = [exp.column(made.alias_or_name, quoted=True) for made in select.expressions]
-            terms += [exp.Ordered(this=each, desc=term.args["desc"], nulls_first=term.args["nulls_first"]) for each in of]
+            terms += [
+                exp.Ordered(this=each, desc=term.args["desc"], nulls_first=term.args["nulls_first"])
+                for each in of
+            ]
         else:
             terms.append(term)
     return terms
@@ -65,11 +71,18 @@ def _first_of(on: exp.Expr, order: exp.Expr | None, select: exp.Expr) -> exp.Exp
         refuse("DISTINCT ON without ORDER BY", "rows have no order of their own", "say ORDER BY", select)
     keys = on.expressions if isinstance(on, exp.Tuple) else [on]
     terms = [
-        exp.Ordered(this=_made_by(each.this, select).copy(), desc=each.args["desc"], nulls_first=each.args["nulls_first"])
+        exp.Ordered(
+            this=_made_by(each.this, select).copy(),
+            desc=each.args["desc"],
+            nulls_first=each.args["nulls_first"],
+        )
         for each in order.expressions
     ]
     number = exp.Window(
-        this=exp.RowNumber(), partition_by=[_made_by(key, select).copy() for key in keys], order=exp.Order(expressions=terms), over="OVER"
+        this=exp.RowNumber(),
+        partition_by=[_made_by(key, select).copy() for key in keys],
+        order=exp.Order(expressions=terms),
+        over="OVER",
     )
     return exp.EQ(this=number, expression=exp.Literal.number(1))
 
@@ -119,7 +132,10 @@ def values(node: exp.Expr) -> exp.Expr:
     """Each column in one type."""
     kinds = node.meta.get("kinds") or ()
     rows = [row.expressions if isinstance(row, exp.Tuple) else [row] for row in node.expressions]
-    made = [exp.Tuple(expressions=[converted(cell, k) for cell, k in zip(row, kinds, strict=True)]) for row in rows]
+    made = [
+        exp.Tuple(expressions=[converted(cell, k) for cell, k in zip(row, kinds, strict=True)])
+        for row in rows
+    ]
     node.set("expressions", made)
     return node
 
@@ -143,14 +159,18 @@ def cast_columns(query: exp.Expr, kinds: list[str]) -> exp.Expr:
                 made.replace(exp.alias_(new, made.alias_or_name, quoted=True))
         return query
     inner = query.this if isinstance(query, exp.Subquery) else query
-    own = [found for _, found in inner.meta.get("columns", ())] if isinstance(inner, exp.SetOperation) else None
+    own = (
+        [found for _, found in inner.meta.get("columns", ())] if isinstance(inner, exp.SetOperation) else None
+    )
     if own is None and isinstance(inner, exp.Select):
         query.set("this", cast_columns(inner, kinds))
         return query
     if own == kinds or own is None:
         return query
     names = [f"c{at}" for at, _ in enumerate(kinds)]
-    alias = exp.TableAlias(this=exp.to_identifier("half"), columns=[exp.to_identifier(name) for name in names])
+    alias = exp.TableAlias(
+        this=exp.to_identifier("half"), columns=[exp.to_identifier(name) for name in names]
+    )
     cells = [
         converted(marked(exp.column(name, "half"), old), new).as_(name)
         for name, old, new in zip(names, own, kinds, strict=True)
@@ -170,7 +190,9 @@ def ordered(node: exp.Expr) -> exp.Expr:
     if found is not None and (found[-1] in "])" and not found.startswith("DECIMAL")):
         refuse(f"ORDER BY {found}", "Spark orders nested values otherwise", "order by what is in it", node)
     return exp.Ordered(
-        this=_no_place(node.this), desc=bool(node.args.get("desc")), nulls_first=bool(node.args.get("nulls_first"))
+        this=_no_place(node.this),
+        desc=bool(node.args.get("desc")),
+        nulls_first=bool(node.args.get("nulls_first")),
     )
 
 
@@ -198,11 +220,21 @@ def alias(node: exp.Expr) -> exp.Expr:
 def unnested(node: exp.Expr) -> exp.Expr:
     """A list in FROM: a row for each element, none for an empty list."""
     if len(node.expressions) != 1 or kind(node.expressions[0])[-1:] != "]":
-        refuse("unnest() of several values", "Spark repeats rows instead", "unnest one list after the other", node)
+        refuse(
+            "unnest() of several values",
+            "Spark repeats rows instead",
+            "unnest one list after the other",
+            node,
+        )
     join = node.find_ancestor(exp.Join)
     if join is not None and join.this is node:
         if join.side:
-            refuse(f"{join.side} JOIN with unnest()", "Spark keeps no row for an empty list", "use an inner join", node)
+            refuse(
+                f"{join.side} JOIN with unnest()",
+                "Spark keeps no row for an empty list",
+                "use an inner join",
+                node,
+            )
         join.set("kind", None)
     return node
 
@@ -212,7 +244,12 @@ def exploded(node: exp.Expr) -> exp.Expr:
     select = node.find_ancestor(exp.Select)
     alone = isinstance(node.parent, exp.Alias) and node.parent.parent is select
     if select is None or not alone or len(list(select.find_all(exp.Explode))) > 1 or select.args.get("group"):
-        refuse(f"`{node.sql('duckdb')}` here", "Spark unnests one column of a plain SELECT", "unnest it in a CTE", node)
+        refuse(
+            f"`{node.sql('duckdb')}` here",
+            "Spark unnests one column of a plain SELECT",
+            "unnest it in a CTE",
+            node,
+        )
     if kind(node.this)[-1:] != "]":
         refuse(f"unnest() of {kind(node.this)}", "Spark unnests lists", "name the fields", node)
     return node

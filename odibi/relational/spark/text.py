@@ -107,7 +107,9 @@ def cut_left(node: exp.Expr) -> exp.Expr:
 def cut_right(node: exp.Expr) -> exp.Expr:
     """A negative count leaves out the first characters; Spark gives ''."""
     x, n = _text(node.this), _count(node.expression)
-    return spark("SUBSTRING(:x, CASE WHEN :n < 0 THEN 1 - :n ELSE GREATEST(LENGTH(:x) - :n, 0) + 1 END)", x=x, n=n)
+    return spark(
+        "SUBSTRING(:x, CASE WHEN :n < 0 THEN 1 - :n ELSE GREATEST(LENGTH(:x) - :n, 0) + 1 END)", x=x, n=n
+    )
 
 
 def part(node: exp.Expr) -> exp.Expr:
@@ -147,7 +149,9 @@ def trimmed(node: exp.Expr) -> exp.Expr:
     """Blanks only, or the characters given."""
     place = (node.args.get("position") or "BOTH").upper()
     if node.expression is None:
-        return spark({"LEADING": "LTRIM(:x)", "TRAILING": "RTRIM(:x)"}.get(place, "TRIM(:x)"), x=_text(node.this))
+        return spark(
+            {"LEADING": "LTRIM(:x)", "TRAILING": "RTRIM(:x)"}.get(place, "TRIM(:x)"), x=_text(node.this)
+        )
     return spark(f"TRIM({place} :c FROM :x)", c=_text(node.expression), x=_text(node.this))
 
 
@@ -187,7 +191,11 @@ def split(node: exp.Expr) -> exp.Expr:
             refuse(r"the separator \E", "it ends a quotation on Spark", "replace it first", node)
         return spark(quoted if by.this else _CHARACTERS, x=x, by=by)
     safe = quoted.replace(":by", r"REPLACE(:by, '\\E', '\\E\\\\E\\Q')")
-    return spark(f"CASE WHEN :by = '' THEN {_CHARACTERS} WHEN :by IS NULL AND NOT :x IS NULL THEN ARRAY(:x) ELSE {safe} END", x=x, by=by)
+    return spark(
+        f"CASE WHEN :by = '' THEN {_CHARACTERS} WHEN :by IS NULL AND NOT :x IS NULL THEN ARRAY(:x) ELSE {safe} END",
+        x=x,
+        by=by,
+    )
 
 
 def split_part(node: exp.Expr) -> exp.Expr:
@@ -214,17 +222,32 @@ def _constant(node: exp.Expr | None, what: str, default: str = "") -> str:
     if node is None:
         return default
     if not isinstance(node, exp.Literal) or not node.is_string:
-        refuse(f"{what} that is no constant", "it has to be written for Java before the run", "write it as text", node)
+        refuse(
+            f"{what} that is no constant",
+            "it has to be written for Java before the run",
+            "write it as text",
+            node,
+        )
     return str(node.this)
 
 
 def _pattern(node: exp.Expr, flags: str) -> Pattern:
     if set(flags) - set("cgi"):
-        refuse(f"the flags {flags!r} of a pattern", "only c, g and i mean the same", "write the pattern out", node)
+        refuse(
+            f"the flags {flags!r} of a pattern",
+            "only c, g and i mean the same",
+            "write the pattern out",
+            node,
+        )
     try:
         return java(_constant(node.expression, "a pattern"), ignore_case="i" in flags)
     except Unlike as found:
-        refuse(f"the pattern {node.expression.sql('duckdb')}", f"{found} differs in Java", "write it in plainer signs", node)
+        refuse(
+            f"the pattern {node.expression.sql('duckdb')}",
+            f"{found} differs in Java",
+            "write it in plainer signs",
+            node,
+        )
 
 
 def matched(node: exp.Expr) -> exp.Expr:
@@ -246,7 +269,13 @@ def extracted(node: exp.Expr) -> exp.Expr:
     """A group that the pattern does not have gives ''."""
     found = _pattern(node, _constant(node.args.get("parameters"), "a flag"))
     group = node.args.get("group")
-    number = 0 if group is None else int(group.this) if isinstance(group, exp.Literal) and not group.is_string else -1
+    number = (
+        0
+        if group is None
+        else int(group.this)
+        if isinstance(group, exp.Literal) and not group.is_string
+        else -1
+    )
     if number < 0:
         refuse("regexp_extract() of several groups", "Spark extracts one", "extract them one by one", node)
     x = _text(node.this)
@@ -256,7 +285,7 @@ def extracted(node: exp.Expr) -> exp.Expr:
 
 
 def replaced(node: exp.Expr) -> exp.Expr:
-    """DuckDB replaces the first match unless told ``g``; a group is \\1, on Spark $1."""
+    r"""DuckDB replaces the first match unless told ``g``; a group is \\1, on Spark $1."""
     flags = _constant(node.args.get("modifiers"), "a flag")
     found = _pattern(node, flags)
     new = _constant(node.args.get("replacement"), "a replacement")
@@ -269,7 +298,12 @@ def replaced(node: exp.Expr) -> exp.Expr:
             return spark("REGEXP_REPLACE(:x, :p, :r)", x=_text(node.this), p=first, r=made)
         if found.empty:
             raise Unlike("replacing every match of what can match nothing")
-        return spark("REGEXP_REPLACE(:x, :p, :r)", x=_text(node.this), p=found.text, r=java_replacement(new, found.groups))
+        return spark(
+            "REGEXP_REPLACE(:x, :p, :r)",
+            x=_text(node.this),
+            p=found.text,
+            r=java_replacement(new, found.groups),
+        )
     except Unlike as unlike:
         refuse(f"`{node.sql('duckdb')}`", f"{unlike} differs in Java", "write it in plainer signs", node)
 
@@ -286,9 +320,17 @@ def like(node: exp.Expr) -> exp.Expr:
         escape = _constant(node.parent.expression, "an escape character")
     x, pattern = _text(node.this), _text(pattern)
     if isinstance(pattern, exp.Literal):
-        pattern = marked(exp.Literal.string(_with_backslash(pattern, escape, told=isinstance(node.parent, exp.Escape))), "VARCHAR")
+        pattern = marked(
+            exp.Literal.string(_with_backslash(pattern, escape, told=isinstance(node.parent, exp.Escape))),
+            "VARCHAR",
+        )
     elif isinstance(node.parent, exp.Escape):
-        refuse("LIKE with ESCAPE and a pattern that is no constant", "Spark has another escape", "leave ESCAPE out", node)
+        refuse(
+            "LIKE with ESCAPE and a pattern that is no constant",
+            "Spark has another escape",
+            "leave ESCAPE out",
+            node,
+        )
     else:
         pattern = spark(r"REPLACE(:p, '\\', '\\\\')", p=pattern)
     if isinstance(node, exp.ILike):
@@ -304,7 +346,12 @@ def _with_backslash(pattern: exp.Literal, escape: str, *, told: bool) -> str:
         if told and char == escape:
             at += 1
             if at == len(text):
-                refuse(f"LIKE {pattern.sql('duckdb')}", "it ends in its escape character", "leave it out", pattern)
+                refuse(
+                    f"LIKE {pattern.sql('duckdb')}",
+                    "it ends in its escape character",
+                    "leave it out",
+                    pattern,
+                )
             char = text[at]
             out.append("\\" + char if char in "%_\\" else char)
         else:

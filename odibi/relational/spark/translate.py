@@ -90,7 +90,12 @@ def translated(node: exp.Expr) -> exp.Expr:
 
 def _refuse_unknown(node: exp.Expr) -> NoReturn:
     shown = node.name if isinstance(node, exp.Anonymous) else type(node).__name__
-    refuse(f"{shown} (`{node.sql('duckdb')[:60]}`)", "no rule makes it equal there", "write it in plainer SQL", node)
+    refuse(
+        f"{shown} (`{node.sql('duckdb')[:60]}`)",
+        "no rule makes it equal there",
+        "write it in plainer SQL",
+        node,
+    )
 
 
 def _check(node: exp.Expr, rule: Rule, found: str | None) -> None:
@@ -98,7 +103,9 @@ def _check(node: exp.Expr, rule: Rule, found: str | None) -> None:
     shown = f"`{node.sql('duckdb')[:60]}`"
     more = {key for key, value in node.args.items() if value} - _OPERANDS - _SPELLING - set(rule.args.split())
     if more:
-        refuse(f"{shown} with {', '.join(sorted(more))}", "no rule makes it equal there", "leave it out", node)
+        refuse(
+            f"{shown} with {', '.join(sorted(more))}", "no rule makes it equal there", "leave it out", node
+        )
     if found is None:
         return
     if found in _UNLIKE or found.startswith(("ENUM(", "UNION(")):

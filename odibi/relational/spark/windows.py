@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from sqlglot import exp
 
 from odibi.relational.spark.build import Rule, aggregates, as_type, over_each
@@ -23,7 +21,12 @@ def window(node: exp.Expr) -> exp.Expr:
     function = node.this.this if isinstance(node.this, exp.IgnoreNulls) else node.this
     order = node.args.get("order")
     if order is None and isinstance(function, _PLACES):
-        refuse(f"{function.key}() without ORDER BY", "rows have no order of their own", "say ORDER BY in OVER", node)
+        refuse(
+            f"{function.key}() without ORDER BY",
+            "rows have no order of their own",
+            "say ORDER BY in OVER",
+            node,
+        )
     if order is None and isinstance(function, _RANKS):
         order = exp.Order(expressions=[exp.Ordered(this=exp.Literal.string(""))])  # all rows tie
     spec = None if isinstance(function, _WITHOUT_FRAME) else node.args.get("spec")
@@ -33,7 +36,6 @@ def window(node: exp.Expr) -> exp.Expr:
     for call in calls:
         if call.find(exp.WithinGroup, exp.Quantile, exp.Distinct):
             refuse("this aggregate in a window", "Spark has it over groups only", "aggregate and join", node)
-
 
     def over(call: exp.Expr) -> exp.Expr:
         call.meta.pop("aggregate", None)
@@ -67,17 +69,27 @@ def _check_distances(bounds: list[exp.Expr], node: exp.Expr) -> None:
         whole = isinstance(bound, exp.Literal) and str(bound.this).isdigit() and of in WHOLE[:-1]
         short = isinstance(bound, exp.Interval) and isinstance(bound.this, exp.Literal) and of in TIMES
         if not whole and not (short and bound.unit and bound.unit.name.upper().rstrip("S") in _SHORT):
-            refuse("this RANGE of a distance", "Spark wants other types for it", "use ROWS BETWEEN or a join", node)
+            refuse(
+                "this RANGE of a distance",
+                "Spark wants other types for it",
+                "use ROWS BETWEEN or a join",
+                node,
+            )
 
 
 _SHORT = ("DAY", "HOUR", "MINUTE", "SECOND")
 
 
 def neighbour(node: exp.Expr) -> exp.Expr:
-    """lag and lead: the distance is a constant on Spark."""
+    """Lag and lead: the distance is a constant on Spark."""
     offset, default = node.args.get("offset"), node.args.get("default")
     if offset is not None and not isinstance(offset.unnest(), exp.Literal | exp.Neg):
-        refuse(f"{node.key}() by a number of rows that is no constant", "Spark takes a constant", "write a number", node)
+        refuse(
+            f"{node.key}() by a number of rows that is no constant",
+            "Spark takes a constant",
+            "write a number",
+            node,
+        )
     made = type(node)(this=converted(node.this, kind(node)), offset=offset)
     if default is not None:
         if not isinstance(default, exp.Literal | exp.Null | exp.Column | exp.Neg):
