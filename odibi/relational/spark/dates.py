@@ -102,7 +102,7 @@ def extracted(node: exp.Expr) -> exp.Expr:
 
 
 def date_part(node: exp.Expr) -> exp.Expr:
-    """date_part('part', time)."""
+    """The part of a time that is named by a text."""
     return _part(_unit(node.expressions[0], node), node.expressions[1], node)
 
 

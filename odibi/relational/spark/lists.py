@@ -88,7 +88,7 @@ def bracket(node: exp.Expr) -> exp.Expr:
     """list[n], list[a:b], map[key], struct['field']."""
     (inside,) = node.expressions
     if isinstance(inside, exp.Slice):
-        return _slice(node.this, inside.this, inside.expression, node)
+        return _slice(node.this, inside.this, inside.expression)
     if fields(kind(node.this)) is not None:
         return _field(node.this, str(inside.name), node)
     return _item(node.this, inside, node)
@@ -96,10 +96,10 @@ def bracket(node: exp.Expr) -> exp.Expr:
 
 def cut(node: exp.Expr) -> exp.Expr:
     """array_slice(list, start, end)."""
-    return _slice(node.this, node.args.get("start"), node.args.get("end"), node)
+    return _slice(node.this, node.args.get("start"), node.args.get("end"))
 
 
-def _slice(of: exp.Expr, start: exp.Expr | None, end: exp.Expr | None, node: exp.Expr) -> exp.Expr:
+def _slice(of: exp.Expr, start: exp.Expr | None, end: exp.Expr | None) -> exp.Expr:
     """Positions from the end, and those beyond it, are errors on Spark."""
     text = kind(of) == "VARCHAR"
     if not text:

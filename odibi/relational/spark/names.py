@@ -31,7 +31,9 @@ def resolved(query: exp.Query, tables: Mapping[str, Schema]) -> exp.Query:
     _write_out_comprehensions(copy)
     _name_windows(copy)
     _name_outputs(copy, tables)
-    schema = {name: {column.name: column.type for column in columns} for name, columns in tables.items()}
+    schema: dict[str, object] = {
+        name: {column.name: column.type for column in columns} for name, columns in tables.items()
+    }
     try:
         made = qualify(copy, schema=schema, dialect="duckdb")
     except OptimizeError as error:

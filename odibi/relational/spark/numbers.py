@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from sqlglot import exp
 
@@ -23,10 +23,14 @@ def with_scale(node: exp.Expr, width: int) -> exp.Expr:
     return as_type(node, f"DECIMAL({max(min(own, width), scale, 1)},{scale})")
 
 
+def _sign(node: exp.Expr, signs: Mapping[type[exp.Expr], str]) -> str:
+    return signs[type(node)]
+
+
 def arithmetic(node: exp.Expr) -> exp.Expr:
     """``+ - *``: operands in the type DuckDB adds them in, decimals so that Spark keeps every digit."""
     left, right, result = node.this, node.expression, kind(node)
-    sign = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*"}[type(node)]
+    sign = _sign(node, {exp.Add: "+", exp.Sub: "-", exp.Mul: "*"})
     if result in FLOATS or result in WHOLE[:-1]:
         return spark(f":a {sign} :b", a=converted(left, result), b=converted(right, result))
     if decimal(result) is None:
@@ -38,7 +42,8 @@ def arithmetic(node: exp.Expr) -> exp.Expr:
         widths = _factors(_digits(left), _digits(right))
     else:
         _, scale = decimal(result) or (38, 0)
-        widths = tuple(37 - scale + (decimal(kind(side)) or (0, 0))[1] for side in (left, right))
+        first, second = (37 - scale + (decimal(kind(side)) or (0, 0))[1] for side in (left, right))
+        widths = first, second
     a, b = (with_scale(side, width) for side, width in zip((left, right), widths, strict=True))
     return as_type(spark(f":a {sign} :b", a=a, b=b), result)
 
@@ -119,7 +124,7 @@ def power(node: exp.Expr) -> exp.Expr:
 
 def bits(node: exp.Expr) -> exp.Expr:
     """``& |`` and xor() in DuckDB's type."""
-    sign = {exp.BitwiseAnd: "&", exp.BitwiseOr: "|", exp.BitwiseXor: "^"}[type(node)]
+    sign = _sign(node, {exp.BitwiseAnd: "&", exp.BitwiseOr: "|", exp.BitwiseXor: "^"})
     result = kind(node)
     if result not in WHOLE[:-1]:
         refuse(f"`{sign}` of {result}", "Spark has none", "use whole numbers", node)
@@ -276,7 +281,7 @@ def tested(sql: str) -> Callable[[exp.Expr], exp.Expr]:
     return rule
 
 
-def circle(node: exp.Expr) -> exp.Expr:
+def circle(_: exp.Expr) -> exp.Expr:
     """The same number."""
     return spark("PI()")
 

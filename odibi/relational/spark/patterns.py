@@ -37,6 +37,15 @@ class Pattern:
     groups: int
     empty: bool
 
+    def check_never_empty(self) -> None:
+        """Where nothing is matched twice in a row the two replace differently.
+
+        Raises:
+            Unlike: it can match nothing.
+        """
+        if self.empty:
+            raise Unlike("replacing every match of what can match nothing")
+
 
 def java(pattern: str, *, ignore_case: bool = False) -> Pattern:
     """The pattern in Java's spelling.

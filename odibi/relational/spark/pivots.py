@@ -21,8 +21,9 @@ def without_pivots(query: exp.Query, tables: Mapping[str, Schema]) -> None:
         BindError: what it is over needs columns from outside.
     """
     for pivot in reversed(list(query.find_all(exp.Pivot))):
-        holder = pivot.parent
-        over = pivot.this
+        holder, over = pivot.parent, pivot.this
+        if holder is None:  # never: a pivot stands in FROM
+            continue
         if over is None:  # source PIVOT (...), not PIVOT source ...
             over = holder.copy()
             over.set("pivots", None)

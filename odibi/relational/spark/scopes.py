@@ -57,8 +57,9 @@ class _Scope:
 def _query(query: exp.Expr, tables: Mapping[str, Columns], outer: _Scope | None) -> Columns:
     """The columns of a query, everything in it typed."""
     with_ = query.args.get("with_")
+    recursive = with_ is not None and bool(with_.args.get("recursive"))
     for cte in with_.expressions if with_ is not None else ():
-        tables = {**tables, cte.alias.lower(): _cte(cte, tables, outer, recursive=bool(with_.recursive))}
+        tables = {**tables, cte.alias.lower(): _cte(cte, tables, outer, recursive=recursive)}
     if isinstance(query, exp.Subquery):
         columns = _query(query.this, tables, outer)
     elif isinstance(query, exp.SetOperation):

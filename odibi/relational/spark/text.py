@@ -23,7 +23,7 @@ _LONGER_IN_UPPER = "[ßŉǰΐΰևẖ-ẚὐ-ῼﬀ-ﬗ]"
 
 def lower(node: exp.Expr) -> exp.Expr:
     """Java makes two characters of a dotted capital I and another sigma at the end of a word."""
-    return spark("LOWER(TRANSLATE(:x, 'İΣ', 'iσ'))", x=_text(node))
+    return spark("LOWER(TRANSLATE(:x, '\u0130\u03a3', 'i\u03c3'))", x=_text(node))
 
 
 def lowered(node: exp.Expr) -> exp.Expr:
@@ -296,8 +296,7 @@ def replaced(node: exp.Expr) -> exp.Expr:
             first = f"{start}^([\\s\\S]*?)({text})"
             made = "$1" + _apart(java_replacement(new, found.groups, shift=2))
             return spark("REGEXP_REPLACE(:x, :p, :r)", x=_text(node.this), p=first, r=made)
-        if found.empty:
-            raise Unlike("replacing every match of what can match nothing")
+        found.check_never_empty()
         return spark(
             "REGEXP_REPLACE(:x, :p, :r)",
             x=_text(node.this),
@@ -362,7 +361,8 @@ def _with_backslash(pattern: exp.Literal, escape: str, *, told: bool) -> str:
 
 def escaped(node: exp.Expr) -> exp.Expr:
     """The LIKE inside has seen the escape character."""
-    return node.this
+    inside: exp.Expr = node.this
+    return inside
 
 
 RULES: tuple[Rule, ...] = (

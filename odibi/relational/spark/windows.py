@@ -67,8 +67,13 @@ def _check_distances(bounds: list[exp.Expr], node: exp.Expr) -> None:
     of = kind(terms[0].this) if len(terms) == 1 else ""
     for bound in bounds:
         whole = isinstance(bound, exp.Literal) and str(bound.this).isdigit() and of in WHOLE[:-1]
-        short = isinstance(bound, exp.Interval) and isinstance(bound.this, exp.Literal) and of in TIMES
-        if not whole and not (short and bound.unit and bound.unit.name.upper().rstrip("S") in _SHORT):
+        unit = bound.args.get("unit") if isinstance(bound, exp.Interval) else None
+        short = (
+            unit is not None
+            and isinstance(bound.this, exp.Literal)
+            and unit.name.upper().rstrip("S") in _SHORT
+        )
+        if not whole and not (short and of in TIMES):
             refuse(
                 "this RANGE of a distance",
                 "Spark wants other types for it",
