@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
+import contextlib
+import importlib.util
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -67,8 +69,12 @@ def _stand_in(root: str, package: str) -> None:
 
 
 def _forget(name: str) -> None:
-    """Let the next import load the module, ``from package import module`` too."""
-    del sys.modules[name]
+    """Let the next import load the module from its source, ``from package import module`` too."""
+    file = getattr(sys.modules.pop(name), "__file__", None)
+    if file is not None and file.endswith(".py"):
+        # Bytecode is taken for current if the source has its size and its second of writing.
+        with contextlib.suppress(OSError):
+            os.unlink(importlib.util.cache_from_source(file))
     package, _, module = name.rpartition(".")
     if package in sys.modules:
         vars(sys.modules[package]).pop(module, None)

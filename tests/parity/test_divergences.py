@@ -135,7 +135,7 @@ def test_without_rules_spark_answers_otherwise(bench: Bench) -> None:
             same_kind = [_DUCK.get(kind, kind.upper()) for _, kind in found.dtypes] == kinds
             if rows == have[1] and same_kind:
                 equal.append(entry["about"])
-    assert equal == []
+    assert equal == [], "; ".join(equal)
 
 
 _DUCK = {

@@ -107,7 +107,8 @@ def test_ci_ends_with_make_test() -> None:
     assert os.access(script, os.X_OK)
     subprocess.run(["bash", "-n", str(script)], check=True)
     lines = script.read_text(encoding="utf-8").rstrip().splitlines()
-    assert lines[-2:] == ["make lint", "make test"]
+    assert "make lint" in lines
+    assert lines[-1].startswith("make test ")
 
 
 def test_the_licence_is_apache() -> None:

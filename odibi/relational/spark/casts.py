@@ -123,7 +123,12 @@ def _where(test: exp.Expr, value: exp.Expr, node: exp.Expr, target: str, safe: b
 
 
 def _error(node: exp.Expr, target: str) -> exp.Expr:
-    said = spark("raise_error(CONCAT('Could not convert text ', :x, :to))", x=node, to=f" to {target}")
+    said = spark(
+        "RAISE_ERROR(CONCAT(:said, :x, :to))",
+        said="could not convert the text '",
+        x=node,
+        to=f"' to {target}",
+    )
     return exp.Cast(this=said, to=spark_type(target).copy())
 
 

@@ -164,10 +164,11 @@ def angle(name: str) -> Callable[[exp.Expr], exp.Expr]:
 
 
 def logarithm(node: exp.Expr) -> exp.Expr:
-    """One argument means base 10, on Spark base e."""
-    if node.expression is None:
-        return spark("LOG(10, :x)", x=converted(node.this, "DOUBLE"))
-    return spark("LOG(:b, :x)", b=converted(node.this, "DOUBLE"), x=converted(node.expression, "DOUBLE"))
+    """One argument means base 10, on Spark base e; a quotient of logarithms misses the powers of ten."""
+    base, x = (node.this, node.expression) if node.expression else (exp.Literal.number(10), node.this)
+    if isinstance(base, exp.Literal) and base.this == "10":
+        return exp.Anonymous(this="LOG10", expressions=[converted(x, "DOUBLE")])
+    return spark("LOG(:b, :x)", b=converted(base, "DOUBLE"), x=converted(x, "DOUBLE"))
 
 
 def angle_of_point(node: exp.Expr) -> exp.Expr:

@@ -185,7 +185,7 @@ def test_the_order_of_a_sort_reaches_who_reads_it(spark: Spark, db: Database, tm
         ("SELECT T.a FROM T", [1, 2]),
         ("SELECT u.a FROM u", [2, 3]),
         ("SELECT 7 AS a", [7]),
-        ("SELECT length('${spark.app.name} {t}') AS a", [21]),
+        ("SELECT length('${spark.app.name} {t}')::INTEGER AS a", [21]),
     ],
 )  # fmt: skip
 def test_a_query_sees_its_inputs_and_its_own_ctes(
@@ -244,7 +244,7 @@ def test_a_query_that_runs_is_interrupted(spark: Spark, db: Database, tmp_path: 
 
     caught: list[BaseException] = []
     many = frame(spark, db, "SELECT i FROM range(1000) r(i)")
-    sql = "SELECT sum(a.i + b.i + c.i + d.i) AS i FROM t a, t b, t c, t d"
+    sql = "SELECT sum(a.i + b.i + c.i + d.i)::BIGINT AS i FROM t a, t b, t c, t d"
     endless = spark.query(query(sql), {"t": many}, schema_of({"i": "BIGINT"}))
 
     def work() -> None:
