@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import os
 import sys
 import threading
 from collections.abc import Callable
@@ -74,7 +73,7 @@ def _forget(name: str) -> None:
     if file is not None and file.endswith(".py"):
         # Bytecode is taken for current if the source has its size and its second of writing.
         with contextlib.suppress(OSError):
-            os.unlink(importlib.util.cache_from_source(file))
+            Path(importlib.util.cache_from_source(file)).unlink()
     package, _, module = name.rpartition(".")
     if package in sys.modules:
         vars(sys.modules[package]).pop(module, None)
