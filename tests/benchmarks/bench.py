@@ -3,7 +3,7 @@
 Four measurements, each of cold processes, all figures medians:
 
 - ``medallion`` runs 22 TPC-H-like models with odibi and with tpch/by_hand*.py in turn and compares their tables;
-- ``merge`` merges 250,000 changes into a table of 2,000,000 rows, against merge/by_hand.py, and compares them;
+- ``merge`` merges 250,000 changes into a table of 2,000,000 rows, against merge/merge_by_hand.py, and compares them;
 - ``steps`` runs 1,000 one-row steps with odibi and with steps_by_hand.py;
 - ``startup`` times commands that should answer at once.
 
@@ -76,7 +76,7 @@ def medallion(args: argparse.Namespace, scratch: Path) -> Iterator[Row]:
 def merge(args: argparse.Namespace, scratch: Path) -> Iterator[Row]:
     data = scratch / "data"
     data.mkdir()
-    script = [sys.executable, str(HERE / "merge/by_hand.py")]
+    script = [sys.executable, str(HERE / "merge/merge_by_hand.py")]
     subprocess.run([*script, "make", data], check=True)
     pipeline = [*ODIBI, "run", "tests/benchmarks/merge/merge.yaml"]
     env = {"MERGE_DATA": str(data), "MERGE_LAKE": str(scratch / "lake")}

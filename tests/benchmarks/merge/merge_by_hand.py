@@ -1,7 +1,7 @@
 """Changes merged into a Delta table by plain library calls, as the engine's own users do it.
 
-    python by_hand.py make FOLDER                             # FOLDER/2026-01-01.parquet and 2026-01-02.parquet
-    python by_hand.py duckdb|pandas|spark CHANGES TABLE
+    python merge_by_hand.py make FOLDER                             # FOLDER/2026-01-01.parquet and 2026-01-02.parquet
+    python merge_by_hand.py duckdb|pandas|spark CHANGES TABLE
 
 The first day has 2,000,000 rows; of the 250,000 of the second four fifths change every tenth row, so that no file
 of the table is left alone, and one fifth are new. DuckDB and pandas have deltalake's merge, Spark its own.
