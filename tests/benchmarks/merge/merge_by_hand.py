@@ -61,7 +61,7 @@ def by_spark(changes: str, table: str) -> None:
     sys.path.append(str(Path(__file__).parents[1] / "tpch"))
     from by_hand_spark import session
 
-    spark = session(Path(table).parent)
+    spark = session(Path(table).parents[2])
     spark.read.parquet(changes).createOrReplaceTempView("changes")
     spark.sql(
         f"merge into delta.`{table}` as target using changes on target.id = changes.id "
