@@ -24,7 +24,8 @@ ROWS = """
     (10, 'x', 'tab' || chr(9) || 'line' || chr(10), chr(10), -2147483648, -9223372036854775807, '-inf'::DOUBLE, -1.0, -0.005, false, DATE '1582-10-15', TIMESTAMP '1900-01-01 00:00:00', [2147483647], ['10', '9'], {'a': 10, 'b': ' '}),
     (11, 'z', NULL, 'only', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
     (12, NULL, '\\back$1.*', '.*', 100, 100, 1.005, 100.0, 1.005, true, DATE '9999-12-31', TIMESTAMP '2262-04-11 23:47:16', [1, 2, 3, 4], ['a', 'b', 'c'], {'a': 12, 'b': 'back'}),
-    (13, 'x', 'e' || chr(769) || ' É é E e', 'e', 3, 3, 4.35, 0.5, 4.350, false, DATE '2024-12-30', TIMESTAMP '2024-12-30 06:00:00', [3, 1, 2], ['b', 'a'], {'a': 1, 'b': 'x'})
+    (13, 'x', 'e' || chr(769) || ' É é E e', 'e', 3, 3, 4.35, 0.5, 4.350, false, DATE '2024-12-30', TIMESTAMP '2024-12-30 06:00:00', [3, 1, 2], ['b', 'a'], {'a': 1, 'b': 'x'}),
+    (14, 'x', chr(160) || ' spaces ' || chr(8195) || chr(12288), chr(160), 4, 4, 0.25, 0.75, -0.105, true, DATE '2024-01-01', TIMESTAMP '2024-01-01 00:00:00.5', [4], [' '], {'a': 4, 'b': chr(160)})
 """
 """NULL, NaN, infinities, -0.0, ties, accents, leap days, the ends of the types, decimals at a half."""
 

@@ -145,14 +145,15 @@ def padded(node: exp.Expr) -> exp.Expr:
     return spark(sql, f=fill, x=x, n=n, made=made)
 
 
+_SPACES = "".join(map(chr, (0x20, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000)))
+"""Unicode's spaces (category Zs), which DuckDB trims; Spark trims the first of them."""
+
+
 def trimmed(node: exp.Expr) -> exp.Expr:
-    """Blanks only, or the characters given."""
+    """Spaces of all kinds, or the characters given."""
     place = (node.args.get("position") or "BOTH").upper()
-    if node.expression is None:
-        return spark(
-            {"LEADING": "LTRIM(:x)", "TRAILING": "RTRIM(:x)"}.get(place, "TRIM(:x)"), x=_text(node.this)
-        )
-    return spark(f"TRIM({place} :c FROM :x)", c=_text(node.expression), x=_text(node.this))
+    characters = exp.Literal.string(_SPACES) if node.expression is None else _text(node.expression)
+    return spark(f"TRIM({place} :c FROM :x)", c=characters, x=_text(node.this))
 
 
 def positioned(node: exp.Expr) -> exp.Expr:
