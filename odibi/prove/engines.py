@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from importlib.util import find_spec
 
-from odibi.engines import ENGINES
+from odibi.engines import ENGINES, packages
 from odibi.engines.base import Engine, Frame
 from odibi.engines.database import Database
+from odibi.engines.packages import PACKAGES
 from odibi.errors import MissingExtra, Permanent
 from odibi.prove.ask import REFERENCE, Bench
 from odibi.prove.model import Failure
@@ -17,9 +18,6 @@ from odibi.relational import VERSION
 from odibi.relational.schema import Column
 
 __all__ = ["bench_of", "named", "started", "versions"]
-
-_PACKAGES = {"duckdb": ("duckdb",), "pandas": ("pandas", "pyarrow"), "spark": ("pyspark", "pyarrow")}
-"""What an engine computes with; its answers may change with their versions."""
 
 
 def named(engines: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -30,12 +28,12 @@ def named(engines: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
         MissingExtra: one that is asked for is not installed.
     """
     found, absent = [REFERENCE], {}
-    for name in dict.fromkeys(engines or _PACKAGES):
+    for name in dict.fromkeys(engines or PACKAGES):
         if name == REFERENCE:
             continue
         if name not in ENGINES:
             ENGINES.get(name)  # says which there are
-        package = next((p for p in _PACKAGES.get(name, ()) if find_spec(p) is None), None)
+        package = next((p for p in PACKAGES.get(name, ()) if find_spec(p) is None), None)
         if package is None:
             found.append(name)
         elif engines:
@@ -94,13 +92,5 @@ def _try(bench: Bench, engine: Engine) -> None:
 
 def versions(engines: Sequence[str]) -> dict[str, str]:
     """The versions of everything an answer depends on; empty text for what is not installed."""
-    packages = dict.fromkeys(package for name in engines for package in _PACKAGES.get(name, ()))
-    found = {package: _version(package) for package in ("odibi", "sqlglot", *packages)}
-    return {**found, "rules": str(VERSION)}
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
+    own = {package: version(package) for package in ("odibi", "sqlglot")}
+    return {**own, **packages.versions(engines), "rules": str(VERSION)}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from odibi.config.loaded import Loaded
 from odibi.config.secrets import Redactor
+from odibi.engines.packages import versions
 from odibi.errors import OdibiError
 from odibi.plan import Plan
 from odibi.record.model import ColumnLineage, RunRecord, RunStatus, StepRecord, StepStatus
@@ -93,9 +94,8 @@ def hiding(loaded: Loaded, redactor: Redactor) -> Hide:
 
 def begun(loaded: Loaded, plan: Plan, version: str) -> RunRecord:
     """The record of a run before its first step; ``version`` is odibi's."""
-    import duckdb
-
     pipeline = loaded.pipeline
+    engines = {"duckdb", *(step.engine for step in plan.steps)}
     name = Path(sys.argv[0]).name
     return RunRecord(
         run_id=loaded.run_id,
@@ -112,7 +112,7 @@ def begun(loaded: Loaded, plan: Plan, version: str) -> RunRecord:
         runbook=pipeline.runbook,
         command=shlex.join(["odibi" if name in ("odibi", "__main__.py") else name, *sys.argv[1:]]),
         params=dict(loaded.params),
-        versions={"odibi": version, "python": platform.python_version(), "duckdb": duckdb.__version__},
+        versions={"odibi": version, "python": platform.python_version(), **versions(sorted(engines))},
         steps=tuple(first_records(plan).values()),
     )
 
