@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import HealthCheck, given, note, reject, settings
 from hypothesis import strategies as st
 
 from odibi.operations.call import apply
+from odibi.operations.errors import OperationError
 from odibi.relational.schema import Relation
 from tests.parity.bench import Bench, opened
 
@@ -142,7 +143,7 @@ OPERATIONS: dict[str, Make] = {
     "limit": lambda data, table: {"limit": {"rows": data.draw(st.integers(0, 4)), "order_by": order(data, table)}},
     "window": window,
     "pivot": pivot,
-    "unpivot": lambda data, table: {"unpivot": {"columns": [one(data, table).name], "name": "n0", "value": "u0"}},
+    "unpivot": lambda data, table: {"unpivot": {"columns": [one(data, table).name], "name": f"n{len(table.columns)}", "value": f"u{len(table.columns)}"}},
 }  # fmt: skip
 WITH_RIGHT: dict[str, Make] = {
     "join": lambda data, table: {"join": {"with": "r", "on": data.draw(st.sampled_from([["g"], ["i"], ["g", "i"]])), "how": data.draw(st.sampled_from(["inner", "left", "right", "full", "semi", "anti"]))}},
@@ -188,7 +189,10 @@ def test_pipelines_agree(benches: tuple[Bench, Bench], data: st.DataObject) -> N
         ((name, value),) = pool[data.draw(st.sampled_from(sorted(set(pool) - few)))](data, ends[0]).items()
         note(f"{name}: {value}")
         for place, (bench, (_, other)) in enumerate(zip(benches, tables, strict=True)):
-            query = apply(name, value, ends[place], {"r": other})
+            try:
+                query = apply(name, value, ends[place], {"r": other})
+            except OperationError:  # two columns of one name
+                reject()
             ends[place] = bench.apply(query, ends[place])
     mine, reference = (bench.read(bench.frames[end.name]) for bench, end in zip(benches, ends, strict=True))
     assert mine.equal_to(reference), f"{mine}\n{reference}"
