@@ -24,6 +24,12 @@ class Home:
         return Home(path, environ.get("ODIBI_STATE") or f"sqlite:///{path / 'state.db'}")
 
     @property
+    def has_state(self) -> bool:
+        """Whether there may be a run store: one in a file may not be there yet."""
+        scheme, _, path = self.state.partition(":///")
+        return scheme != "sqlite" or Path(path).exists()
+
+    @property
     def stories(self) -> Path:
         """Where stories are written."""
         return self.path / "stories"

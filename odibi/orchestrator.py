@@ -23,6 +23,7 @@ from odibi.config.load import from_steps, load
 from odibi.config.loaded import Loaded
 from odibi.config.models import Step
 from odibi.config.secrets import Redactor
+from odibi.datasets.delta import Fence
 from odibi.datasets.staging import Intents, sweep
 from odibi.engines import ENGINES
 from odibi.engines.database import Database
@@ -38,9 +39,13 @@ from odibi.run.recording import Recorder, begun, broken, ended, hiding
 from odibi.run.walk import Listener, walk
 
 if TYPE_CHECKING:
+    from odibi.record.locks import Lock
     from odibi.record.store import RunStore
 
-__all__ = ["Orchestrator", "Result", "plan", "run", "validate"]
+__all__ = ["CANCEL", "Orchestrator", "Result", "plan", "run", "validate"]
+
+CANCEL = "odibi cancel"
+"""What has stopped a run that was cancelled from elsewhere."""
 
 
 def validate(
@@ -117,7 +122,7 @@ class Result:
     run: RunRecord
     story: Path | None = None
     stuck: bool = False  # a step did not end in time after a stop; its thread still runs
-    stopped: str = ""  # the signal that ended the run early, such as SIGTERM
+    stopped: str = ""  # what ended the run early: a signal such as SIGTERM, CANCEL, the loss of its lock
     _final: Callable[[], Any] = field(default=lambda: None, repr=False)
 
     @property
@@ -203,6 +208,7 @@ def run(
     store_import = threading.Thread(target=_import_store)  # no daemon: it may not outlive the interpreter
     store_import.start()
     with Database(home.scratch(loaded.run_id), pipeline.memory_limit) as db, closing(Binder()) as binder:
+        before = _free_epoch(home, loaded, store_import)
         the_plan, redactor = _planned(loaded, db, chosen, excluded, full_refresh, binder)
         for engine in {step.engine for step in the_plan.steps if step.decision.action is Action.RUN}:
             ENGINES.get(engine)(db)  # before anything runs: its extra, or Java, may not be installed
@@ -213,16 +219,23 @@ def run(
 
         with (
             open_store(home.state) as store,
+            _locked(store, loaded) as lock,
             Intents(home.intents, loaded.run_id) as intents,
             _signals() as stop,
         ):
+            if (
+                lock.previous != before
+            ):  # another run has ended meanwhile, and may have changed what was planned
+                the_plan, redactor = _planned(loaded, db, chosen, excluded, full_refresh, binder)
+            lock.told = lambda news: stop.put(("stop", _NEWS[news]))
             intents.temporary(db.scratch)
             sweep(home.intents)
             hide = hiding(loaded, redactor)
             proof = _proof(home, loaded, the_plan)
             record = hide(begun(loaded, the_plan, __version__).model_copy(update={"proof": proof}))
             store.start_run(record)
-            context = RunContext(loaded, the_plan, db, intents, binder)
+            fence = Fence(f"odibi:lock/{pipeline.pipeline}/{loaded.logical_date.isoformat()}", lock.epoch)
+            context = RunContext(loaded, the_plan, db, intents, binder, fence)
             try:
                 if planned is not None:
                     planned(the_plan)
@@ -253,6 +266,32 @@ def run(
         done.stopped,
         final or (lambda: None),
     )
+
+
+_NEWS = {"cancelled": CANCEL, "lost": "the loss of its lock to a later run"}
+"""Why a run ends that hears this from its lock."""
+
+
+def _lock_name(loaded: Loaded) -> str:
+    return f"{loaded.pipeline.pipeline} for {loaded.logical_date.isoformat()} ({loaded.target})"
+
+
+def _free_epoch(home: Home, loaded: Loaded, store_import: threading.Thread) -> int:
+    """The epoch of the pipeline's last run for this date. Raises Busy while one is under way."""
+    if not home.has_state:  # it is made only when nothing is wrong with the config
+        return 0
+    store_import.join()
+    from odibi.record.locks import free_epoch
+    from odibi.record.store import open_store
+
+    with open_store(home.state) as store:
+        return free_epoch(store, _lock_name(loaded))
+
+
+def _locked(store: RunStore, loaded: Loaded) -> Lock:
+    from odibi.record.locks import take
+
+    return take(store, _lock_name(loaded), loaded.run_id)
 
 
 def _import_store() -> None:

@@ -11,7 +11,7 @@ from odibi.cli.config import load_config
 from odibi.cli.exits import Exit
 from odibi.cli.progress import Reporter, reporter
 from odibi.cli.terminal import close_streams
-from odibi.orchestrator import Result
+from odibi.orchestrator import CANCEL, Result
 from odibi.orchestrator import run as execute
 
 __all__ = ["run"]
@@ -45,6 +45,8 @@ def run(
 
 
 def _code(result: Result) -> int:
-    if result.stopped:
+    if result.stopped == CANCEL:
+        return 128 + signal.SIGTERM
+    if result.stopped in signal.Signals.__members__:
         return 128 + signal.Signals[result.stopped]
     return Exit.SUCCESS if result.success else Exit.FAILED

@@ -17,11 +17,12 @@ from odibi.config import template
 from odibi.config.check import check, is_sql_file
 from odibi.config.dates import logical_date, zone
 from odibi.config.digest import config_hash
-from odibi.config.loaded import Loaded, written
+from odibi.config.loaded import Loaded, Template, written
 from odibi.config.models import Pipeline, Step
 from odibi.config.problems import Finding, explain, known_keys, shown
 from odibi.config.rendering import Rendering
 from odibi.config.secrets import malformed, places
+from odibi.config.short import expand_step
 from odibi.config.yaml import Document, Path
 from odibi.errors import ConfigError, Problem, nearest
 
@@ -68,6 +69,7 @@ class Builder:
         self.failed: set[Path] = set()  # values whose template failed: nothing more is said of them
         self.assume: set[str] = set()  # names that broken steps would have declared
         self.used: set[str] = set()  # names that variables declare or templates use
+        self.templates: dict[str, Template] = {}  # steps with templates, by name
 
     def build(self) -> Loaded:
         """The pipeline of the document. Raises ConfigError with everything that is wrong."""
@@ -95,6 +97,7 @@ class Builder:
             run_id=self.request.run_id,
             params=self.request.params,
             context=context,
+            templates=self.templates,
             others={},
             config_hash=config_hash(self.document.data),
             environ=self.request.environ,
@@ -132,17 +135,19 @@ class Builder:
                 timezone = zone(name)
             except ValueError as error:
                 self.add(Finding(("timezone",), error.args[0], error.args[1]))
-        asked = self.request.date
-        text = data.get("date", "yesterday") if asked is None else asked
-        try:
-            return logical_date(str(text), self.request.now, timezone)
-        except ValueError:
-            message, hint = f"date: {str(text)!r} is not a date", "such as 2024-01-15, today or yesterday"
-            if asked is not None:
-                self.problems.append(Problem(self.document.file, 0, 0, f"--{message}", hint))
-            elif isinstance(text, str):  # of other types the model speaks
-                self.add(Finding(("date",), message, hint))
-            return self.request.now.date()
+        day, hint = self.request.now.date(), "such as 2024-01-15, today or yesterday"
+        for text, asked in ((data.get("date", "yesterday"), False), (self.request.date, True)):
+            if text is None:
+                continue
+            try:
+                day = logical_date(str(text), self.request.now, timezone)
+            except ValueError:
+                message = f"date: {str(text)!r} is not a date"
+                if asked:
+                    self.problems.append(Problem(self.document.file, 0, 0, f"--{message}", hint))
+                elif isinstance(text, str):  # of other types the model speaks
+                    self.add(Finding(("date",), message, hint))
+        return day
 
     def variables(self, data: Mapping[str, Any], target: str) -> dict[str, Any]:
         """The pipeline's variables, over them those of a target, over them the params."""
@@ -176,6 +181,9 @@ class Builder:
         rendering = Rendering(context)
         out = rendering.of(value, path, step)
         self.used |= rendering.used
+        if rendering.used and step is not None:
+            with suppress(ValueError):  # a short form that is none: the step is refused anyway
+                self.templates[str(step.get("name"))] = Template(expand_step(step), frozenset(rendering.used))
         for at, error in rendering.failed.items():
             place = at if step is not None else written(at, self.document, self.request.target)
             self.failed.add(place)

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from odibi.config import yaml
 from odibi.config.models import Pipeline
 from odibi.config.short import source_path
 from odibi.errors import Problem
 
-__all__ = ["PYTHON", "SUFFIXES", "Loaded", "written"]
+__all__ = ["PYTHON", "SUFFIXES", "Loaded", "Template", "written"]
 
 SUFFIXES = (".yaml", ".yml", ".json")
 """What a config file may end in; the first is preferred where several have one stem."""
@@ -22,13 +22,20 @@ PYTHON = "<python>"
 """The file of a pipeline that was built in Python."""
 
 
+class Template(NamedTuple):
+    """A step before its templates were rendered, and the names that these use."""
+
+    step: Mapping[str, Any]
+    names: frozenset[str]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
     """What every later part of odibi works from.
 
     ``pipeline`` has its templates rendered and its target applied, and keeps its ``${...}``
     references. ``params`` holds the ones given from outside, ``context`` what templates may name.
-    ``others`` has the pipelines that inputs such as ``other.orders`` refer to. ``config_hash``
+    ``templates`` has the steps with templates in them, by name. ``others`` has the pipelines that inputs such as ``other.orders`` refer to. ``config_hash``
     identifies the declaration before rendering, whatever its comments, format and key order.
     """
 
@@ -39,6 +46,7 @@ class Loaded:
     run_id: str
     params: Mapping[str, Any]
     context: Mapping[str, Any] = field(repr=False)
+    templates: Mapping[str, Template] = field(repr=False)
     others: Mapping[str, Loaded] = field(repr=False)
     config_hash: str
     environ: Mapping[str, str] = field(repr=False, compare=False)

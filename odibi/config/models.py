@@ -41,6 +41,16 @@ Backend = Annotated[
     Literal["threads", "processes", "THREAD_POOL", "PROCESS_POOL"],
     AfterValidator(lambda name: _BACKENDS.get(name, name)),
 ]
+
+
+def _some(memory: str) -> str:
+    amount = float(memory.rstrip("KMGTiB% "))
+    if not amount or (memory.endswith("%") and amount > 100):
+        raise ValueError(f"memory_limit: found {memory!r}, which no run can work with: such as 2GB or 80%")
+    return memory
+
+
+Memory = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?\s*([KMGT]i?B|%)$"), AfterValidator(_some)]
 Format = Literal["delta", "parquet", "csv", "json"]
 SchemaPolicy = Literal["exact", "widen", "forbid", "replace"]
 OnCodeChange = Literal["rebuild", "forward_only", "refuse"]
@@ -292,7 +302,7 @@ class Pipeline(Frozen):
     connections: dict[Name, Connection] = {}
     targets: dict[Name, Target] = {}
     sensitive: tuple[str, ...] = ()
-    memory_limit: str | None = Field(default=None, pattern=r"^\d+(\.\d+)?\s*([KMGT]i?B|%)$")
+    memory_limit: Memory | None = None
     fail_fast: bool = False
     distributed: bool = True
     distributed_max_workers: int = Field(default=2, ge=1, le=256)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from odibi.datasets.actions import actions
@@ -27,7 +27,7 @@ from odibi.relational.schema import Schema
 from odibi.relational.storage import from_delta, to_delta
 
 if TYPE_CHECKING:
-    from deltalake import DeltaTable
+    from deltalake import DeltaTable, Transaction
 
 __all__ = [
     "METADATA",
@@ -55,6 +55,13 @@ ROLLBACK = "odibi/rollback"
 
 class LostRace(Transient):
     """Somebody else committed first: open the table again, compute again, try again."""
+
+
+class Fence(NamedTuple):
+    """The lock under which a run writes: a table refuses the writes of holders before the last one it knows."""
+
+    app_id: str
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +190,7 @@ class Table:
         note: Mapping[str, Any],
         apps: Sequence[str] = (),
         added: Schema = (),
+        fence: Fence | None = None,
     ) -> int:
         """Make the staged parts part of the table, in one atomic act. The version that made.
 
@@ -193,15 +201,19 @@ class Table:
             note: kept in the commit's metadata.
             apps: the transactions to record.
             added: columns the table lacks, added first.
+            fence: the lock of the run that writes.
 
         Raises:
             LostRace: the table has moved on since this handle was opened.
+            Permanent: a later run than this one has the lock.
         """
-        from deltalake import CommitProperties, Transaction
+        from deltalake import CommitProperties
         from deltalake import Schema as DeltaSchema
         from deltalake.transaction import RemoveAction
 
         self.refuse_features()
+        if fence is not None and (self.handle.transaction_version(fence.app_id) or 0) > fence.epoch:
+            raise Permanent(f"a later run has taken over from this one and written to {self.url}")
         if removed and self.handle.metadata().configuration.get("delta.appendOnly") == "true":
             raise Permanent(
                 f"{self.url} is append-only, and the write takes rows out", hint="write to another table"
@@ -228,7 +240,7 @@ class Table:
                 commit_properties=CommitProperties(
                     custom_metadata={METADATA: json.dumps(note)},
                     max_commit_retries=0,
-                    app_transactions=[Transaction(app, version) for app in apps] or None,
+                    app_transactions=_transactions(apps, version, fence),
                 ),
             )
         self.version = version
@@ -286,14 +298,20 @@ def race(url: str) -> Iterator[None]:
 
 
 def create_table(
-    url: str, staged: Staged, *, schema: Schema, note: Mapping[str, Any], apps: Sequence[str] = ()
+    url: str,
+    staged: Staged,
+    *,
+    schema: Schema,
+    note: Mapping[str, Any],
+    apps: Sequence[str] = (),
+    fence: Fence | None = None,
 ) -> int:
     """Create a table from staged parts in one atomic act. Its version, 0.
 
     Raises:
         LostRace: the table exists by now.
     """
-    from deltalake import CommitProperties, Transaction
+    from deltalake import CommitProperties
     from deltalake import Schema as DeltaSchema
     from deltalake.transaction import create_table_with_add_actions
 
@@ -308,10 +326,17 @@ def create_table(
             commit_properties=CommitProperties(
                 custom_metadata={METADATA: json.dumps(note)},
                 max_commit_retries=0,
-                app_transactions=[Transaction(app, 0) for app in apps] or None,
+                app_transactions=_transactions(apps, 0, fence),
             ),
         )
     return 0
+
+
+def _transactions(apps: Sequence[str], version: int, fence: Fence | None) -> list[Transaction] | None:
+    from deltalake import Transaction
+
+    made = [Transaction(app, version) for app in apps]
+    return made + ([Transaction(*fence)] if fence is not None else []) or None
 
 
 def refuse_path(url: str) -> None:

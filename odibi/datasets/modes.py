@@ -172,21 +172,27 @@ def history(keyed: Keyed, *, beside: bool) -> tuple[exp.Query, exp.Query]:
     marked = f"SELECT {columns}, {differs} AS odibi_new FROM ({once})"
     spans = f"SELECT {columns}, lead({quote(SEQUENCE)}) {over} AS {quote(TO)} FROM ({marked}) WHERE odibi_new"
     made = {
-        FROM: quote(SEQUENCE),
-        TO: quote(TO),
-        CURRENT: f"{quote(TO)} IS NULL",
+        FROM: f"s.{quote(SEQUENCE)}",
+        TO: f"s.{quote(TO)}",
+        CURRENT: f"s.{quote(TO)} IS NULL",
     }
     shown = ", ".join(
         f"{made[c.name]} AS {quote(c.name)}" if c.name in made
-        else quote(c.name) if c.name in keyed.given
-        else f"CAST(NULL AS {c.type}) AS {quote(c.name)}"
+        else f"{'s' if c.name in keyed.given else 't'}.{quote(c.name)}"
         for c in keyed.schema
     )  # fmt: skip
+    versions = f"SELECT {shown} FROM ({spans}) s"
+    if any(c.name not in made and c.name not in keyed.given for c in keyed.schema):
+        # Of columns that no longer come, a version keeps what was true at its time.
+        versions += (
+            f" LEFT JOIN target t ON {_equal(keyed.keys, 't', 's')} AND t.{quote(FROM)} <= s.{quote(SEQUENCE)} "
+            f"AND (t.{quote(TO)} IS NULL OR s.{quote(SEQUENCE)} < t.{quote(TO)})"
+        )
     table = _list(column.name for column in keyed.schema)
     rest = f"SELECT {_list((c.name for c in keyed.schema), 't')} FROM target t LEFT JOIN ({touched}) k ON {_equal(keyed.keys, 't', 'k')} WHERE k.{quote(keyed.keys[0])} IS NULL"
     rows = (
         f"SELECT {table} FROM ({rest}) UNION ALL "
-        f"SELECT {table} FROM (SELECT {shown} FROM ({spans}) WHERE NOT {quote(DELETED)})"
+        f"SELECT {table} FROM ({versions} WHERE NOT s.{quote(DELETED)})"
     )
     kept = f"{key}, {quote(SEQUENCE)}, {quote(DELETED)}"
     remembered = f"SELECT {kept} FROM ({marked}) WHERE {quote(DELETED)} OR NOT odibi_new"

@@ -12,11 +12,12 @@ import json
 import os
 import shutil
 import threading
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-__all__ = ["Intents", "discard", "sweep"]
+__all__ = ["Intents", "discard", "noted", "sweep"]
 
 
 class Intents:
@@ -78,6 +79,20 @@ class Intents:
         note = {key: value and os.path.abspath(value) for key, value in named.items()}  # noqa: PTH100
         self._file.write(json.dumps(note) + "\n")
         self._file.flush()
+
+
+def noted(folder: Path) -> frozenset[str]:
+    """Every folder that a note names, of living runs and of dead ones that no sweep has seen yet."""
+    found = set()
+    for note in folder.glob("*.jsonl"):
+        try:
+            lines = note.read_text("utf-8").splitlines()
+        except FileNotFoundError:
+            continue  # its run ended
+        for line in lines:
+            with suppress(ValueError):  # the line that is being written
+                found.add(str(json.loads(line)["folder"]))
+    return frozenset(found)
 
 
 def sweep(folder: Path) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from typing import Any
 from odibi.config.models import Format, SchemaPolicy, Write, WriteMode
 from odibi.datasets import files
 from odibi.datasets.broken import said
-from odibi.datasets.delta import Commit, Table, last_commit, open_table, refuse_path
+from odibi.datasets.delta import Commit, Fence, Table, last_commit, open_table, refuse_path
 from odibi.datasets.digest import Sample, measure
 from odibi.datasets.export import export
 from odibi.datasets.modes import CURRENT, FROM, TO
@@ -122,7 +122,7 @@ class Job:
     ``app_id`` is ``pipeline/step/logical-date``. ``key`` identifies the result, ``parts`` are what
     the key is made of, kept so that a later plan can say what changed. ``rounded`` is for the
     digest; ``sample`` is how many rows to show and ``masked`` the columns to hide in them.
-    ``rebuild`` lets none of the rows stay that the table has.
+    ``rebuild`` lets none of the rows stay that the table has; ``fence`` is the run's lock.
     """
 
     app_id: str
@@ -134,6 +134,7 @@ class Job:
     sample: int = 0
     masked: tuple[str, ...] = ()
     rebuild: bool = False
+    fence: Fence | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,25 +7,34 @@ table's note says, so that readers and the next run see that nothing, or what, h
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from odibi.datasets.delta import METADATA, ROLLBACK, LostRace, Table, commit_at, open_table, race
 from odibi.datasets.modes import BESIDE
-from odibi.errors import Permanent
+from odibi.errors import Permanent, nearest
 
 if TYPE_CHECKING:
     from deltalake import CommitProperties
 
-__all__ = ["history", "optimize", "rollback", "vacuum"]
+__all__ = ["Gone", "columns_to_sort", "history", "optimize", "rollback", "vacuum"]
 
 T = TypeVar("T")
 
+SAFE_HOURS = 168
+"""How old a file that no version names must be before it can be no running writer's."""
+
 TRIES = 5
 """Attempts at a commit that others may be faster with."""
+
+
+class Gone(Permanent):
+    """A version that cannot be read any more: its files or its log were cleaned up."""
 
 
 def history(table: Table) -> list[dict[str, Any]]:
@@ -48,7 +57,8 @@ def rollback(url: str, version: int) -> int:
     What later runs had written is undone for the next run too: it computes those dates again.
 
     Raises:
-        Permanent: there is no such version, or its files were cleaned up.
+        Gone: its files were cleaned up.
+        Permanent: there is no such version.
     """
 
     def work(table: Table) -> int:
@@ -57,9 +67,7 @@ def rollback(url: str, version: int) -> int:
                 f"{url} has versions 0 to {table.version}, and cannot be rolled back to {version}",
                 hint="odibi history NAME lists them",
             )
-        then = open_table(url, version)
-        if then is None:
-            raise Permanent(f"{url} has no version {version}")
+        then = _still_there(url, version)
         undone = [*(table.undone() or ()), (version, table.version + 1)]
         remembered = then.transaction(BESIDE)
         note = dict(_note(url, version)) | {"rolled_back": undone}
@@ -72,31 +80,78 @@ def rollback(url: str, version: int) -> int:
     return _raced(url, work)
 
 
+def _still_there(url: str, version: int) -> Table:
+    """The table at an older version. Raises Gone where not all that it holds is there."""
+    hint = "choose a later version, odibi history NAME lists them"
+    try:
+        then = open_table(url, version)
+    except Permanent as error:
+        if (Path(url) / "_delta_log" / f"{version:020}.json").exists():
+            raise
+        raise Gone(f"{url}: the log of version {version} was cleaned up", hint=hint) from error
+    if then is None:
+        raise Permanent(f"{url} has no version {version}")
+    remembered = then.transaction(BESIDE)
+    beside = remembered.note.get("beside", ()) if remembered is not None else ()
+    needed = [*(Path(file.path) for file in then.files()), *(Path(url) / name for name in beside)]
+    if not all(path.exists() for path in needed):
+        raise Gone(f"{url}: files of version {version} were deleted by vacuum", hint=hint)
+    return then
+
+
+def columns_to_sort(table: Table, wanted: Sequence[str]) -> tuple[str, ...]:
+    """The columns as the table spells them, for ``optimize`` to sort by.
+
+    Raises:
+        Permanent: the table has no such column, or is partitioned by it.
+    """
+    names = {column.name.lower(): column.name for column in table.schema}
+    for name in wanted:
+        if name.lower() not in names:
+            hint = nearest(name, names.values(), "its columns")
+            raise Permanent(f"{table.url} has no column {name!r} to sort by", hint=hint)
+        if names[name.lower()] in table.partitions:
+            message = (
+                f"{table.url} is partitioned by {names[name.lower()]!r}, so every file has one value of it"
+            )
+            rest = [column for column in names.values() if column not in table.partitions]
+            raise Permanent(message, hint=f"sort by another: {', '.join(rest[:8])}")
+    return tuple(dict.fromkeys(names[name.lower()] for name in wanted))
+
+
 def optimize(url: str, z_order: Sequence[str] = ()) -> Mapping[str, Any]:
     """Write small files together into larger ones, along ``z_order`` columns if given; what was done.
 
     Raises:
-        Permanent: the table cannot be compacted.
+        Permanent: the table cannot be compacted, or cannot be sorted so.
     """
 
     def work(table: Table) -> Mapping[str, Any]:
         properties = _properties(_note(url, table.version), (), table.version + 1)
         optimizer = table.handle.optimize
         if z_order:
-            return dict(optimizer.z_order(z_order, commit_properties=properties))
+            columns = columns_to_sort(table, z_order)
+            return dict(optimizer.z_order(columns, commit_properties=properties))
         return dict(optimizer.compact(commit_properties=properties))
 
     return _raced(url, work)
 
 
-def vacuum(url: str, hours: int | None = None, *, dry_run: bool = False) -> list[str]:
+def vacuum(
+    url: str, hours: int | None = None, *, dry_run: bool = False, spared: Container[str] = ()
+) -> list[str]:
     """Delete files that no version of the last ``hours`` needs (the table's own retention if None); those.
+
+    Folders of parts that it leaves empty go too, but for the ``spared`` ones, in which runs may be writing.
 
     Raises:
         Permanent: the files cannot be deleted.
     """
+    since = time.time() - (SAFE_HOURS if hours is None else hours) * 3600
 
     def work(table: Table) -> list[str]:
+        # Before anything is deleted, which makes a folder young.
+        old = () if dry_run else [each for each in _parts(table, spared) if _youngest(each) < since]
         gone = [
             str(name)
             for name in table.handle.vacuum(
@@ -106,14 +161,34 @@ def vacuum(url: str, hours: int | None = None, *, dry_run: bool = False) -> list
                 commit_properties=_properties(_note(url, table.version), (), 0),
             )
         ]
-        return [*gone, *_forgotten(table, 168 if hours is None else hours, dry_run=dry_run)]
+        for folder in old:
+            _remove_empty(folder)
+        return [*gone, *_forgotten(table, since, dry_run=dry_run)]
 
     return _raced(url, work)
 
 
-def _forgotten(table: Table, hours: int, *, dry_run: bool) -> list[str]:
-    """What the table remembered beside its rows at versions whose log is gone or older than ``hours``."""
-    since = time.time() - hours * 3600
+def _parts(table: Table, spared: Container[str]) -> list[Path]:
+    """The folders in which runs have staged parts, without the spared ones."""
+    folder = Path(table.url).absolute() / "parts"
+    found = sorted(folder.iterdir() if folder.is_dir() else ())
+    return [each for each in found if each.is_dir() and str(each) not in spared]
+
+
+def _youngest(folder: Path) -> float:
+    """When something last came into the folder or one below it, or went."""
+    return max(Path(place).stat().st_mtime for place, _, _ in os.walk(folder))
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove the folder and those below it, as far as nothing is in them."""
+    for place, _, _ in os.walk(folder, topdown=False):
+        with suppress(OSError):  # there is something in it
+            Path(place).rmdir()
+
+
+def _forgotten(table: Table, since: float, *, dry_run: bool) -> list[str]:
+    """What the table remembered beside its rows at versions whose log is gone or older than ``since``."""
     folder = Path(table.url) / "_odibi"
     notes = [entry for entry in history(table) if (entry["timestamp"] or 0) / 1000 >= since]
     current = table.transaction(BESIDE)

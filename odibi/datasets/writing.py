@@ -74,7 +74,9 @@ def write_delta(
             note["beside"] = [Path(path).absolute().relative_to(root).as_posix() for path in beside]
             apps.append(BESIDE)
         if handle is None:
-            version = create_table(target.url, staged, schema=change.schema, note=note, apps=apps)
+            version = create_table(
+                target.url, staged, schema=change.schema, note=note, apps=apps, fence=job.fence
+            )
         else:
             version = handle.commit(
                 staged,
@@ -83,6 +85,7 @@ def write_delta(
                 note=note,
                 apps=apps,
                 added=change.added if kept is not None and removed != "all" else (),
+                fence=job.fence,
             )
     except BaseException:
         for folder in folders:

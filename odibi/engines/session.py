@@ -34,6 +34,8 @@ PINNED = {
     "spark.sql.decimalOperations.allowPrecisionLoss": "true",
     "spark.sql.mapKeyDedupPolicy": "EXCEPTION",
     "spark.sql.legacy.timeParserPolicy": "CORRECTED",
+    # It makes invalid plans of unions of what one table gives twice, as scd2 does (Spark 4.2).
+    "spark.sql.optimizer.excludedRules": "org.apache.spark.sql.catalyst.optimizer.RemoveRedundantAliases",
     # SQL is read as it stands: nothing in quotes is a variable, a pattern or a name.
     "spark.sql.variable.substitute": "false",
     "spark.sql.parser.escapedStringLiterals": "false",

@@ -7,8 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from odibi.config.check import is_sql_file
+from odibi.config.loaded import Template
 from odibi.config.models import Step, StepType
-from odibi.config.template import render_sql
+from odibi.config.template import names, render_sql
 from odibi.errors import Permanent, nearest
 from odibi.home import typed
 from odibi.observe.notes import Notes, Place, sql_problem
@@ -27,6 +28,7 @@ class Code:
     script: Script | None = None
     sql_file: str = ""
     function: Function | None = None
+    template: Template | None = None
 
 
 class CodeReader:
@@ -41,10 +43,12 @@ class CodeReader:
     def read(self, at: Place, step: Step) -> Code:
         """The code of a step. Datasets of this pipeline come out spelled as their step spells them."""
         script = function = None
+        template = self.loaded.templates.get(step.name)
         file = self._sql_file(step)
         inputs = dict(step.inputs)
         if step.type is StepType.SQL:
             script = self._script(at, step, file)
+            template = self._with_file(template, file) if file and script is not None else template
             inputs = self._sql_inputs(inputs, script)
         elif step.type is StepType.FUNCTION:
             function = self.notes.guarded(
@@ -56,7 +60,7 @@ class CodeReader:
         elif "operations" in step.params:
             inputs = self._operation_inputs(at, step, inputs)
         spelled = {alias: self.datasets.get(name.lower(), name) for alias, name in inputs.items()}
-        return Code(spelled, script, file, function)
+        return Code(spelled, script, file, function, template)
 
     def _sql_file(self, step: Step) -> str:
         file = self.loaded.find(step.value.strip()) if is_sql_file(step) else None
@@ -81,6 +85,15 @@ class CodeReader:
             line = error.object[: error.start].count(b"\n") + 1
             where = f"{file}:{line}"
             raise Permanent("the file is not UTF-8 text", where=where, hint="save it as UTF-8") from error
+
+    def _with_file(self, template: Template | None, file: str) -> Template | None:
+        """The template of the step with that of its ``.sql`` file."""
+        text = Path(file).read_text("utf-8")
+        used = names(text)
+        if not used:
+            return template
+        step, others = template or ({}, frozenset())
+        return Template({**step, "value": text}, others | used)
 
     @staticmethod
     def _sql_inputs(declared: dict[str, str], script: Script | None) -> dict[str, str]:

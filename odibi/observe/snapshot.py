@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from odibi.config.loaded import Template
 from odibi.config.models import Node, Step, StepType
 from odibi.config.secrets import Redactor
 from odibi.datasets.delta import Commit
@@ -39,6 +40,7 @@ class Observed:
         targets: what it writes, by dataset.
         standing: what each target holds now.
         commits: the ledger's entry of each Delta target for this logical date, None before the first.
+        template: the step before rendering, with the text of its SQL file if that is a template.
     """
 
     step: Step
@@ -52,6 +54,7 @@ class Observed:
     targets: Mapping[str, tuple[Target, ...]] = field(default_factory=dict)
     standing: Mapping[str, Standing] = field(default_factory=dict)
     commits: Mapping[str, Commit | None] = field(default_factory=dict)
+    template: Template | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,7 @@ def _observed(at: Place, step: Step, notes: Notes, code: CodeReader, places: Pla
         source, seen, missing = places.source(at, step, target, standing.get(first))
     return Observed(
         step, said.inputs, said.script, said.sql_file, said.function, source, seen, missing,
-        targets, standing, commits,
+        targets, standing, commits, said.template,
     )  # fmt: skip
 
 

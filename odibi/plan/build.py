@@ -23,7 +23,8 @@ from odibi.plan.fingerprint import code_version, key_of, own_versions, parts_of,
 from odibi.plan.graph import Cycle, graph, ordered
 from odibi.plan.model import Action, Decision, Plan, PlannedStep
 from odibi.plan.select import select
-from odibi.relational.bind import Binder, BindError
+from odibi.plan.writes import write_objections
+from odibi.relational.bind import Binder
 from odibi.relational.compile import Compiled
 from odibi.relational.functions import portable
 from odibi.relational.parse import SqlError
@@ -327,37 +328,13 @@ class _Builder:
                     self.problems.append(self.loaded.problem(at, message, "give it another path"))
 
     def _refuse_write(self, at: Place, observed: Observed) -> None:
-        """Columns that the write names and the step does not make, as far as its columns are known."""
+        """What a write cannot be asked for, of columns as far as they are known."""
+        place = (*at, "params" if observed.step.stores else "write")
         for dataset, (target, *_) in observed.targets.items():
-            schema = self.made.get(dataset)
-            if schema is None or dataset in self.guesses:
-                continue
-            names = {column.name for column in schema}
-            write, place = target.write, (*at, "params" if observed.step.stores else "write")
-            sequence = (write.sequence_by,) if write.sequence_by else ()
-            for option, wanted in (
-                ("partition_by", write.partition_by),
-                ("keys", write.keys),
-                ("sequence_by", sequence),
-                ("exclude", write.exclude),
-            ):
-                for number, name in enumerate(wanted):
-                    if name not in names:
-                        path = (*place, option) if option == "sequence_by" else (*place, option, number)
-                        message = f"{option} names {name!r}, which is no column"
-                        self.problems.append(self.loaded.problem(path, message, nearest(name, names)))
-            for option in ("delete_when", "where"):
-                condition = getattr(write, option)
-                if condition is not None:
-                    self._refuse_condition((*place, option), condition, schema)
-
-    def _refuse_condition(self, place: Place, condition: str, schema: Schema) -> None:
-        """A condition on the rows of a write that DuckDB does not take."""
-        try:
-            self.binder.describe(f'SELECT CAST(({condition}\n) AS BOOLEAN) FROM "rows"', {"rows": schema})
-        except BindError as error:
-            message = f"{place[-1]}: {error.message}"
-            self.problems.append(self.loaded.problem(place, message, error.hint))
+            schema = None if dataset in self.guesses else self.made.get(dataset)
+            for path, message, hint in write_objections(target, schema, self.binder):
+                problem = self.loaded.problem((*place, *path), message, hint)
+                self.problems += [] if problem in self.problems else [problem]
 
     def _refuse_missing_tables(self, planned: Iterable[PlannedStep], needed: frozenset[str]) -> None:
         for step in planned:

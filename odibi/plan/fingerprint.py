@@ -32,19 +32,24 @@ def _hash(value: Any) -> str:
 
 
 def code_version(observed: Observed) -> str:
-    """A hash of what the step declares: its operation, its parameters, how it writes."""
+    """A hash of what the step declares: its operation, its parameters, how it writes.
+
+    Of a template what is written counts; what it was rendered with is among the :func:`own_versions`.
+    """
     step = observed.step
-    params = dict(step.params)
-    what: Any = step.value.strip()
+    said: Mapping[str, Any] = observed.template.step if observed.template else {}
+    written = str(said.get("value", step.value)).strip()
+    params = dict(said.get("params", step.params))
+    what: Any = written
     if observed.script is not None:
-        what = fingerprint(observed.script)
+        what = fingerprint(observed.script) if written == step.value.strip() else _tokens(written)
     elif observed.function is not None:
         what = [observed.function.name, observed.function.source]
     elif observed.source is not None:
-        what = [observed.source.url, observed.source.format]
+        what = [written if observed.template else observed.source.url, observed.source.format]
     elif "operations" in params:
         params["operations"] = [_operation(item) for item in params["operations"]]
-    write = step.write.model_dump(mode="json") if step.write else None
+    write = said["write"] if "write" in said else step.write.model_dump(mode="json") if step.write else None
     return _hash(
         {
             "type": step.type,
@@ -87,8 +92,9 @@ def _tokens(value: Any) -> Any:
 
 
 def own_versions(observed: Observed, loaded: Loaded) -> dict[str, str]:
-    """What a result depends on beside its inputs: the files of a read, the run that a function asks about."""
-    own = {}
+    """What a result depends on beside its inputs: files it reads, names in its templates, the run a function asks about."""
+    used = observed.template.names if observed.template else ()
+    own = {f"parameter {name}": str(loaded.context.get(name)) for name in used}
     if observed.seen is not None:
         own["files"] = observed.seen.version
     if observed.function is not None and observed.function.context:

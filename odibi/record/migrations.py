@@ -101,6 +101,24 @@ MIGRATIONS = (
             """,
         ),
     ),
+    Migration(
+        2,
+        "locks of runs",
+        (
+            """
+            CREATE TABLE locks (
+                name TEXT PRIMARY KEY,
+                epoch BIGINT NOT NULL,
+                run_id TEXT NOT NULL,
+                beats BIGINT NOT NULL,
+                cancelled INTEGER NOT NULL,
+                host TEXT NOT NULL,
+                pid BIGINT NOT NULL,
+                process_start BIGINT NOT NULL
+            )
+            """,
+        ),
+    ),
 )
 
 

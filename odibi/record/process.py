@@ -10,7 +10,7 @@ import os
 import socket
 from pathlib import Path
 
-__all__ = ["is_gone", "this_process"]
+__all__ = ["can_tell", "is_gone", "this_process"]
 
 
 def this_process() -> dict[str, str | int]:
@@ -19,10 +19,15 @@ def this_process() -> dict[str, str | int]:
     return {"host": socket.gethostname(), "pid": pid, "process_start": _started(pid)}
 
 
+def can_tell(host: str) -> bool:
+    """Whether this machine can tell if a process of that host lives."""
+    # On Windows os.kill(pid, 0) is not a question: it sends Ctrl-C.
+    return os.name == "posix" and host == socket.gethostname()
+
+
 def is_gone(host: str, pid: int, process_start: int) -> bool:
     """Whether the process has certainly ended; False where this machine cannot tell."""
-    # On Windows os.kill(pid, 0) is not a question: it sends Ctrl-C.
-    if os.name != "posix" or host != socket.gethostname():
+    if not can_tell(host):
         return False
     try:
         os.kill(pid, 0)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from odibi.datasets.delta import Commit, Table, last_commit, open_table
+from odibi.datasets.delta import Commit, Fence, Table, last_commit, open_table
 from odibi.datasets.source import Source, frame_of, look, read
 from odibi.datasets.staging import Intents
 from odibi.datasets.target import Target
@@ -58,6 +58,7 @@ class RunContext:
     db: Database
     intents: Intents
     binder: Binder
+    fence: Fence | None = None
     stopped: threading.Event = field(default_factory=threading.Event)
     _engines: dict[str, Engine] = field(default_factory=dict)
     _commits: dict[str, Commit] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from odibi.datasets.digest import Digest, Sample, measure
 from odibi.datasets.source import read
 from odibi.datasets.target import Job, Target, Written, ledger, write
 from odibi.engines.base import Engine, Frame, Location, Staged
-from odibi.errors import Permanent
+from odibi.errors import Permanent, SchemaMismatch
 from odibi.observe.snapshot import app_id
 from odibi.operations.answer import Call
 from odibi.operations.invoke import call
@@ -21,6 +21,7 @@ from odibi.operations.python import Context
 from odibi.plan.compile import compile_step
 from odibi.plan.fingerprint import key_of, parts_of, volatile
 from odibi.plan.model import PlannedStep
+from odibi.plan.writes import write_objections
 from odibi.record.model import SampleRecord, StepStatus, WriteRecord
 from odibi.relational.compile import Compiled
 from odibi.relational.rules import closing_cast
@@ -108,6 +109,7 @@ class _Attempt:
             self.context.loaded.run_id,
             sample=self.context.loaded.pipeline.samples,
             rebuild=planned.rebuild,
+            fence=self.context.fence,
         )
         # What is not kept is told apart by what it was made of, unless that does not tell.
         self.version = f"run:{job.run_id}" if self._volatile(inputs) else f"key:{key}"
@@ -140,6 +142,8 @@ class _Attempt:
         if not targets:
             return self._handed_over(result, job)
         context = self.context
+        for _, message, hint in write_objections(targets[0], result.schema, context.binder):
+            raise SchemaMismatch(message, hint=hint)
         written = write(
             context.db, self.engine, context.intents, result.frame, result.schema, targets, handle, job
         )

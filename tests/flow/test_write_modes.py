@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
+from odibi import Orchestrator, load
 from tests.flow.helpers import odibi
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 ENGINES = ("duckdb", "pandas")
 
@@ -58,13 +62,17 @@ HISTORY = [
 ]
 
 
+def made(folder: Path, engine: str) -> Path:
+    (folder / "in").mkdir()
+    for day, lines in DAYS.items():
+        (folder / "in" / f"{day}.csv").write_text(f"id,at,op,city\n{lines}", encoding="utf-8")
+    (folder / "c.yaml").write_text(CONFIG.format(engine=engine), encoding="utf-8")
+    return folder
+
+
 @pytest.fixture(params=ENGINES)
 def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    (tmp_path / "in").mkdir()
-    for day, lines in DAYS.items():
-        (tmp_path / "in" / f"{day}.csv").write_text(f"id,at,op,city\n{lines}", encoding="utf-8")
-    (tmp_path / "c.yaml").write_text(CONFIG.format(engine=request.param), encoding="utf-8")
-    return tmp_path
+    return made(tmp_path, request.param)
 
 
 def rows(shop: Path, name: str, *columns: str) -> list[tuple[Any, ...]]:
@@ -100,6 +108,21 @@ def test_days_in_any_order_and_twice_make_one_table(shop: Path, order: tuple[int
     before = version(shop)
     run(shop, f"2024-01-0{order[-1]}")
     assert version(shop) == before
+
+
+@pytest.mark.xdist_group("spark")
+def test_spark_keeps_rows_as_the_others_do(
+    tmp_path: Path, spark_session: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = made(tmp_path, "spark")
+    monkeypatch.chdir(shop)
+    monkeypatch.setenv("ODIBI_HOME", str(shop / ".odibi"))
+    for day in (2, 3, 3, 1, 2):
+        result = Orchestrator(load("c.yaml", date=f"2024-01-0{day}")).execute()
+        assert result.success, result.error
+    assert customers(shop) == CUSTOMERS
+    assert history(shop) == HISTORY
+    assert rows(shop, "gold/by_city", "city", "customers") == [("BONN", 1), ("OSLO", 2)]
 
 
 def test_a_corrected_day_is_merged_again(shop: Path) -> None:

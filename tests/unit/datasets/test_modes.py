@@ -225,6 +225,23 @@ def test_scd2_of_the_same_day_again_replaces_what_that_day_said(at: Lake) -> Non
     assert at.rows(columns="k, city, valid_from::VARCHAR, is_current") == [(1, "Oslo", "2024-01-01", True)]
 
 
+def test_scd2_keeps_what_was_true_in_columns_that_no_longer_come(at: Lake) -> None:
+    options = {"mode": "scd2", "keys": "k", "schema": "widen"}
+    at.write(
+        "SELECT * FROM (VALUES (1, 'a', 'Rome'), (2, 'b', 'Oslo')) x(k, v, city)",
+        date="2024-01-01",
+        **options,
+    )
+    at.write("SELECT * FROM (VALUES (1, 'c'), (2, 'b'), (3, 'd')) x(k, v)", date="2024-01-03", **options)
+    checked(at)
+    assert at.rows(columns="k, v, city, valid_from::VARCHAR, is_current") == [
+        (1, "a", "Rome", "2024-01-01", False),
+        (1, "c", "Rome", "2024-01-03", True),
+        (2, "b", "Oslo", "2024-01-01", True),
+        (3, "d", None, "2024-01-03", True),
+    ]
+
+
 def test_scd2_refuses_columns_that_it_adds(at: Lake) -> None:
     with pytest.raises(SchemaMismatch, match="'valid_from', which scd2 adds"):
         at.write("SELECT 1 AS k, 2 AS valid_from", mode="scd2", keys="k")
