@@ -223,6 +223,16 @@ def status(
 
 
 @app.command()
+def cancel(
+    name: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run, by the beginning of its id, or a pipeline.")
+    ],
+) -> None:
+    """Ask a run to end."""
+    _do("cancel", name=name)
+
+
+@app.command()
 def show(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="A dataset: orders, silver/orders, or its folder.")

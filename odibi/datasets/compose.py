@@ -272,7 +272,6 @@ def _named(query: exp.Query, frames: dict[str, Frame]) -> dict[str, Frame]:
 
 def _refuse_ambiguous(db: Database, rows: Location, keyed: Keyed, target: Target) -> None:
     """Raise SchemaMismatch for rows without key or order, and for two that say different things at once."""
-    keys = ", ".join(map(quote, keyed.keys))
     order = (keyed.sequence,) if keyed.sequence else ()
     for name in (*keyed.keys, *order):
         missing = db.rows(f"SELECT count(*) FROM ({scan(rows)}) WHERE {quote(name)} IS NULL")[0][0]
@@ -293,7 +292,7 @@ def _refuse_ambiguous(db: Database, rows: Location, keyed: Keyed, target: Target
         )
         raise SchemaMismatch(
             f"{target.url}: {found[0][-1]} rows have {shown}, and differ",
-            hint=f"deduplicate them in the step by ({keys})"
+            hint=f"deduplicate them in the step by ({group})"
             + ("" if order else ", or say which is the latest: sequence_by"),
         )
 

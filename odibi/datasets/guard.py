@@ -81,6 +81,8 @@ def guard(
             f"{target}: "
             + "; ".join(problems[:8])
             + (f" and {len(problems) - 8} more" if len(problems) > 8 else ""),
-            hint="cast the column in the step, or write with schema: widen, or schema: replace",
+            hint="cast the column in the step"
+            + ("" if policy == "widen" else ", write with schema: widen")
+            + ", or build the table anew: --full-refresh",
         )
     return Change(tuple(result), tuple(added), tuple(widened))

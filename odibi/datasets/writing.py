@@ -58,6 +58,8 @@ def write_delta(
             folders.append(intents.folder(target.url, "_odibi"))
             remembered = engine.stage(rewrite.beside, rewrite.beside_schema, folders[1], ())
             beside = [part.path for part in remembered.parts if part.rows]
+            if not beside:
+                discard(target.url, folders.pop())
         note = {
             "key": job.key,
             "parts": dict(job.parts),

@@ -31,7 +31,7 @@ def batches_of(result: Any, function: Function) -> tuple[pa.RecordBatchReader, t
     import pyarrow as pa
 
     warnings: list[str] = []
-    if isinstance(result, list) and result and all(isinstance(row, Mapping) for row in result):
+    if isinstance(result, list) and all(isinstance(row, Mapping) for row in result):
         result = _from_rows(result, function)
     kind = type(result)
     if kind.__module__.split(".")[0] == "pandas" and kind.__name__ == "DataFrame":
@@ -47,7 +47,7 @@ def batches_of(result: Any, function: Function) -> tuple[pa.RecordBatchReader, t
         raise _refused(
             function,
             f"returned {kind.__name__}",
-            "return a pandas DataFrame, a pyarrow Table or batches, or the engine's own table",
+            "return a pandas DataFrame, a list of dicts, a pyarrow Table or batches, or the engine's own table",
         )
     if not result.schema.names:
         raise _refused(function, "returned a table without columns", "return at least one column")
@@ -60,6 +60,14 @@ def _from_rows(rows: list[Mapping[str, Any]], function: Function) -> pa.Table:
     import pyarrow as pa
 
     names = list(dict.fromkeys(name for row in rows for name in row))
+    if not rows and function.schema:
+        names = [column.name for column in function.schema]
+    elif not names:
+        raise _refused(
+            function,
+            "returned rows without columns",
+            f"declare them: @step({function.name!r}, schema={{...}})",
+        )
     columns = []
     for name in names:
         try:

@@ -310,6 +310,31 @@ def test_a_signal_cancels_the_run(tmp_path: Path, what: str, number: signal.Sign
     assert found["details"][0]["status"] == "cancelled"
 
 
+def test_a_run_is_cancelled_from_elsewhere_and_is_the_only_one(tmp_path: Path) -> None:
+    folder = project(tmp_path, {"configs/endless.yaml": ENDLESS % QUERY})
+    for name in ("endless", "abcd"):
+        assert odibi("cancel", name, cwd=folder).returncode == 5
+    process = start("run", "--output", "json", cwd=folder)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if json.loads(line).get("status") == "running":
+            break
+    second = odibi("run", cwd=folder)
+    assert second.returncode == 3
+    assert re.search(
+        r"^error: endless for [0-9-]+ \(dev\) is being run by \w+ \(process \d+ on", second.stderr
+    )
+    assert odibi("run", "--date", "2020-01-01", "--select", "nothing", cwd=folder).returncode == 2
+    done = odibi("cancel", "endless", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr) == (143, "")
+    assert events(stdout)[-1]["exit_code"] == 143
+    found = json.loads(odibi("status", "-p", "endless", "--output", "json", cwd=folder).stdout)
+    assert found["status"] == "Cancelled"
+    assert odibi("cancel", "endless", cwd=folder).returncode == 5
+
+
 # --- status, show, query, story ------------------------------------------------------------------
 
 

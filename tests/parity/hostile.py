@@ -181,7 +181,7 @@ OPERATORS: dict[str, tuple[str, ...]] = {
     "choose": ("CASE WHEN d > e THEN i WHEN b THEN m ELSE -1 END", "CASE i WHEN 7 THEN 'seven' WHEN NULL THEN 'none' END", "i BETWEEN id AND 10", "i NOT BETWEEN 0 AND 7", "s IN ('', 'x')", "i NOT IN (7, 5)", "i IN (7, NULL)", "m IN (2.5, 12.345)"),
     "text": ("s || p", "s || '-' || p", "s LIKE '%a%'", "s LIKE '_'", "s LIKE '%\\%'", "s NOT LIKE 'a%'", "s ILIKE '%STRA%'", "s LIKE '%$1%'", "s[2]", "s[2:3]"),
     "cast to text": ("i::VARCHAR", "n::VARCHAR", "d::VARCHAR", "e::VARCHAR", "m::VARCHAR", "b::VARCHAR", "dt::VARCHAR", "ts::VARCHAR"),
-    "cast to numbers": ("m::BIGINT", "(m % 100)::INTEGER", "e::INTEGER", "e::BIGINT", "m::DOUBLE", "b::INTEGER", "i::BOOLEAN", "e::DECIMAL(10,2)", "m::DECIMAL(18,1)", "TRY_CAST(s AS INTEGER)", "TRY_CAST(p AS DOUBLE)", "TRY_CAST(i AS TINYINT)", "TRY_CAST(d AS INTEGER)", "TRY_CAST(t[1] AS INTEGER)", "i::DECIMAL(12,2)", "TRY_CAST(s AS DECIMAL(9,2))"),
+    "cast to numbers": ("m::BIGINT", "(m % 100)::INTEGER", "e::INTEGER", "e::BIGINT", "m::DOUBLE", "b::INTEGER", "i::BOOLEAN", "e::DECIMAL(10,2)", "m::DECIMAL(18,1)", "TRY_CAST(s AS INTEGER)", "TRY_CAST(p AS DOUBLE)", "TRY_CAST(i AS TINYINT)", "TRY_CAST(d AS INTEGER)", "TRY_CAST(t[1] AS INTEGER)", "i::DECIMAL(12,2)", "TRY_CAST(s AS DECIMAL(9,2))", "TRY_CAST(d * 1e290 AS DECIMAL(9,2))", "TRY_CAST(d * 1e22 AS DECIMAL(9,2))", "TRY_CAST(e AS DECIMAL(4,2))"),
     "cast to times": ("dt::TIMESTAMP", "ts::DATE", "TRY_CAST(s AS DATE)", "TRY_CAST(s AS TIMESTAMP)", "dt::VARCHAR::DATE", "ts::VARCHAR::TIMESTAMP"),
 }  # fmt: skip
 """What is no function: operators and casts."""

@@ -203,17 +203,21 @@ def _to_decimal(node: exp.Expr, target: str, safe: bool) -> exp.Expr | None:
     width, scale = decimal(target) or (0, 0)
     digits = min(width, 37 - scale)  # so that Spark's product keeps its scale
     scaled = spark("ROUND(CAST(:x AS DOUBLE) * :m, 0)", x=node, m=_power_of_ten(scale))
-    unscaled = _plain(_every_digit(scaled), f"DECIMAL({digits},0)", safe)
+    unscaled = _plain(_every_digit(scaled, safe=safe), f"DECIMAL({digits},0)", safe)
     unit = exp.cast(exp.Literal.string(f"1e-{scale}"), f"DECIMAL({max(scale, 1)},{scale})", dialect="duckdb")
     return _plain(spark(":x * :unit", x=unscaled, unit=unit), target, safe)
 
 
-def _every_digit(node: exp.Expr) -> exp.Expr:
+def _every_digit(node: exp.Expr, *, safe: bool) -> exp.Expr:
     """A whole double as a decimal of all its digits, of which Spark keeps the 17 that its text has."""
     high = "CAST(CAST(FLOOR(:x / 4294967296) AS BIGINT) AS DECIMAL(19, 0))"
     low = "CAST(:x - FLOOR(:x / 4294967296) * CAST(4294967296 AS DOUBLE) AS BIGINT)"
     exact = f"{high} * CAST(4294967296 AS DECIMAL(10, 0)) + {low}"
-    return spark(f"CASE WHEN ABS(:x) < 1e28 THEN {exact} ELSE CAST(:x AS DECIMAL(38, 0)) END", x=node)
+    return spark(
+        f"CASE WHEN ABS(:x) < 1e28 THEN {exact} ELSE :far END",
+        x=node,
+        far=_plain(node, "DECIMAL(38,0)", safe),
+    )
 
 
 def _power_of_ten(exponent: int) -> exp.Expr:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from odibi.config.models import Write
-from odibi.datasets.delta import LostRace, Table, open_table
+from odibi.datasets.delta import Fence, LostRace, Table, open_table
 from odibi.datasets.digest import Digest, digest
 from odibi.datasets.source import frame_of
 from odibi.datasets.staging import Intents
@@ -47,6 +47,7 @@ class Lake:
         key: str = "",
         handle: Table | bool | None = True,
         rounded: bool = False,
+        fence: Fence | None = None,
         **options: Any,
     ) -> Written:
         targets = self.targets(name, **options)
@@ -55,7 +56,7 @@ class Lake:
             if handle is True
             else handle
         )
-        job = Job(f"p/{step}/{date}", date, key or sql, {"code": sql}, "0123abcd-run", rounded)
+        job = Job(f"p/{step}/{date}", date, key or sql, {"code": sql}, "0123abcd-run", rounded, fence=fence)
         return write(
             self.db, self.engine, self.intents, DuckFrame(sql), self.schema(sql), targets, table or None, job
         )

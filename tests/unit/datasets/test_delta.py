@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from odibi.datasets.delta import LostRace, create_table, last_commit, open_table, refuse_path
+from odibi.datasets.delta import Fence, LostRace, create_table, last_commit, open_table, refuse_path
 from odibi.datasets.source import frame_of
 from odibi.datasets.target import Target, ledger
 from odibi.engines.base import Staged
@@ -532,3 +532,13 @@ with lake(folder) as at:
         for process in running:
             said, _ = process.communicate(timeout=120)
             assert (process.returncode, said) == (0, "")
+
+
+def test_a_run_that_lost_its_lock_writes_no_more(at: Lake) -> None:
+    at.write("SELECT 1 AS n", fence=Fence("lock", 7))
+    at.write("SELECT 2 AS n", fence=Fence("lock", 7))
+    at.write("SELECT 3 AS n", fence=Fence("lock", 9))
+    with pytest.raises(Permanent, match="a later run has taken over"):
+        at.write("SELECT 4 AS n", fence=Fence("lock", 8))
+    at.write("SELECT 5 AS n", fence=Fence("another", 1))
+    assert at.rows() == [(5,)]

@@ -73,6 +73,13 @@ def test_all_that_a_call_is_given_arrives(bench: Bench, workers: Workers) -> Non
     assert items == []
 
 
+@pytest.mark.parametrize("inside", [True, False])
+def test_no_rows_have_the_columns_that_are_declared(bench: Bench, workers: Workers, inside: bool) -> None:
+    bench.write("@step('f', schema={'id': 'BIGINT', 'day': 'DATE'})\ndef f(rows: pa.Table):\n    return []\n")
+    table, _ = bench.call("SELECT 1 AS i", workers=None if inside else workers)
+    assert (table.num_rows, table.schema.names) == (0, ["id", "day"])
+
+
 def test_warnings_come_back(bench: Bench, workers: Workers) -> None:
     bench.write("def f(rows: pd.DataFrame):\n    return pd.DataFrame({'x': [np.nan]})\n")
     assert bench.call("SELECT 1 AS i", workers=workers)[1] == [

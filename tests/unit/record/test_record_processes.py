@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from odibi.record import RunStatus, RunStore, StepStatus, open_store
+from odibi.record.migrations import MIGRATIONS
 from odibi.record.process import is_gone, this_process
 from odibi.record.store import ABANDONED
 from tests.services import postgres_schema

@@ -228,7 +228,7 @@ def test_what_does_not_fit_the_declaration_fails_the_step(project: Project, tabl
         ("pass", "Permanent", "returned NoneType"),
         ("return 3", "Permanent", "returned int"),
         ("return raw['v']", "Permanent", "returned Series"),
-        ("return []", "Permanent", "returned list"),
+        ("return []", "Permanent", "returned rows without columns"),
         ("return raw.groupby('id').sum()", "Permanent", "with the index id"),
         ("return pd.DataFrame({'x': [1, 'a']})", "Permanent", "values that are no column"),
         ("return pd.concat([raw, raw], axis=1)", "Permanent", "two columns called 'id'"),
