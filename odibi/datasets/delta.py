@@ -294,7 +294,13 @@ def race(url: str) -> Iterator[None]:
     except (DeltaError, OSError) as error:
         if "already exists" in str(error):
             raise LostRace(f"{url} was created by another writer meanwhile") from error
-        raise Permanent(f"{url} cannot be written: {str(error).splitlines()[0]}") from error
+        raise Permanent(f"{url} cannot be written: {_causes(error)}") from error
+
+
+def _causes(error: Exception) -> str:
+    """What delta-rs says and, on one line with it, the causes that it draws below in colour."""
+    first, *rest = re.sub(r"\x1b\[\d*m", "", str(error) or repr(error)).splitlines()
+    return ": ".join([first, *(line.strip(" \u21b3") for line in rest if "\u21b3" in line)])
 
 
 def create_table(

@@ -130,6 +130,17 @@ LAKE = "lake: {url: .odibi/lake}"
 RANKED = "    function: steps.scoring:rank\n"
 LAST_TWO = "GROUP BY day\n    write: {to: lake}\n\n  - name: ranked\n    layer: gold\n"
 
+BY_DAY = "      GROUP BY day\n    write: {to: lake}"
+OF_DAYS = f"SELECT day, sum(total) AS total\n      FROM orders\n{BY_DAY}"
+FORWARD = "on_code_change: forward_only"
+
+
+def by_day(options: str, at: str, *says: str) -> Broken:
+    """Other options of the write of ``by_day``, which has the columns ``day`` and ``total``."""
+    kept = f", {FORWARD}" if "mode" in options else ""
+    return Broken(BY_DAY, BY_DAY.replace("lake", f"lake{kept}, {options}"), at, says)
+
+
 CASES = {
     # --- keys and values
     "unknown-key": Broken(
@@ -232,6 +243,24 @@ CASES = {
         "      GROUP BY day\n    write: {to: lake}", "      GROUP BY day\n    write: {to: lake, partition_by: [dya]}", "[dya]",
         ("partition_by names 'dya', which is no column", "did you mean 'day'?"),
     ),
+    "partition-twice": by_day("partition_by: [day, day]", "partition_by: [day, day]", "partition_by names 'day' twice"),
+    "deletes-when-no-condition": by_day(
+        "mode: merge, keys: [day], delete_when: total + 1", "total + 1", "'total + 1' is DOUBLE, not true or false"
+    ),
+    "replaces-by-an-aggregate": by_day(
+        "mode: replace_where, where: count(*) > 1", "where: count(*) > 1", "where: WHERE clause cannot contain aggregates"
+    ),
+    "replaces-by-nothing": by_day('mode: replace_where, where: ""', 'where: ""', "where: there is no expression here"),
+    "replaces-by-half-a-condition": by_day(
+        'mode: replace_where, where: "1=1) or (1=1"', "where:", 'where: syntax error at or near ")"'
+    ),
+    "sequence-left-out": by_day(
+        "mode: merge, keys: [day], sequence_by: total, exclude: [total]", "exclude:", "exclude names 'total': sequence_by"
+    ),
+    "a-name-that-merge-needs": Broken(
+        OF_DAYS, OF_DAYS.replace("sum(total) AS total", "1 AS odibi_row").replace("lake", f"lake, mode: merge, keys: [day], {FORWARD}"),
+        "mode: merge", ("the rows have a column 'odibi_row', a name that merge needs for itself", "rename it"),
+    ),
     "rendered-once": Broken(
         "SELECT day, sum(total)", "SELECT day, {% raw %}'{{ x }}'{% endraw %} || totla, sum(total)", "totla",
         ("column 'totla' not found",),
@@ -279,6 +308,12 @@ CASES = {
     "bad-date": Broken('"2026-01-02"', '"2026-02-30"', "2026-02-30", ("'2026-02-30' is not a date",)),
     "bad-date-given": Broken(
         "pipeline: shop", "pipeline: shop", "", ("--date: '2026-13-01' is not a date",), args=(CONFIG, "--date", "2026-13-01")
+    ),
+    "bad-date-though-one-is-given": Broken(
+        '"2026-01-02"', "2026-13-01", "2026-13-01", ("'2026-13-01' is not a date",), args=(CONFIG, "--date", "2026-01-02")
+    ),
+    "no-memory": Broken(
+        "steps:\n", "memory_limit: 0GB\nsteps:\n", "0GB", ("memory_limit: found '0GB', which no run can work with",)
     ),
     "unknown-target": Broken(
         "steps:\n", "targets: {prod: {}}\nsteps:\n", "targets:", ("unknown target 'prd'", "did you mean 'prod'?"),

@@ -12,6 +12,7 @@ import pytest
 from deltalake import DeltaTable
 
 from odibi import Orchestrator, load
+from odibi.datasets.staging import Intents
 from tests.flow.helpers import odibi
 
 if TYPE_CHECKING:
@@ -191,3 +192,78 @@ def test_compacted_and_cleaned_tables_are_not_computed_again(shop: Path) -> None
     assert customers(shop) == CUSTOMERS
     assert (2, "KYIV", 15, 21, False) in history(shop)
     shutil.rmtree(shop / "lake")
+
+
+# --- care ----------------------------------------------------------------------------------------
+
+
+def care(shop: Path, command: str, *args: str) -> tuple[int, str]:
+    """The exit code of a command and all it says."""
+    done = odibi(command, *args, "--config", "c.yaml", cwd=shop)
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout + done.stderr
+
+
+ONE_ENGINE = pytest.mark.parametrize("shop", ["duckdb"], indirect=True)
+
+
+@ONE_ENGINE
+def test_care_of_tables_that_are_not_there(shop: Path) -> None:
+    absent = (5, "error: customers has not been written yet: there is no table at lake/silver/customers\n")
+    assert care(shop, "history", "customers") == absent
+    assert care(shop, "rollback", "customers", "--to-version", "0") == absent
+    for command in ("optimize", "vacuum"):
+        assert care(shop, command, "customers") == absent
+        none = "none of the Delta tables that c.yaml writes has been written yet\n"
+        assert care(shop, command) == (0, none)
+    config = (shop / "c.yaml").read_text()
+    (shop / "c.yaml").write_text(config.replace("FROM customers GROUP BY city\n    write: {to: lake}", "FROM customers GROUP BY city\n    write: {to: lake, format: csv}"))  # fmt: skip
+    said = "error: by_city is written as csv, only Delta tables have versions\n"
+    for command in ("history", "optimize", "vacuum"):
+        assert care(shop, command, "by_city") == (2, said)
+    assert care(shop, "rollback", "by_city", "--to-version", "0") == (2, said)
+
+
+@ONE_ENGINE
+def test_columns_to_sort_are_checked_before_any_table_is_touched(shop: Path) -> None:
+    run(shop, "2024-01-01")
+    before = version(shop)
+    code, said = care(shop, "optimize", "--z-order", "id")
+    assert code == 2
+    assert said.startswith("error: lake/gold/by_city has no column 'id' to sort by (its columns: ")
+    assert "name the tables to sort, if not all have it" in said
+    assert version(shop) == before
+    code, said = care(shop, "optimize", "customers", "--z-order", "citty")
+    assert (code, said) == (
+        2, "error: lake/silver/customers has no column 'citty' to sort by (did you mean 'city'?)\n"
+    )  # fmt: skip
+    code, said = care(shop, "optimize", "changes", "--z-order", "_LOGICAL_date")
+    assert code == 2
+    assert "is partitioned by '_logical_date'" in said
+    assert care(shop, "optimize", "customers", "--z-order", "ID", "--z-order", "id")[0] == 0
+    assert version(shop) == before + 1
+
+
+@ONE_ENGINE
+def test_what_vacuum_deletes_cannot_be_had_again_and_leaves_no_folders(shop: Path) -> None:
+    for day in DAYS:
+        run(shop, day)
+    parts = shop / "lake/silver/customers/parts"
+    first = {path.name for path in parts.iterdir()}
+    living = Intents(shop / ".odibi/intents", "abcdabcd-living")
+    with living:
+        mine = Path(living.folder(str(shop / "lake/silver/customers")))
+        mine.mkdir(parents=True)
+        assert care(shop, "vacuum", "--hours", "0", "--force", "--dry-run")[0] == 0
+        assert {path.name for path in parts.iterdir()} == {*first, mine.name}
+        assert care(shop, "vacuum")[0] == 0  # they are too young
+        assert {path.name for path in parts.iterdir()} == {*first, mine.name}
+        assert care(shop, "vacuum", "--hours", "0", "--force")[0] == 0
+    left = {path.name for path in parts.iterdir()}
+    assert mine.name in left
+    assert left - {mine.name} < first
+    assert all(any(path.rglob("*.parquet")) for path in parts.iterdir() if path != mine)
+    code, said = care(shop, "rollback", "customers", "--to-version", "0")
+    assert code == 2
+    assert "files of version 0 were deleted by vacuum (choose a later version, " in said
+    assert customers(shop) == CUSTOMERS

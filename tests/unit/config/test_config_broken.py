@@ -303,6 +303,10 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
         "pipeline: shop\nsteps: {a: b}\n",
         ["2:8: steps: expected a list, found a mapping"],
     ),
+    "memory that no run has": (
+        HEAD + "memory_limit: 150%\n",
+        ["9:15: memory_limit: found '150%', which no run can work with: such as 2GB or 80%"],
+    ),
     "misspelt steps": (
         "pipeline: shop\nstep:\n  - {name: a}\n",
         ["2:1: unknown key 'step' (did you mean 'steps'?)"],

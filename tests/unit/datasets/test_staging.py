@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from odibi.datasets.delta import open_table
-from odibi.datasets.staging import Intents, discard, sweep
+from odibi.datasets.staging import Intents, discard, noted, sweep
 from odibi.errors import Permanent
 from tests.unit.datasets.lake import Lake, lake
 
@@ -286,3 +286,13 @@ def test_a_read_only_place_is_said(small: Path, tmp_path: Path) -> None:
         for options in ({}, {"format": "csv"}):
             with pytest.raises(Permanent, match=r"cannot write .*Read-only file system"):
                 at.write("SELECT 1 AS a", **options)
+
+
+def test_the_folders_that_runs_have_noted(tmp_path: Path) -> None:
+    assert noted(tmp_path / "none") == frozenset()
+    with Intents(tmp_path, "0123abcd-one") as one, Intents(tmp_path, "0123abcd-two") as two:
+        folders = {one.folder(str(tmp_path / "t")), two.folder(str(tmp_path / "t"))}
+        with (tmp_path / "0123abcd-two.jsonl").open("a") as file:
+            file.write('{"target": "hal')  # as it is being written
+        assert noted(tmp_path) == folders
+    assert noted(tmp_path) == frozenset()
