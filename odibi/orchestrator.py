@@ -5,6 +5,7 @@ Each verb is a function over what the one before it gave; nothing else ties the 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import queue
 import signal
@@ -234,8 +235,7 @@ def run(
             proof = _proof(home, loaded, the_plan)
             record = hide(begun(loaded, the_plan, __version__).model_copy(update={"proof": proof}))
             store.start_run(record)
-            fence = Fence(f"odibi:lock/{pipeline.pipeline}/{loaded.logical_date.isoformat()}", lock.epoch)
-            context = RunContext(loaded, the_plan, db, intents, binder, fence)
+            context = RunContext(loaded, the_plan, db, intents, binder, _fence(store, loaded, lock))
             try:
                 if planned is not None:
                     planned(the_plan)
@@ -292,6 +292,16 @@ def _locked(store: RunStore, loaded: Loaded) -> Lock:
     from odibi.record.locks import take
 
     return take(store, _lock_name(loaded), loaded.run_id)
+
+
+def _fence(store: RunStore, loaded: Loaded, lock: Lock) -> Fence:
+    """What tables know the lock by; locks of other run stores are others."""
+    place = store.database.place or ""
+    where = place if "://" in place else str(Path(place).absolute())
+    known = hashlib.blake2b(where.encode(), digest_size=4).hexdigest()
+    return Fence(
+        f"odibi:lock/{known}/{loaded.pipeline.pipeline}/{loaded.logical_date.isoformat()}", lock.epoch
+    )
 
 
 def _import_store() -> None:
