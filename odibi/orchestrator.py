@@ -226,7 +226,7 @@ def run(
         ):
             if (
                 lock.previous != before
-            ):  # another run has ended meanwhile, and may have changed what was planned
+            ):  # another run has ended meanwhile: its tables are not those of the plan
                 the_plan, redactor = _planned(loaded, db, chosen, excluded, full_refresh, binder)
             lock.told = lambda news: stop.put(("stop", _NEWS[news]))
             intents.temporary(db.scratch)
