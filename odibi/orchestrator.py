@@ -224,9 +224,8 @@ def run(
             Intents(home.intents, loaded.run_id) as intents,
             _signals() as stop,
         ):
-            if (
-                lock.previous != before
-            ):  # another run has ended meanwhile: its tables are not those of the plan
+            if lock.previous != before:
+                # Another run has ended meanwhile: its tables are not those of the plan.
                 the_plan, redactor = _planned(loaded, db, chosen, excluded, full_refresh, binder)
             lock.told = lambda news: stop.put(("stop", _NEWS[news]))
             intents.temporary(db.scratch)
