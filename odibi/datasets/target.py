@@ -122,7 +122,8 @@ class Job:
     ``app_id`` is ``pipeline/step/logical-date``. ``key`` identifies the result, ``parts`` are what
     the key is made of, kept so that a later plan can say what changed. ``rounded`` is for the
     digest; ``sample`` is how many rows to show and ``masked`` the columns to hide in them.
-    ``rebuild`` lets none of the rows stay that the table has; ``fence`` is the run's lock.
+    ``rebuild`` lets none of the rows stay that the table has; ``fence`` is the run's lock. ``sets``
+    are the columns that readers use, each digested beside the whole rows.
     """
 
     app_id: str
@@ -135,11 +136,15 @@ class Job:
     masked: tuple[str, ...] = ()
     rebuild: bool = False
     fence: Fence | None = None
+    sets: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a write made. ``digest`` is of the whole table as a reader sees it, ``rows`` came in."""
+    """What a write made. ``digest`` is of the whole table as a reader sees it, ``rows`` came in.
+
+    ``sets`` are digests of some of its columns each.
+    """
 
     targets: tuple[Target, ...]
     staged: Staged
@@ -152,6 +157,7 @@ class Written:
     rows: int
     sample: Sample = ()
     note: str = ""
+    sets: tuple[str, ...] = ()
 
 
 def ledger(target: Target, app_id: str) -> Commit | None:
@@ -224,7 +230,9 @@ def _write_files(
             target.partition_by,
             part=part_of(target, job),
         )
-    found, sample = measure(db, staged.location, rounded=job.rounded, sample=job.sample, masked=job.masked)
+    (found, *_), sample = measure(
+        db, staged.location, rounded=job.rounded, sample=job.sample, masked=job.masked
+    )
     return Written(targets, staged, schema, str(found), None, None, staged.rows, sample)
 
 

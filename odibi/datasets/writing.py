@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from odibi.config.models import WriteMode
 from odibi.datasets.compose import Rewrite, compose, incoming_of
 from odibi.datasets.delta import DataFile, Table, create_table, last_commit, open_table
-from odibi.datasets.digest import Digest, digest, measure
+from odibi.datasets.digest import Digest, digest, digests, measure, parts_of_schema
 from odibi.datasets.export import export
 from odibi.datasets.guard import Change, guard
 from odibi.datasets.modes import BESIDE
@@ -44,13 +44,15 @@ def write_delta(
     try:
         staged = engine.stage(rewrite.frame, change.schema, folders[0], incoming.partitions)
         _refuse_empty_partitions(staged)
-        written, sample = measure(
-            db, staged.location, rounded=job.rounded, sample=job.sample, masked=job.masked
+        sets = parts_of_schema(change.schema, job.sets)
+        found, sample = measure(
+            db, staged.location, rounded=job.rounded, sample=job.sample, masked=job.masked, sets=sets
         )
         removed = _removed(rewrite, staged, kept)
-        whole = written
+        written, *_ = found
         if handle is not None and kept is not None and removed != "all":
-            whole = _after(db, written, removed, handle, change, job)
+            found = _after(db, found, removed, handle, change, job)
+        whole, *of_sets = found
         if rewrite.own:  # the parts hold other rows too
             written = digest(db, staged.location, rounded=job.rounded, where=rewrite.own)
         beside: list[str] = []
@@ -60,10 +62,12 @@ def write_delta(
             beside = [part.path for part in remembered.parts if part.rows]
             if not beside:
                 discard(target.url, folders.pop())
+        sums = tuple(str(each) for each in of_sets)
         note = {
             "key": job.key,
             "parts": dict(job.parts),
             "digest": str(whole),
+            "sets": sums,
             "written": str(written),
             "rows": whole.rows,
             "schema": [[column.name, column.type] for column in change.schema],
@@ -111,7 +115,7 @@ def write_delta(
     # An overwrite's table is its parts; of the others readers see more than what was staged.
     table = None if target.mode is WriteMode.OVERWRITE else open_table(target.url, version)
     rows = written.rows if rewrite.rows is None else rewrite.rows
-    return Written(targets, staged, change.schema, str(whole), table, version, rows, sample)
+    return Written(targets, staged, change.schema, str(whole), table, version, rows, sample, sets=sums)
 
 
 def _removed(rewrite: Rewrite, staged: Staged, kept: Table | None) -> Sequence[DataFile] | Literal["all"]:
@@ -131,21 +135,33 @@ def _logged(value: str | None) -> str | None:
 
 
 def _after(
-    db: Database, added: Digest, removed: Sequence[DataFile], handle: Table, change: Change, job: Job
-) -> Digest:
-    """The digest of the table after the parts took the place of the removed files."""
+    db: Database,
+    added: Sequence[Digest],
+    removed: Sequence[DataFile],
+    handle: Table,
+    change: Change,
+    job: Job,
+) -> tuple[Digest, ...]:
+    """The digests of the table after the parts took the place of the removed files."""
     last = last_commit(handle.url)
-    known = last.note.get("digest") if last is not None and last.version == handle.version else None
-    before = Digest.parse(known) if known else None
+    note = last.note if last is not None and last.version == handle.version else {}
+    known = {
+        d.hash: d for d in map(Digest.parse, [*note.get("sets", ()), *filter(None, [note.get("digest")])])
+    }
     table = dataclasses.replace(handle.location(), schema=change.schema)
-    if before is None or before.hash != added.hash:  # by somebody else, or over other columns: taken anew
-        before = digest(db, table, rounded=job.rounded)
+    sets = parts_of_schema(change.schema, job.sets)
+    if any(each.hash not in known for each in added):  # by somebody else, or over other columns: taken anew
+        known = {each.hash: each for each in digests(db, table, rounded=job.rounded, sets=sets)}
+    before = [known[each.hash] for each in added]
     if removed:
-        gone = digest(
-            db, dataclasses.replace(table, files=tuple(file.path for file in removed)), rounded=job.rounded
-        )
-        before = Digest(before.hash, before.rows - gone.rows, before.total - gone.total)
-    return Digest(added.hash, before.rows + added.rows, before.total + added.total)
+        files = tuple(file.path for file in removed)
+        gone = digests(db, dataclasses.replace(table, files=files), rounded=job.rounded, sets=sets)
+        before = [
+            Digest(a.hash, a.rows - b.rows, a.total - b.total) for a, b in zip(before, gone, strict=True)
+        ]
+    return tuple(
+        Digest(a.hash, a.rows + b.rows, a.total + b.total) for a, b in zip(added, before, strict=True)
+    )
 
 
 def _refuse_empty_partitions(staged: Staged) -> None:

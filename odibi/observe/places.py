@@ -35,13 +35,14 @@ class Standing:
     """What a target holds before the run: its data version, and its columns where odibi noted them.
 
     ``code`` is the version of the code that wrote to it last, empty where odibi did not. ``bytes``
-    is its size where somebody asks for sizes.
+    is its size where somebody asks for sizes. ``sets`` are digests of some of its columns each.
     """
 
     version: str
     schema: Schema | None = None
     code: str = ""
     bytes: int | None = None
+    sets: tuple[str, ...] = ()
 
 
 def version_of(url: str, commit: Commit) -> str:
@@ -140,7 +141,8 @@ class Places:
         mine = newest if target.mode is WriteMode.OVERWRITE else ledger(target, app_id)
         code = str(newest.note.get("parts", {}).get("code", ""))
         size = table_bytes(target.url) if self.sized else None
-        return Standing(version_of(target.url, newest), schema, code, size), mine
+        sets = tuple(newest.note.get("sets", ()))
+        return Standing(version_of(target.url, newest), schema, code, size, sets), mine
 
     def source(
         self, at: Place, step: Step, target: Target | None, standing: Standing | None

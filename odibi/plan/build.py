@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi.config.models import WriteMode
+from odibi.datasets.digest import narrowed
 from odibi.datasets.guard import guard
 from odibi.datasets.target import Target
 from odibi.errors import ConfigError, Permanent, Problem, SchemaMismatch, nearest
@@ -16,6 +17,7 @@ from odibi.observe import Observation, Observed
 from odibi.observe.notes import sql_problem
 from odibi.operations.call import OperationError
 from odibi.operations.placing import cautions, objections
+from odibi.plan.columns import uses, with_sets
 from odibi.plan.compile import StepError, compile_step
 from odibi.plan.decide import decide, seen_by_readers, without_idle
 from odibi.plan.engines import Sizes, engine_of, too_large
@@ -82,6 +84,7 @@ class _Builder:
         self.sizes = Sizes(observation)
         self.guesses: set[str] = set()  # datasets whose columns may come out otherwise
         self.versions: dict[str, str | None] = {}
+        self.sets: dict[str, tuple[str, ...]] = {}
         for dataset, (_, found) in observation.external.items():
             self.schemas[dataset], self.versions[dataset] = found.schema, found.version
 
@@ -105,7 +108,7 @@ class _Builder:
         self._refuse_missing_tables(planned, needed)
         if self.problems:
             raise self._refusal()
-        return Plan(tuple(without_idle(planned)), self.seen.external)
+        return Plan(tuple(with_sets(without_idle(planned))), self.seen.external)
 
     def _refusal(self) -> ConfigError:
         """Every problem, without the secrets that the places in them hold."""
@@ -135,11 +138,12 @@ class _Builder:
         engine, chosen = engine_of(self.loaded.pipeline, step, size)
         code = code_version(observed)
         own = own_versions(observed, self.loaded)
-        versions = {alias: self.versions.get(d) for alias, d in observed.inputs.items()} | own
+        compiled, assumed, warnings = self._compiled(at, observed)
+        used = self._uses(observed, compiled)
+        versions = {alias: self._version(d, used) for alias, d in observed.inputs.items()} | own
         known = {name: version for name, version in versions.items() if version is not None}
         parts = parts_of(code, engine, known)
         key = key_of(parts) if len(known) == len(versions) else None
-        compiled, assumed, warnings = self._compiled(at, observed)
         if engine == "spark" and compiled is not None:
             self._refuse_unportable(at, observed, compiled)
         unsteady = volatile(observed.script, observed.function, compiled)
@@ -150,7 +154,12 @@ class _Builder:
             decision = Decision(Action.RUN, "a selected step needs it, and it is not kept")
         else:
             day = self.loaded.logical_date
-            decision = decide(observed, key, parts, versions, day, volatile=unsteady)
+            columns = {
+                alias: used[dataset]
+                for alias, dataset in observed.inputs.items()
+                if versions[alias] in self.sets.get(dataset, ())
+            }
+            decision = decide(observed, key, parts, versions, day, volatile=unsteady, columns=columns)
         rebuild = False
         if asked and observed.targets:
             decision, rebuild = self._code_change(at, observed, code, decision)
@@ -165,6 +174,8 @@ class _Builder:
         for dataset, schema in schemas.items():
             self.schemas[dataset] = schema
             self.versions[dataset] = seen_by_readers(observed, dataset, decision, key, volatile=unsteady)
+            standing = observed.standing.get(dataset)
+            self.sets[dataset] = standing.sets if standing is not None else ()
         if decision.action is Action.RUN:
             self._refuse_write(at, observed)
         return PlannedStep(
@@ -182,6 +193,7 @@ class _Builder:
             schemas=schemas,
             compiled=compiled,
             assumed=assumed,
+            uses=used,
             script=observed.script,
             function=observed.function,
             source=observed.source,
@@ -195,6 +207,23 @@ class _Builder:
             ),
             warnings=(*warnings, *too_large(self.loaded.pipeline, engine, size)),
         )
+
+    def _uses(
+        self, observed: Observed, compiled: Mapping[str, Compiled] | None
+    ) -> dict[str, tuple[str, ...]]:
+        """The columns the step depends on, of the inputs that are kept: only those are digested by columns."""
+        producers = [self.producers.get(dataset) for dataset in observed.inputs.values()]
+        if compiled is None or not any(producer and producer.targets for producer in producers):
+            return {}
+        known = {d: schema for d in observed.inputs.values() if (schema := self.schemas.get(d)) is not None}
+        return uses(compiled, known)
+
+    def _version(self, dataset: str, used: Mapping[str, tuple[str, ...]]) -> str | None:
+        """The data version of a dataset for who uses these columns."""
+        whole = self.versions.get(dataset)
+        if whole is None:
+            return None
+        return narrowed(whole, self.sets.get(dataset, ()), self.schemas.get(dataset) or (), used.get(dataset))
 
     def _refuse_unportable(self, at: Place, observed: Observed, compiled: Mapping[str, Compiled]) -> None:
         """What the step asks for and Spark cannot answer as DuckDB does."""

@@ -22,6 +22,7 @@ def decide(
     day: date,
     *,
     volatile: bool,
+    columns: Mapping[str, Sequence[str]] | None = None,
 ) -> Decision:
     """What is to be done with a step that is wanted.
 
@@ -32,6 +33,7 @@ def decide(
         versions: data version of each input.
         day: the logical date.
         volatile: whether equal inputs may give another result.
+        columns: of the inputs whose version is of some columns only, which.
     """
     if not observed.targets:
         return Decision(Action.RUN, "its result is not kept")
@@ -59,7 +61,7 @@ def decide(
         return Decision(Action.REUSE, f"nothing changed since version {made}")
     if "key" not in other:
         return Decision(Action.RUN, "its table was changed by somebody else")
-    return Decision(Action.RUN, what_changed(other.get("parts", {}), parts))
+    return Decision(Action.RUN, what_changed(other.get("parts", {}), parts, columns))
 
 
 def seen_by_readers(

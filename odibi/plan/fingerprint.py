@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 from odibi import relational
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
 
 __all__ = ["code_version", "key_of", "own_versions", "parts_of", "volatile", "what_changed"]
+
+MANY = 5
+"""Columns that a reason names; of more the last ones are counted."""
 
 
 def _hash(value: Any) -> str:
@@ -124,8 +127,10 @@ def key_of(parts: Mapping[str, Any]) -> str:
     return _hash(parts)
 
 
-def what_changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """The difference between two keys' parts in words."""
+def what_changed(
+    before: Mapping[str, Any], now: Mapping[str, Any], columns: Mapping[str, Sequence[str]] | None = None
+) -> str:
+    """The difference between two keys' parts in words; ``columns`` are those of an input that count."""
     changes = []
     if before.get("code") != now["code"]:
         changes.append("its code changed")
@@ -134,7 +139,18 @@ def what_changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     if before.get("rules") != now["rules"]:
         changes.append("odibi's rules changed")
     old, new = before.get("inputs", {}), now["inputs"]
-    changes += [f"{name} changed" for name in sorted(new) if name in old and old[name] != new[name]]
+    changes += [
+        f"{name} changed{_among((columns or {}).get(name, ()))}"
+        for name in sorted(new)
+        if name in old and old[name] != new[name]
+    ]
     changes += [f"{name} is a new input" for name in sorted(new) if name not in old]
     changes += [f"{name} is no input any more" for name in sorted(old) if name not in new]
     return ", ".join(changes) or "its result was made otherwise"
+
+
+def _among(columns: Sequence[str]) -> str:
+    if len(columns) > MANY:
+        columns = (*columns[: MANY - 1], f"{len(columns) - MANY + 1} others")
+    *others, last = columns or ("",)
+    return f" in {', '.join(others)} or {last}" if others else f" in {last}" if last else ""

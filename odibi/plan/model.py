@@ -50,6 +50,8 @@ class PlannedStep:
         schemas: columns of each dataset it makes, None where only the run will tell.
         compiled: its queries by output, None where binding waits for an input's columns.
         assumed: the input columns the queries were compiled for.
+        uses: the columns that the queries depend on, of each dataset where that is known.
+        sets: the columns that readers depend on, of each dataset it makes: what they are woken by.
         bound: functions that only this engine knows.
     """
 
@@ -73,6 +75,8 @@ class PlannedStep:
     seen: Seen | None
     targets: Mapping[str, tuple[Target, ...]]
     commits: Mapping[str, Commit | None]
+    uses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sets: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
     volatile: bool = False
     rebuild: bool = False
     bound: tuple[str, ...] = ()
@@ -87,6 +91,11 @@ class PlannedStep:
     def node(self) -> Node:
         """What the step is in the graph."""
         return self.step.node
+
+    @property
+    def relational(self) -> bool:
+        """Whether queries make its result."""
+        return self.script is not None or ("operations" in self.step.params and bool(self.step.outputs))
 
     @property
     def operation(self) -> str:

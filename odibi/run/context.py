@@ -36,7 +36,7 @@ class Stopped(Exception):
 class Dataset:
     """What a reader sees: a frame, its columns, its data version, its rows where they are known.
 
-    ``engine`` is whose frame it is. ``reopen`` gives the same rows on any engine, None where they
+    ``sets`` are digests of some of its columns each. ``engine`` is whose frame it is. ``reopen`` gives the same rows on any engine, None where they
     stand nowhere yet. ``rounded`` says that doubles in a result not yet computed are sums.
     """
 
@@ -47,6 +47,7 @@ class Dataset:
     rounded: bool = False
     engine: str = "duckdb"
     reopen: Callable[[Engine], Frame] | None = None
+    sets: tuple[str, ...] = ()
 
 
 @dataclass
@@ -137,7 +138,8 @@ class RunContext:
         table = open_table(target.url, commit.version) if commit is not None else None
         if commit is None or table is None:
             raise Permanent(f"{target.url} has not been written yet", hint=f"select +{producer.name} as well")
-        return kept(engine, table, version_of(target.url, commit), commit.note.get("rows"))
+        found = kept(engine, table, version_of(target.url, commit), commit.note.get("rows"))
+        return replace(found, sets=tuple(commit.note.get("sets", ())))
 
     def read_files(self, target: Target, schema: Schema | None, engine: Engine) -> Dataset:
         """The plain files a step has written, read back with the columns it gave them."""

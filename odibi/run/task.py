@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 
 from odibi.config.models import StepType
 from odibi.datasets.delta import Table, open_table
-from odibi.datasets.digest import Digest, Sample, measure
+from odibi.datasets.digest import Digest, Sample, measure, narrowed
 from odibi.datasets.source import read
 from odibi.datasets.target import Job, Target, Written, ledger, write
 from odibi.engines.base import Engine, Frame, Location, Staged
@@ -18,6 +18,7 @@ from odibi.observe.snapshot import app_id
 from odibi.operations.answer import Call
 from odibi.operations.invoke import call
 from odibi.operations.python import Context
+from odibi.plan.columns import uses
 from odibi.plan.compile import compile_step
 from odibi.plan.fingerprint import key_of, parts_of, volatile
 from odibi.plan.model import PlannedStep
@@ -91,7 +92,7 @@ class _Attempt:
         inputs = {
             alias: self.context.dataset(dataset, self.engine) for alias, dataset in planned.inputs.items()
         }
-        versions = {alias: dataset.version for alias, dataset in inputs.items()}
+        versions = self._versions(inputs)
         parts = parts_of(planned.code, planned.engine, {**versions, **planned.own})
         key = key_of(parts)
         rows_in = {alias: dataset.rows for alias, dataset in inputs.items()}
@@ -114,7 +115,12 @@ class _Attempt:
         # What is not kept is told apart by what it was made of, unless that does not tell.
         self.version = f"run:{job.run_id}" if self._volatile(inputs) else f"key:{key}"
         made = {
-            name: self._made(result, planned.targets.get(name, ()), handles.get(name), job)
+            name: self._made(
+                result,
+                planned.targets.get(name, ()),
+                handles.get(name),
+                replace(job, sets=planned.sets.get(name, ())),
+            )
             for name, result in self._computed(inputs).items()
         }
         self.context.publish(
@@ -178,6 +184,17 @@ class _Attempt:
             key=key,
             digest=str(held.get("digest", "")),
         )
+
+    def _versions(self, inputs: Mapping[str, Dataset]) -> dict[str, str]:
+        """The data version of each input, of the columns that are used where that is known."""
+        planned = self.planned
+        queries = self._compiled(inputs) if planned.relational else {}
+        schemas = {planned.inputs[alias]: dataset.schema for alias, dataset in inputs.items()}
+        used = planned.uses if queries is planned.compiled else uses(queries, schemas)
+        return {
+            alias: narrowed(d.version, d.sets, d.schema, used.get(planned.inputs[alias]))
+            for alias, d in inputs.items()
+        }
 
     def _volatile(self, inputs: Mapping[str, Dataset]) -> bool:
         """Whether equal inputs may give another result; of operations only their queries tell."""
@@ -266,11 +283,13 @@ class _Attempt:
         target = written.targets[0]
         if written.table is not None:
             rows = Digest.parse(written.digest).rows if written.digest.count(":") == 2 else None
-            return kept(self.engine, written.table, written.digest, rows)
+            dataset = kept(self.engine, written.table, written.digest, rows)
+            return replace(dataset, sets=written.sets)
         if target.mode == "append":
             return self.context.read_files(target, written.schema, self.engine)
         location = replace(written.staged.location, exact=written.staged.schema == written.schema)
-        return self._at(replace(location, schema=written.schema), written.digest, written.staged.rows)
+        dataset = self._at(replace(location, schema=written.schema), written.digest, written.staged.rows)
+        return replace(dataset, sets=written.sets)
 
     def _at(self, location: Location, version: str, rows: int) -> Dataset:
         """Rows that stand in files of this run."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from odibi.datasets.digest import Digest, digest, measure
+from odibi.datasets.digest import Digest, digest, digests, measure, narrowed, parts_of_schema
 from odibi.engines.base import Location
 from odibi.engines.database import Database
 from odibi.relational.schema import Schema, schema_of
@@ -108,6 +110,39 @@ def test_a_sample_comes_with_the_digest_and_masks(db: Database) -> None:
     schema = schema_of({"a": "BIGINT", "b": "VARCHAR", "c": "VARCHAR"})
     location = Location("parquet", (str(path),), schema, exact=True)
     found, sample = measure(db, location, sample=3, masked=("b",))
-    assert found == digest(db, location)
+    assert found == (digest(db, location),)
     assert sample == (("0", None, "x" * 200), ("1", None, "x" * 200), ("2", "***", "x" * 200))
     assert measure(db, location) == (found, ())
+
+
+def test_a_set_of_columns_has_a_digest_of_its_own(db: Database) -> None:
+    def sums(sql: str) -> tuple[Digest, ...]:
+        path = db.scratch / f"{db.new_name()}.parquet"
+        db.rows(f"COPY ({sql}) TO '{path}' (FORMAT parquet)")
+        sets = parts_of_schema(AB, [["a"], ["b"], []])
+        return digests(db, Location("parquet", (str(path),), AB, exact=True), sets=sets)
+
+    whole, a, b, count = sums(rows([(1, "a"), (2, "b")]))
+    crossed = sums(rows([(1, "b"), (2, "a")]))
+    assert crossed[0] != whole  # equal columns, another table
+    assert crossed[1:] == (a, b, count)
+    other = sums(rows([(1, "a"), (2, "c")]))
+    assert (other[1], other[3]) == (a, count)
+    assert other[2] != b
+    assert sums(rows([(1, "a")]))[3] != count
+
+
+def test_a_reader_sees_the_version_of_the_columns_it_uses(db: Database) -> None:
+    del db
+    part = parts_of_schema(AB, [["a"]])[0]
+    known = str(digests_of(part))
+    assert narrowed("whole", [known], AB, ("a",)) == known
+    assert narrowed("whole", [known], AB, ("b",)) == "whole"
+    assert narrowed("whole", [known], AB, ("a", "b")) == "whole"
+    assert narrowed("whole", [known], AB, None) == "whole"
+    assert narrowed("whole", [known], schema_of({"a": "BIGINT", "b": "VARCHAR"}), ("a",)) == "whole"
+
+
+def digests_of(schema: Schema) -> Digest:
+    with Database(Path(tempfile.mkdtemp())) as own:
+        return digest(own, Location("parquet", (), schema))

@@ -71,7 +71,7 @@ def test_a_reader_sees_the_whole_table_whatever_date_it_is_run_for(project: Proj
     project.run(steps, date="2026-01-01")
     project.run(steps, "raw", date="2026-01-02")
     assert project.rows("silver/total") == [(2, 21)]
-    assert reasons(project.plan(steps, date="2026-01-01"))["total"] == "raw changed"
+    assert reasons(project.plan(steps, date="2026-01-01"))["total"] == "raw changed in id"
     project.run(steps, date="2026-01-01")
     assert project.rows("silver/total") == [(4, 62)]
     assert actions(project.plan(steps, date="2026-01-01")) == {"raw": "reuse", "total": "reuse"}
