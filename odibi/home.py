@@ -40,6 +40,11 @@ class Home:
         return self.path / "certificates"
 
     @property
+    def unchanged(self) -> Path:
+        """Where it stands what a run depended on that left nothing to do."""
+        return self.path / "unchanged"
+
+    @property
     def intents(self) -> Path:
         """Where living runs note what they stage."""
         return self.path / "intents"

@@ -38,6 +38,7 @@ from odibi.run.context import RunContext
 from odibi.run.final import final_result
 from odibi.run.recording import Recorder, begun, broken, ended, hiding
 from odibi.run.walk import Listener, walk
+from odibi.unchanged import Request
 
 if TYPE_CHECKING:
     from odibi.record.locks import Lock
@@ -182,6 +183,7 @@ def run(
     fail_fast: bool | None = None,
     full_refresh: bool = False,
     home: Home | None = None,
+    request: Request | None = None,
     planned: Callable[[Plan], None] | None = None,
     listener: Listener | None = None,
     keep_final: bool = False,
@@ -196,6 +198,7 @@ def run(
         fail_fast: stop at the first failure; the pipeline's own setting if None.
         full_refresh: run the chosen steps whatever they have, and let their tables keep no rows.
         home: where odibi keeps its own files.
+        request: what was asked for, if the next run is to know whether anything has changed since.
         planned: told of the plan before anything runs.
         listener: told of every change of a step.
         keep_final: keep the result of the last steps that write nothing, for ``final_result``.
@@ -256,6 +259,8 @@ def run(
             if not done.stuck:
                 context.close()
             story = _told(store, record, home) if pipeline.enable_tracker else None
+            if request is not None:
+                _remember(request, loaded, the_plan, record, home)
         if done.stuck:
             db.abandon()
     return Result(
@@ -363,6 +368,28 @@ def _told(store: RunStore, record: RunRecord, home: Home) -> Path | None:
         print(f"odibi: the story could not be written: {error}", file=sys.stderr)  # noqa: T201
         return None
     return path
+
+
+def _remember(request: Request, loaded: Loaded, the_plan: Plan, record: RunRecord, home: Home) -> None:
+    """Keep what the run depended on, so that the next one sees in a moment whether any of it has changed."""
+    from odibi.run.unchanged import facts_of
+    from odibi.story.text import NONE, sentence
+
+    reused = StepStatus.REUSED
+    steps = tuple(
+        step.model_copy(update={"status": reused}) if step.status is StepStatus.COMPLETED else step
+        for step in record.steps
+    )
+    said = sentence(record.model_copy(update={"steps": steps, "ended_at": None}))
+    path = request.file(home.unchanged)
+    try:
+        facts = facts_of(
+            loaded, the_plan, record, home,
+            date=request.date, began=request.began, sentence=said.replace(NONE, "{time}", 1), lock=_lock_name(loaded),
+        )  # fmt: skip
+        path.unlink(missing_ok=True) if facts is None else facts.write(path)
+    except OSError:
+        path.unlink(missing_ok=True)  # then the next run plans
 
 
 class Orchestrator:

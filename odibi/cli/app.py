@@ -170,7 +170,7 @@ def run(
             output=output, full_refresh=full_refresh, dry=True,
         )  # fmt: skip
     _do(
-        "run", config=config, given=given, select=select, exclude=exclude, parallel=parallel, fail_fast=fail_fast,
+        "start", config=config, given=given, select=select, exclude=exclude, parallel=parallel, fail_fast=fail_fast,
         full_refresh=full_refresh, output=output, quiet=quiet,
     )  # fmt: skip
 

@@ -13,6 +13,7 @@ from odibi.cli.progress import Reporter, reporter
 from odibi.cli.terminal import close_streams
 from odibi.orchestrator import CANCEL, Result
 from odibi.orchestrator import run as execute
+from odibi.unchanged import Request
 
 __all__ = ["run"]
 
@@ -20,6 +21,7 @@ __all__ = ["run"]
 def run(
     *, config: str | None, given: Mapping[str, Any], select: Sequence[str] | None, exclude: Sequence[str] | None,
     parallel: int | None, fail_fast: bool, full_refresh: bool, output: str, quiet: bool,
+    request: Request | None = None,
 ) -> int:  # fmt: skip
     """Run the pipeline. Does not return where a thread of it cannot be stopped: the process ends here."""
     loaded = load_config(config, **given)
@@ -32,6 +34,7 @@ def run(
             workers=parallel,
             fail_fast=fail_fast or None,
             full_refresh=full_refresh,
+            request=request,
             planned=report.planned,
             listener=report.changed,
         )

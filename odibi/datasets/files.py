@@ -21,6 +21,7 @@ from odibi.engines.database import Database
 from odibi.engines.duckdb import scan
 from odibi.errors import Permanent, SourceError
 from odibi.relational.schema import Column, Schema
+from odibi.unchanged.facts import files_at, hidden
 
 __all__ = ["SourceFile", "describe", "explain", "find", "format_of", "header_of", "join", "locations"]
 
@@ -79,19 +80,7 @@ def find(url: str) -> tuple[SourceFile, ...]:
 
 
 def _find_local(url: str) -> tuple[SourceFile, ...]:
-    if Path(url).is_dir():
-        paths = [
-            str(path) for path in Path(url).rglob("*") if path.is_file() and not _hidden(path, Path(url))
-        ]
-    elif glob.has_magic(url) and not Path(url).exists():
-        paths = [path for path in glob.glob(url, recursive=True) if Path(path).is_file()]
-    else:
-        paths = [url] if Path(url).is_file() else []
-    return tuple(_local(path) for path in sorted(paths))
-
-
-def _hidden(path: Path, base: Path) -> bool:
-    return any(part.startswith((".", "_")) and "=" not in part for part in path.relative_to(base).parts)
+    return tuple(_local(path) for path in files_at(url))
 
 
 def _local(path: str) -> SourceFile:
@@ -115,7 +104,7 @@ def _find_remote(url: str) -> tuple[SourceFile, ...]:
     elif glob.has_magic(path):
         paths = system.glob(path)
     else:
-        paths = [name for name in system.find(path) if not _hidden(Path(name), Path(path))]
+        paths = [name for name in system.find(path) if not hidden(Path(name), Path(path))]
     found = []
     for name in sorted(paths):
         info = system.info(name)

@@ -111,7 +111,7 @@ def test_a_failed_step_fails_the_run_with_a_sentence_and_leaves_no_java(
     assert done.returncode == 1, done.stdout + done.stderr
     assert "'x'" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    assert not (tmp_path / "lake").exists()
+    assert not [path for path in (tmp_path / "lake").rglob("*") if path.is_file()]
     assert list(javas(home)) == []
 
 
