@@ -372,15 +372,10 @@ def _told(store: RunStore, record: RunRecord, home: Home) -> Path | None:
 
 def _remember(request: Request, loaded: Loaded, the_plan: Plan, record: RunRecord, home: Home) -> None:
     """Keep what the run depended on, so that the next one sees in a moment whether any of it has changed."""
-    from odibi.run.unchanged import facts_of
+    from odibi.run.unchanged import facts_of, once_more
     from odibi.story.text import NONE, sentence
 
-    reused = StepStatus.REUSED
-    steps = tuple(
-        step.model_copy(update={"status": reused}) if step.status is StepStatus.COMPLETED else step
-        for step in record.steps
-    )
-    said = sentence(record.model_copy(update={"steps": steps, "ended_at": None}))
+    said = sentence(once_more(record))
     path = request.file(home.unchanged)
     try:
         facts = facts_of(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from odibi.config.check import is_sql_file
 from odibi.config.loaded import PYTHON
 from odibi.datasets.files import is_remote
-from odibi.record.model import RunRecord, RunStatus, StepStatus
+from odibi.record.model import RunRecord, RunStatus, StepRecord, StepStatus
 from odibi.unchanged import Facts, stamp
 from odibi.unchanged.facts import files_at, hashed, newest_log, older
 
@@ -20,11 +20,27 @@ if TYPE_CHECKING:
     from odibi.home import Home
     from odibi.plan.model import Plan, PlannedStep
 
-__all__ = ["facts_of"]
+__all__ = ["facts_of", "once_more"]
 
 _ENVIRON = re.compile(r"\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_.\-]*)")
 _SECRET = re.compile(r"\$\{secret:")
 _CLOCK = re.compile(r"\{[^{}]*\b(timestamp|pipeline_id)\b[^{}]*\}")  # in a template: another in each run
+
+
+def once_more(record: RunRecord) -> RunRecord:
+    """The record of the run as that of the next one, were nothing to change: as a plan would have it."""
+    steps = tuple(step.model_copy(update=_next(step)) for step in record.steps)
+    return record.model_copy(update={"steps": steps, "ended_at": None})
+
+
+def _next(step: StepRecord) -> dict[str, object]:
+    if step.status not in (StepStatus.COMPLETED, StepStatus.REUSED):
+        return {}
+    versions = ", ".join(str(write.version) for write in step.writes if write.version is not None)
+    if step.status is StepStatus.REUSED or versions:
+        reason = f"nothing changed since version {versions}" if versions else step.reason
+        return {"decision": "reuse", "status": StepStatus.REUSED, "reason": reason}
+    return {"decision": "skip", "status": StepStatus.SKIPPED, "reason": "no step that runs needs it"}
 
 
 def facts_of(
@@ -80,17 +96,19 @@ def facts_of(
         return None
     relative = (date or loaded.pipeline.date) in ("today", "yesterday")
     today = loaded.logical_date + timedelta(days=(date or loaded.pipeline.date) == "yesterday")
-    asked = [step for step in record.steps if step.status is not StepStatus.SKIPPED]
-    run, day = record.run_id, loaded.logical_date
+    known = {step.name: (step.decision, step.status, step.reason) for step in record.steps}
+    asked = {s.name: (s.decision, s.status, s.reason) for s in once_more(record).steps}
+    day = loaded.logical_date
     return Facts(
-        run_id=run,
+        run_id=record.run_id,
         lock=lock,
         started=f"Pipeline {record.pipeline} started (run {{run}}, date {day}, target {loaded.target})",
         sentence=sentence,
-        lines=[
-            [s.name, s.reason if s.status is StepStatus.REUSED else f"nothing changed since run {run[:8]}"]
-            for s in asked
-        ],
+        steps={
+            name: [str(each) for each in now]
+            for name, now in asked.items()
+            if now != known[name] or now[1] is StepStatus.REUSED
+        },
         day=[loaded.pipeline.timezone, today.isoformat()] if relative else [],
         files=files,
         absent=[str(path) for path in _before(loaded, code)],

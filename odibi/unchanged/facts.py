@@ -61,7 +61,7 @@ class Facts:
         lock: the name of the pipeline's lock.
         started: the first line that the run prints, with ``{run}`` for the id.
         sentence: the last one, with ``{time}``.
-        lines: name and reason of each step that was asked for.
+        steps: decision, status and reason of each step that was asked for.
         day: the zone and its date where the logical date follows from the clock.
         files: what files looked like.
         absent: files that would be taken before others, were they there.
@@ -74,7 +74,7 @@ class Facts:
     lock: str
     started: str
     sentence: str
-    lines: list[list[str]]
+    steps: dict[str, list[str]]
     day: list[str]
     files: dict[str, Stamp]
     absent: list[str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -34,11 +35,13 @@ WHERE run_id = :repeats AND status = 'Succeeded'
 # What a step did is told by the run that did it; what its table holds stays.
 _STEPS = """
 INSERT INTO steps SELECT :run_id, position, name, layer, node, operation, engine,
-    CASE status WHEN 'completed' THEN 'reuse' ELSE decision END,
-    CASE status WHEN 'completed' THEN 'nothing changed since run ' || substr(:repeats, 1, 8) ELSE reason END,
-    CASE status WHEN 'completed' THEN 'reused' ELSE status END, NULL, NULL, rows_out, NULL, key, digest,
-    json_remove(detail, '$.writes', '$.sql_run', '$.sample', '$.rows_in')
-FROM steps WHERE run_id = :repeats
+    coalesce(now.value ->> 0, decision), coalesce(now.value ->> 2, reason), coalesce(now.value ->> 1, status),
+    NULL, NULL, iif(now.value ->> 1 = 'skipped', NULL, rows_out), NULL,
+    iif(now.value ->> 1 = 'skipped', '', steps.key), iif(now.value ->> 1 = 'skipped', '', digest),
+    json_remove(
+        detail, '$.writes', '$.sql_run', '$.sample', '$.rows_in', iif(now.value ->> 1 = 'skipped', '$.columns', '$.writes')
+    )
+FROM steps LEFT JOIN json_each(:steps) AS now ON now.key = name WHERE run_id = :repeats
 """
 _HELD = "SELECT 1 FROM locks WHERE name = ? AND run_id <> ''"
 
@@ -48,7 +51,7 @@ class Repeated:
     """What is to be printed of the run, and where its story is."""
 
     started: str
-    lines: Sequence[Sequence[str]]
+    lines: Sequence[tuple[str, str]]
     sentence: str
     story: Path | None
 
@@ -71,7 +74,8 @@ def repeat(request: Request, home: Home) -> Repeated | None:
         return None  # what is wrong with the store is told by who opens it as ever
     sentence = facts.sentence.replace("{time}", f"{(time.monotonic() - start) * 1000:.0f} ms")
     story = _told(home.stories, facts, run_id, sentence, began)
-    return Repeated(facts.started.replace("{run}", run_id[:8]), facts.lines, sentence, story)
+    lines = [(name, reason) for name, (_, status, reason) in facts.steps.items() if status == "reused"]
+    return Repeated(facts.started.replace("{run}", run_id[:8]), lines, sentence, story)
 
 
 def _recorded(database: Path, facts: Facts, run_id: str, began: datetime) -> bool:
@@ -81,6 +85,7 @@ def _recorded(database: Path, facts: Facts, run_id: str, began: datetime) -> boo
     values = {
         "run_id": run_id,
         "repeats": facts.run_id,
+        "steps": json.dumps(facts.steps),
         "started": _moment(began),
         "ended": _moment(datetime.now(UTC)),
         "command": join(["odibi" if name in ("odibi", "__main__.py") else name, *sys.argv[1:]]),
