@@ -6,7 +6,7 @@ publishes: a Delta commit, or the rename of a file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -122,7 +122,8 @@ class Job:
     ``app_id`` is ``pipeline/step/logical-date``. ``key`` identifies the result, ``parts`` are what
     the key is made of, kept so that a later plan can say what changed. ``rounded`` is for the
     digest; ``sample`` is how many rows to show and ``masked`` the columns to hide in them.
-    ``rebuild`` lets none of the rows stay that the table has; ``fence`` is the run's lock.
+    ``rebuild`` lets none of the rows stay that the table has; ``fence`` is the run's lock. ``go_on``
+    is called before anything is published, and raises where it may not be any more.
     """
 
     app_id: str
@@ -135,6 +136,7 @@ class Job:
     masked: tuple[str, ...] = ()
     rebuild: bool = False
     fence: Fence | None = None
+    go_on: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +217,7 @@ def _write_files(
         refuse_partitions(target.partition_by, schema, target.url)
     staged = engine.stage(frame, schema, str(db.scratch / db.new_name()), ())
     for target in targets:
+        job.go_on()
         export(
             db,
             intents,
