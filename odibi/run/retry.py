@@ -139,7 +139,7 @@ RULES = (
     ),
     Rule(None, message=rf"data not found|no such (?:file|key|object)|no files found|{_HTTP}404\b|\b404 (?:client error|not found)"),
     # --- what odibi, the engines and Python's own checks found wrong
-    Rule(Strategy.ESCALATE, _kinds("Permanent duckdb.Error _duckdb.Error PySparkException ValueError SystemExit")),
+    Rule(Strategy.ESCALATE, _kinds("Permanent duckdb.Error _duckdb.Error PySparkException ValueError SystemExit KeyboardInterrupt")),
     Rule(Strategy.ESCALATE, message=r"\b4\d\d client error"),
 )  # fmt: skip
 """What failures mean where the config says nothing else."""
