@@ -214,12 +214,15 @@ def status(
     pipeline: Annotated[
         str | None, typer.Option("--pipeline", "-p", metavar="NAME", help="The same.")
     ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show the attempts at each step of the one that is named.")
+    ] = False,
     output: Output = "text",
 ) -> None:
     """Show the last run of every pipeline, or of one with its steps."""
     if name and pipeline:
         raise typer.BadParameter("give NAME or --pipeline, not both")
-    _do("status", name=name or pipeline, output=output)
+    _do("status", name=name or pipeline, verbose=verbose, output=output)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from enum import IntEnum
 
 from odibi.cli.terminal import ClosedPipe, complain
-from odibi.errors import ConfigError, OdibiError, Problem
+from odibi.errors import ConfigError, NotFound, OdibiError, Problem
 
 __all__ = ["Exit", "NotFound", "UsageError", "debugging", "ended", "tell"]
 
@@ -28,10 +28,6 @@ class Exit(IntEnum):
 
 class UsageError(OdibiError):
     """The command line asks for what cannot be."""
-
-
-class NotFound(OdibiError):
-    """A name on the command line means nothing here."""
 
 
 def ended(command: Callable[[], int]) -> int:

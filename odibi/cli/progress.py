@@ -29,6 +29,7 @@ _COLOURS = {
     StepStatus.FAILED: "red",
     StepStatus.NOT_RUN: "yellow",
     StepStatus.CANCELLED: "yellow",
+    StepStatus.SKIPPED: "yellow",
 }
 
 
@@ -77,14 +78,18 @@ class Lines(Reporter):
         self.write(line)
 
     def changed(self, record: StepRecord) -> None:
-        if record.status.ended and record.status is not StepStatus.SKIPPED:
+        last = record.attempts[-1] if record.attempts else None
+        if record.status.ended and (record.status is not StepStatus.SKIPPED or last is not None):
             self.write(self.line(record))
+        elif last is not None and last.error is not None:
+            said = f"attempt {last.number} failed: {last.error.kind}: {clean(last.error.message)}"
+            self.write(f"{paint('retrying ', 'yellow')}  {record.name:{self.width}}  {said}")
 
     def line(self, record: StepRecord) -> str:
         """``completed  orders      1,204 rows   0.1 s``, or why not."""
         status = paint(f"{record.status.value.replace('_', ' '):9}", _COLOURS[record.status])
         said = f"{status}  {record.name:{self.width}}"
-        if record.seconds is None or record.status is StepStatus.REUSED:
+        if record.seconds is None or record.status in (StepStatus.REUSED, StepStatus.SKIPPED):
             return f"{said}  {clean(record.reason)}"
         rows = count(record.rows_out, "row") if record.rows_out is not None else ""
         return f"{said}  {rows:>16}  {duration(record.seconds):>8}"
@@ -112,7 +117,7 @@ class Live(Lines):
 
     def changed(self, record: StepRecord) -> None:
         super().changed(record)
-        if record.status is StepStatus.RUNNING:
+        if record.status is StepStatus.RUNNING and record.name not in self.running:
             self.running.append(record.name)
         elif record.name in self.running:
             self.running.remove(record.name)
@@ -134,7 +139,10 @@ class Json(Reporter):
         self.event("plan", run_id=self.loaded.run_id, **as_data(self.loaded, the_plan))
 
     def changed(self, record: StepRecord) -> None:
-        error = record.error.model_dump(exclude={"detail"}) if record.error else None
+        told = record.error
+        if record.status is StepStatus.RUNNING and record.attempts:
+            told = record.attempts[-1].error
+        error = told.model_dump(exclude={"detail"}) if told else None
         self.event(
             "step",
             step=record.name,
@@ -142,6 +150,7 @@ class Json(Reporter):
             reason=record.reason,
             rows=record.rows_out,
             seconds=record.seconds,
+            attempts=len(record.attempts),
             error=error,
         )
 

@@ -13,6 +13,7 @@ from odibi.cli.progress import Reporter, reporter
 from odibi.cli.terminal import close_streams
 from odibi.orchestrator import CANCEL, Result
 from odibi.orchestrator import run as execute
+from odibi.record.model import RunStatus
 from odibi.unchanged import Request
 
 __all__ = ["run"]
@@ -52,4 +53,6 @@ def _code(result: Result) -> int:
         return 128 + signal.SIGTERM
     if result.stopped in signal.Signals.__members__:
         return 128 + signal.Signals[result.stopped]
+    if result.run.status is RunStatus.TIMEOUT:
+        return Exit.TIMEOUT
     return Exit.SUCCESS if result.success else Exit.FAILED

@@ -12,7 +12,7 @@ from odibi.cli.runs import store_of
 from odibi.cli.terminal import Cell, clean, paint, say, say_json, table
 from odibi.config.loaded import SUFFIXES
 from odibi.errors import nearest
-from odibi.record.model import RunRecord, RunStatus, StepRecord, StepStatus
+from odibi.record.model import AttemptRecord, RunRecord, RunStatus, StepRecord, StepStatus
 
 if TYPE_CHECKING:
     from odibi.record.store import RunStore
@@ -34,8 +34,11 @@ _HEADERS = ("Pipeline", "Phase", "Steps", "Duration", "Started")
 _COMPLETED = (StepStatus.COMPLETED, StepStatus.REUSED, StepStatus.SKIPPED)
 
 
-def status(*, name: str | None, output: str) -> int:
-    """Print the table of all pipelines, or the details of the one that is named (or whose config is)."""
+def status(*, name: str | None, verbose: bool, output: str) -> int:
+    """Print the table of all pipelines, or the details of the one that is named (or whose config is).
+
+    ``verbose`` adds the attempts at its steps.
+    """
     with store_of() as store:
         if name is None:
             return _print_all(store, output)
@@ -48,7 +51,7 @@ def status(*, name: str | None, output: str) -> int:
     if output == "json":
         say_json(_fields(run) | _details(run))
     else:
-        _print_one(run)
+        _print_one(run, verbose=verbose)
     return Exit.SUCCESS
 
 
@@ -117,6 +120,10 @@ def _details(run: RunRecord) -> dict[str, Any]:
             "reason": step.reason,
             "rows": step.rows_out,
             "seconds": step.seconds,
+            "retry_count": step.retry_count,
+            "attempts": [
+                attempt.model_dump(mode="json", exclude={"error": {"detail"}}) for attempt in step.attempts
+            ],
             "error": step.error.model_dump(exclude={"detail"}) if step.error else None,
         }
         for step in run.steps
@@ -132,7 +139,7 @@ def _details(run: RunRecord) -> dict[str, Any]:
     }
 
 
-def _print_one(run: RunRecord) -> None:
+def _print_one(run: RunRecord, *, verbose: bool) -> None:
     fields = _fields(run)
     say(f"Pipeline: {fields['pipeline']}")
     reason = f" ({clean(run.error)})" if run.error else ""
@@ -149,6 +156,25 @@ def _print_one(run: RunRecord) -> None:
     width = max((len(step.name) for step in run.steps), default=0)
     for step in run.steps:
         say(f"  {step.name:{width}}  {clean(_said(step, run))}")
+        for attempt in step.attempts if verbose else ():
+            _print_attempt(attempt, " " * (width + 4))
+
+
+def _print_attempt(attempt: AttemptRecord, margin: str) -> None:
+    """One attempt in a line; below it what went wrong in it, and what its process printed last."""
+    from odibi.story.text import duration
+
+    waited = f" after a wait of {duration(attempt.delay)}" if attempt.delay else ""
+    ended = attempt.ended_at or datetime.now(UTC)
+    took = duration((ended - attempt.started_at).total_seconds())
+    start = attempt.started_at.astimezone(UTC).strftime("%H:%M:%S")
+    say(f"{margin}attempt {attempt.number} at {start}{waited}: {attempt.status.value} in {took}")
+    if (error := attempt.error) is not None:
+        place = f"{error.where}: " if error.where else ""
+        code = f" (exit code {error.exit_code})" if error.exit_code is not None else ""
+        say(f"{margin}  {error.kind}{code}: {clean(place + error.message)}")
+        for line in error.log:
+            say(f"{margin}  | {clean(line)}")
 
 
 def _said(step: StepRecord, run: RunRecord) -> str:
@@ -157,9 +183,11 @@ def _said(step: StepRecord, run: RunRecord) -> str:
 
     match step.status:
         case StepStatus.COMPLETED:
-            return f"completed in {duration(step.seconds)}"
+            tries = f" at attempt {len(step.attempts)}" if step.retry_count else ""
+            return f"completed in {duration(step.seconds)}{tries}"
         case StepStatus.RUNNING if run.status is RunStatus.RUNNING and step.started_at is not None:
-            return f"running for {duration((datetime.now(UTC) - step.started_at).total_seconds())}"
+            tries = f"attempt {len(step.attempts)} failed, " if step.attempts else ""
+            return f"{tries}running for {duration((datetime.now(UTC) - step.started_at).total_seconds())}"
         case StepStatus.RUNNING:
             return "was running when the process ended"
         case StepStatus.WAITING:
@@ -168,6 +196,7 @@ def _said(step: StepRecord, run: RunRecord) -> str:
             return "waiting for a free worker" if run.status is RunStatus.RUNNING else "not started"
         case StepStatus.FAILED if step.error is not None:
             place = f"{step.error.where}: " if step.error.where else ""
-            return f"failed after {duration(step.seconds)}: {place}{step.error.message}"
+            tries = f" and {len(step.attempts)} attempts" if step.retry_count else ""
+            return f"failed after {duration(step.seconds)}{tries}: {place}{step.error.message}"
         case other:
             return f"{other.value.replace('_', ' ')}: {step.reason}".rstrip(": ")

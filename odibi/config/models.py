@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from odibi.config.base import Frozen
+from odibi.config.retry import Resources, Retry, RetryRule
 from odibi.config.short import expand_pipeline, expand_step
 
 __all__ = [
@@ -23,6 +24,9 @@ __all__ = [
     "Node",
     "OnCodeChange",
     "Pipeline",
+    "Resources",
+    "Retry",
+    "RetryRule",
     "SchemaPolicy",
     "Step",
     "StepType",
@@ -215,7 +219,7 @@ class Step(Frozen):
     ``value`` is the source path for an ingest, SQL text or a ``.sql`` file for ``sql``, a dotted
     path or registered name for ``function``, the target path for a store. ``inputs`` maps an
     alias to a dataset, ``outputs`` maps ``data`` (or, for SQL that makes several tables, the
-    table's name) to the dataset it becomes.
+    table's name) to the dataset it becomes. ``timeout`` is how many seconds an attempt may take.
     """
 
     name: Name
@@ -228,6 +232,9 @@ class Step(Frozen):
     outputs: dict[str, Name] = {}
     depends_on: tuple[str, ...] = ()
     write: Write | None = None
+    retry: Retry | None = None
+    timeout: float | None = Field(default=None, gt=0)
+    resources: Resources | None = None
     tags: tuple[str, ...] = ()
     description: str = ""
     owner: str = ""
@@ -287,6 +294,11 @@ class Pipeline(Frozen):
     engine's memory per run (such as ``2GB``), ``distributed_max_workers`` how many steps may run
     at once. ``engines`` gives layers engines of their own; the engine ``auto`` is Spark for steps
     that read more than ``engine_threshold``, DuckDB for all others.
+
+    A step that fails in a way that may pass is tried again ``max_retries`` times, after ``retry_delay``
+    seconds, twice as many each time with ``retry_backoff``, but never more than ``retry_max_delay``.
+    ``retry_budget`` is how many retries a run has for all its steps. ``retry_rules`` say what failures
+    mean, before odibi's own table does. A run ends after ``timeout_seconds``.
     """
 
     pipeline: Name
@@ -304,6 +316,13 @@ class Pipeline(Frozen):
     sensitive: tuple[str, ...] = ()
     memory_limit: Memory | None = None
     fail_fast: bool = False
+    max_retries: int = Field(default=3, ge=0)
+    retry_delay: float = Field(default=1.0, ge=0)
+    retry_backoff: bool = True
+    retry_max_delay: float = Field(default=60.0, ge=0)
+    retry_budget: int | None = Field(default=None, ge=0)
+    retry_rules: tuple[RetryRule, ...] = ()
+    timeout_seconds: float | None = Field(default=None, gt=0)
     distributed: bool = True
     distributed_max_workers: int = Field(default=2, ge=1, le=256)
     backend: Backend = "threads"

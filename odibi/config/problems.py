@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from odibi.config.models import Connection, Pipeline, Step, Target, Write
+from odibi.config.models import Connection, Pipeline, Resources, Retry, Step, Target, Write
 from odibi.config.short import LATER_PIPELINE, LATER_STEP, VERBS
 from odibi.errors import nearest
 
@@ -59,6 +59,8 @@ _KEYS: Mapping[tuple[str, ...], _Keys] = {
     ("targets", "*"): _Keys(_names(Target)),
     ("targets", "*", "connections", "*"): _Keys(_names(Connection)),
     ("steps", "*"): _Keys(_names(Step, *VERBS), frozenset({"dependsOn"}), LATER_STEP),
+    ("steps", "*", "retry"): _Keys(_names(Retry)),
+    ("steps", "*", "resources"): _Keys(_names(Resources)),
     ("steps", "*", "write"): _Keys(_names(Write), frozenset({"format", "partitionBy", "schema_policy"})),
 }
 
@@ -110,6 +112,7 @@ _KINDS = {
 }
 _FORMS = {
     "memory_limit": "such as 2GB or 80%",
+    "resources.memory": "such as 200MB or 2Gi",
     "": "use letters, digits, _ and -, and begin with a letter",
 }
 
@@ -153,11 +156,10 @@ def _finding(
         return Finding(path, f"{label}: at least {context['min_length']} is needed")
     if kind == "string_too_long":
         return Finding(path, f"{label}: longer than {context['max_length']} characters", key=key)
-    if kind in ("greater_than_equal", "less_than_equal"):
-        words = "at least" if "ge" in context else "at most"
-        return Finding(
-            path, f"{label}: found {found}, expected {words} {context.get('ge', context.get('le'))}"
-        )
+    if kind in ("greater_than_equal", "less_than_equal", "greater_than"):
+        ((bound, limit),) = context.items()
+        words = {"ge": "at least", "le": "at most", "gt": "more than"}[bound]
+        return Finding(path, f"{label}: found {found}, expected {words} {limit:g}")
     expected = _KINDS.get(kind.split("_")[0])
     if expected is None:
         return Finding(path, f"{label}: {item['msg']}")

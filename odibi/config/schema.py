@@ -44,6 +44,13 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "sensitive": "Columns that samples and stories mask; * stands for any characters.",
         "memory_limit": "The memory the engine may use in a run, such as 2GB or 80%.",
         "fail_fast": "Stop everything when a step fails; else only what depends on it.",
+        "max_retries": "How often a step that failed is tried again.",
+        "retry_delay": "Seconds before the first retry.",
+        "retry_backoff": "Wait twice as long before each further retry; else always as long.",
+        "retry_max_delay": "Seconds that a wait never exceeds.",
+        "retry_budget": "How many retries a run has for all its steps; without it, as many as they need.",
+        "retry_rules": "What failures mean, before odibi's own table: [{error: ValueError, then: retry}].",
+        "timeout_seconds": "How long a run may take; it ends with code 4.",
         "distributed": "Run steps that do not wait for each other at the same time.",
         "distributed_max_workers": "How many steps may run at the same time.",
         "backend": "Where functions run: in threads of this process, or in processes of their own.",
@@ -67,6 +74,9 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "depends_on": "Steps that end before this one starts, although it takes nothing from them.",
         "dependsOn": "Another spelling of depends_on.",
         "write": "Where and how the result is kept. Without it, it is handed on and forgotten.",
+        "retry": "How this step is tried again: a number of retries, or {max_retries: 5, retry_delay: 10}.",
+        "timeout": "Seconds that an attempt at this step may take.",
+        "resources": "What this step may have: {memory: 200MB}. It computes in a process of its own.",
         "tags": "Words to choose steps by: --select tag:word.",
         "description": "What the step is for; the story shows it.",
         "owner": "Who looks after it.",
@@ -87,6 +97,22 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "exclude": "Columns of the incoming rows that the table does not keep (merge, scd2).",
         "where": "The condition on the rows that the incoming ones replace (replace_where).",
         "on_code_change": "What becomes of rows that the step's old code made: rebuild, forward_only or refuse.",
+    },
+    "Retry": {
+        "max_retries": "How often the step is tried again.",
+        "retry_delay": "Seconds before the first retry.",
+        "retry_backoff": "Wait twice as long before each further retry; else always as long.",
+        "retry_max_delay": "Seconds that a wait never exceeds.",
+        "retry_rules": "What failures of this step mean, before the pipeline's rules.",
+    },
+    "RetryRule": {
+        "error": "The name of an error's class or of one it is derived from, bare or dotted.",
+        "exit_code": "The exit code of the process that failed; 128 and its number for a signal.",
+        "message": "A regular expression that is found in the message, whatever its case.",
+        "then": "retry, escalate (fail at once) or skip (leave the step and what needs it out).",
+    },
+    "Resources": {
+        "memory": "What its process may use beside odibi itself, such as 200MB or 2Gi.",
     },
     "Connection": {
         "url": "A folder or URL.",
@@ -146,6 +172,7 @@ def _add_spellings(model: dict[str, Any], name: str) -> None:
         properties |= {"name": properties["pipeline"], "engine_type": properties["engine"]}
     elif name == "Step":
         properties |= {"depends_on": _TEXTS, "dependsOn": _TEXTS, "tags": _TEXTS}
+        properties["retry"] = {"anyOf": [{"type": "integer", "minimum": 0}, *properties["retry"]["anyOf"]]}
         listed = {"type": "array", "items": {"anyOf": [_TEXT, _INPUT]}}
         properties["inputs"] = {"anyOf": [_TEXT, listed, {"type": "object", "additionalProperties": _TEXT}]}
         properties["outputs"] = {
@@ -199,7 +226,7 @@ def _or_template(schema: Mapping[str, Any]) -> dict[str, Any]:
     """``schema``, or a template where it wants a choice, a pattern or no text at all."""
     choices = schema.get("anyOf", [schema])
     if any(
-        each.keys() & {"enum", "pattern", "$ref"} or each.get("type") in ("integer", "boolean")
+        each.keys() & {"enum", "pattern", "$ref"} or each.get("type") in ("integer", "number", "boolean")
         for each in choices
     ):
         rest = {

@@ -20,10 +20,7 @@ LATER_STEP = frozenset(
     {
         "checks",
         "condition",
-        "retry",
-        "timeout",
         "runtime",
-        "resources",
         "cache",
         "on_code_change",
         "fallback",
@@ -47,8 +44,6 @@ LATER_PIPELINE = frozenset(
         "checkpoint_mode",
         "checkpoint_dir",
         "resume_from_checkpoint",
-        "max_retries",
-        "retry_backoff",
         "metrics_manager",
         "event_bus",
         "on_code_change",
@@ -91,6 +86,7 @@ def expand_step(data: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("depends_on", "tags"):
         if isinstance(out.get(key), str):
             out[key] = (out[key],)
+    _retry(out)
     params = out.get("params")
     if params is not None and not isinstance(params, Mapping):
         raise ValueError(f"params: expected a mapping, found {shortened(params)}")
@@ -120,6 +116,12 @@ def expand_step(data: Mapping[str, Any]) -> dict[str, Any]:
             raise ValueError("outputs: a dataset is given twice")
         out["outputs"] = dict(zip(names, out["outputs"], strict=True))
     return {key: value for key, value in out.items() if value is not None}
+
+
+def _retry(out: dict[str, Any]) -> None:
+    """``retry: 5`` as how many retries there are."""
+    if isinstance(out.get("retry"), int) and not isinstance(out["retry"], bool):
+        out["retry"] = {"max_retries": out["retry"]}
 
 
 def _inputs(given: Any) -> Any:
@@ -218,6 +220,8 @@ def source_path(path: tuple[Any, ...], step: Mapping[str, Any]) -> tuple[Any, ..
         other = {"formats": "format", "partition_by": "partitionBy", "schema_policy": "schema"}[rest[0]]
         if isinstance(written, Mapping) and rest[0] not in written:
             return ("write", other)
+    if head == "retry" and not isinstance(step.get("retry"), Mapping):
+        return ("retry",)
     if head == "depends_on" and head not in step:
         return ("dependsOn", *rest)
     return path

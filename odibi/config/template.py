@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from odibi.errors import ConfigError, Permanent, Problem, nearest
+from odibi.errors import ConfigError, Problem, TemplateError, nearest
 
 if TYPE_CHECKING:
     from jinja2 import nodes
@@ -22,17 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["TemplateError", "names", "render", "render_sql"]
 
 UNRESOLVED = "Unresolved template placeholders found: "
-
-
-class TemplateError(Permanent):
-    """A template that names something unknown, is no Jinja, or asks for what the sandbox refuses.
-
-    ``line`` is the line within the text that is meant, 0 where that is not known.
-    """
-
-    def __init__(self, message: str, *, hint: str = "", line: int = 0) -> None:
-        super().__init__(message, hint=hint)
-        self.line = line
 
 
 def render(text: str, context: Mapping[str, Any], *, path: bool = False) -> Any:

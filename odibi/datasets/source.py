@@ -16,7 +16,7 @@ from odibi.datasets import files
 from odibi.datasets.delta import Table, last_commit, open_table
 from odibi.engines.base import Engine, Frame, Location
 from odibi.engines.database import Database
-from odibi.errors import Permanent, SourceError, nearest
+from odibi.errors import NotFound, Permanent, SourceError, nearest
 from odibi.relational.bind import BindError
 from odibi.relational.rules import REFUSED, closing_cast
 from odibi.relational.schema import Column, Schema, schema_of
@@ -279,7 +279,7 @@ def read(engine: Engine, source: Source, seen: Seen) -> tuple[Frame, Schema]:
 def _read_delta(engine: Engine, source: Source, seen: Seen) -> tuple[Frame, Schema]:
     table = open_table(source.url, seen.table_version)
     if table is None:
-        raise SourceError(f"the Delta table {source.url} is gone")
+        raise NotFound(f"the Delta table {source.url} is gone")
     return frame_of(engine, table), table.schema
 
 

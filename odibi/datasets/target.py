@@ -6,7 +6,7 @@ publishes: a Delta commit, or the rename of a file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -123,7 +123,8 @@ class Job:
     the key is made of, kept so that a later plan can say what changed. ``rounded`` is for the
     digest; ``sample`` is how many rows to show and ``masked`` the columns to hide in them.
     ``rebuild`` lets none of the rows stay that the table has; ``fence`` is the run's lock. ``sets``
-    are the columns that readers use, each digested beside the whole rows.
+    are the columns that readers use, each digested beside the whole rows. ``go_on`` is called before
+    anything is published, and raises where it may not be any more.
     """
 
     app_id: str
@@ -137,6 +138,7 @@ class Job:
     rebuild: bool = False
     fence: Fence | None = None
     sets: tuple[tuple[str, ...], ...] = ()
+    go_on: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +223,7 @@ def _write_files(
         refuse_partitions(target.partition_by, schema, target.url)
     staged = engine.stage(frame, schema, str(db.scratch / db.new_name()), ())
     for target in targets:
+        job.go_on()
         export(
             db,
             intents,

@@ -79,6 +79,7 @@ def write_delta(
             root = Path(target.url).absolute()
             note["beside"] = [Path(path).absolute().relative_to(root).as_posix() for path in beside]
             apps.append(BESIDE)
+        job.go_on()
         if handle is None:
             version = create_table(
                 target.url, staged, schema=change.schema, note=note, apps=apps, fence=job.fence

@@ -122,8 +122,8 @@ class Engine(Protocol):
         """The engine's own table, as a user function may return it, as a frame; None for anything else."""
         ...
 
-    def interrupt(self) -> None:
-        """Stop the queries that are running, from another thread."""
+    def interrupt(self, thread: int | None = None) -> None:
+        """Stop the queries that run for a thread, or all, from another one."""
         ...
 
     def close(self) -> None:

@@ -47,7 +47,7 @@ class Database:
         self._db = duckdb.connect(":memory:", config=config)
         self._db.execute("SET GLOBAL TimeZone='UTC'")  # of every cursor there will be
         self._local = threading.local()
-        self._cursors: list[duckdb.DuckDBPyConnection] = []
+        self._cursors: dict[duckdb.DuckDBPyConnection, int] = {}  # and the thread each was opened for
         self._filesystems: set[str] = set()
         # Re-entrant: a stream that nobody read to its end gives its cursor back at any moment.
         self._lock = threading.RLock()
@@ -84,14 +84,13 @@ class Database:
     def _opened(self) -> duckdb.DuckDBPyConnection:
         with self._lock:
             cursor = self._db.cursor()
-            self._cursors.append(cursor)
+            self._cursors[cursor] = threading.get_ident()
         return cursor
 
     def release(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Close a cursor of one's own, and what was registered on it."""
         with self._lock:
-            if cursor in self._cursors:
-                self._cursors.remove(cursor)
+            self._cursors.pop(cursor, None)
         cursor.close()
 
     def columns(self, schema: pa.Schema) -> Schema:
@@ -124,16 +123,21 @@ class Database:
             self._db.register_filesystem(filesystem(scheme))
             self._filesystems.add(scheme)
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """A URL of every scheme that :meth:`reach` was asked for."""
+        return tuple(f"{scheme}://" for scheme in sorted(self._filesystems))
+
     def new_name(self) -> str:
         """A table or folder name nobody has used in this run."""
         with self._lock:
             self._names += 1
             return f"odibi_{self._names}"
 
-    def interrupt(self) -> None:
-        """Stop the queries that are running; their threads get InterruptException."""
+    def interrupt(self, thread: int | None = None) -> None:
+        """Stop the queries that run for a thread, or all; the threads get InterruptException."""
         with self._lock:
-            cursors = list(self._cursors)
+            cursors = [cursor for cursor, of in self._cursors.items() if thread in (None, of)]
         for cursor in cursors:
             with suppress(Exception):  # a cursor may be closed by its thread just now
                 cursor.interrupt()

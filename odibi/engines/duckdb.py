@@ -29,12 +29,14 @@ ROWS_PER_BATCH = 65_536
 class DuckFrame:
     """A query over files and tables of the run's database.
 
-    ``depth`` counts the lazy steps below it; ``stored`` says that reading it again is cheap.
+    ``depth`` counts the lazy steps below it; ``stored`` says that reading it again is cheap, ``here``
+    that it reads a table of this very database, not only files.
     """
 
     sql: str
     depth: int = 0
     stored: bool = False
+    here: bool = False
 
 
 class DuckDB:
@@ -87,9 +89,9 @@ class DuckDB:
         """Nothing: a relation is taken as batches, because it lives on the cursor it was given on."""
         del native
 
-    def interrupt(self) -> None:
-        """Stop the queries that are running."""
-        self._db.interrupt()
+    def interrupt(self, thread: int | None = None) -> None:
+        """Stop the queries that run for a thread, or all."""
+        self._db.interrupt(thread)
 
     def close(self) -> None:
         """Nothing: the database is its owner's to close."""
@@ -97,7 +99,7 @@ class DuckDB:
     def _table(self, definition: str) -> DuckFrame:
         name = quote(self._db.new_name())
         self._db.computing().execute(f"CREATE TABLE main.{name} {definition}")
-        return DuckFrame(f"SELECT * FROM main.{name}", stored=True)
+        return DuckFrame(f"SELECT * FROM main.{name}", stored=True, here=True)
 
 
 def fused(select: exp.Query, inputs: Mapping[str, DuckFrame]) -> DuckFrame:
@@ -112,7 +114,8 @@ def fused(select: exp.Query, inputs: Mapping[str, DuckFrame]) -> DuckFrame:
     )
     start = next((s for s in ("WITH RECURSIVE ", "WITH ") if sql.startswith(s)), "")
     sql = f"{start or 'WITH '}{prefix}{', ' if start else ' '}{sql.removeprefix(start)}"
-    return DuckFrame(sql, depth=1 + max(frame.depth for frame in inputs.values()))
+    here = any(frame.here for frame in inputs.values())
+    return DuckFrame(sql, depth=1 + max(frame.depth for frame in inputs.values()), here=here)
 
 
 def copied(

@@ -88,16 +88,18 @@ class Pandas:
         """Nothing: a DataFrame is taken as batches, which copies nothing where its columns are Arrow's."""
         del native
 
-    def interrupt(self) -> None:
-        """Stop the queries that are running."""
-        self._db.interrupt()
+    def interrupt(self, thread: int | None = None) -> None:
+        """Stop the queries that run for a thread, or all."""
+        self._db.interrupt(thread)
 
     def close(self) -> None:
         """Nothing: the database is its owner's to close."""
 
     def _held(self, table: pa.Table) -> PandasFrame:
         name = self._db.new_name()
-        return PandasFrame(DuckFrame(f"SELECT * FROM {quote(name)}", stored=True), {name: table}, table)
+        return PandasFrame(
+            DuckFrame(f"SELECT * FROM {quote(name)}", stored=True, here=True), {name: table}, table
+        )
 
     def _computed(self, frame: PandasFrame) -> pa.Table:
         with self._cursor(frame) as cursor:

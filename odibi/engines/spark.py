@@ -234,23 +234,29 @@ class Spark:
                 self._known = sessions.acquire(self._db.scratch)
             session = self._known
         with self.errors():
-            if sessions.is_connect(session):
-                session.addTag(self._tag)
-            else:  # a classic session's own tags do not reach jobs of other threads
-                session.sparkContext.addJobTag(self._tag)
+            for tag in (self._tag, self._tag_of(threading.get_ident())):
+                if sessions.is_connect(session):
+                    session.addTag(tag)
+                else:  # a classic session's own tags do not reach jobs of other threads
+                    session.sparkContext.addJobTag(tag)
         return session
 
-    def interrupt(self) -> None:
-        """Stop the queries that are running; their threads get InterruptException."""
-        self._interrupted.set()
+    def _tag_of(self, thread: int) -> str:
+        return f"{self._tag}_{thread}"
+
+    def interrupt(self, thread: int | None = None) -> None:
+        """Stop the queries that run for a thread, or all: then their threads get InterruptException."""
+        if thread is None:
+            self._interrupted.set()
         session = self._known
         if session is None:
             return
+        tag = self._tag if thread is None else self._tag_of(thread)
         with suppress(*failures()):  # it may end just now
             if sessions.is_connect(session):
-                session.interruptTag(self._tag)
+                session.interruptTag(tag)
             else:
-                session.sparkContext.cancelJobsWithTag(self._tag)
+                session.sparkContext.cancelJobsWithTag(tag)
 
     def close(self) -> None:
         """Drop the views, and let go of the session: one that was given goes on as it was."""

@@ -17,7 +17,7 @@ from odibi.relational.schema import Column, Schema
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from odibi.operations.process import Workers
+    from odibi.operations.process import Aside, Workers
 
 __all__ = ["call"]
 
@@ -30,7 +30,7 @@ def call(
     asked: Call,
     tables: Mapping[str, tuple[Frame, Schema]],
     folder: Path,
-    workers: Workers | None = None,
+    workers: Aside | Workers | None = None,
 ) -> tuple[pa.RecordBatchReader | tuple[Frame, Schema], Sequence[str]]:
     """Call the function; the rows it returned, and what the story should warn about.
 

@@ -9,7 +9,15 @@ from odibi.operations.python import Function
 from odibi.relational.schema import Schema
 from odibi.relational.types import nested
 
-__all__ = ["cautions", "objections", "objections_to_keys"]
+__all__ = ["can_move", "cautions", "objections", "objections_to_keys"]
+
+
+def can_move(function: Function | None, engine: str) -> bool:
+    """Whether a step of that engine can compute in another process, with the function if it has one."""
+    wants = function.inputs.values() if function is not None else ()
+    own = ("duckdb", "native") if engine == "duckdb" else ("duckdb",)
+    return engine != "spark" and not any(each in own for each in wants)
+
 
 _TABLES = {"duckdb": "duckdb.DuckDBPyRelation", "spark": "pyspark.sql.DataFrame"}
 
@@ -34,7 +42,7 @@ def objections(
         elif processes and (wants == "duckdb" or (wants == "native" and engine == "duckdb")):
             yield (
                 f"{function.name}() takes {name!r} as the engine's own table, which cannot go to another process",
-                "annotate pd.DataFrame, pa.Table or pa.RecordBatchReader, or set backend: threads",
+                "annotate pd.DataFrame, pa.Table or pa.RecordBatchReader, or set backend: threads and no resources",
             )
     if isinstance(function.per, tuple):
         for schema in schemas.values():
@@ -53,8 +61,16 @@ def objections_to_keys(function: Function, schema: Schema) -> Iterator[tuple[str
             yield message, "group by columns of plain values"
 
 
-def cautions(function: Function, engine: str) -> Iterator[str]:
-    """What is right but costs much on that engine."""
+def cautions(function: Function, engine: str, *, limited: bool) -> Iterator[str]:
+    """What is right but costs much on that engine, or does not do all that is asked for.
+
+    ``limited`` says that the step has a timeout.
+    """
+    if limited and function.per is None and not can_move(function, engine):
+        yield (
+            f"{function.name}() cannot be ended at its timeout, only the queries it runs: it is left alone "
+            "and nothing of it is published; the run goes on without it"
+        )
     collected = [name for name, wants in function.inputs.items() if wants in ("pandas", "arrow", "batches")]
     if engine == "spark" and function.per is None and collected:
         yield (

@@ -1,8 +1,8 @@
-"""User functions in processes of their own, for those that compute in Python.
+"""What computes in a process of its own: functions that compute in Python, steps with a limit.
 
 Rows go over as Arrow files that are mapped into memory, never pickled. A worker is a fresh interpreter
-that imports nothing of the program that started it. It is used again for the next call; one that dies
-takes down its own call and no other.
+that imports nothing of the program that started it. It is used again for the next task unless it failed
+in one, or was bounded; one that dies takes down its own task and no other.
 """
 
 from __future__ import annotations
@@ -15,36 +15,67 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from shutil import rmtree
+from typing import IO, TYPE_CHECKING, Any
 
-from odibi.errors import OdibiError, Permanent
+from odibi.errors import OdibiError, Permanent, ResourceExhausted, elsewhere, kinds_of
 from odibi.operations.answer import Answer, Call, answer, opened, spool
+from odibi.operations.memory import excess, peak
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["InterruptException", "Workers", "serve"]
+__all__ = ["Aside", "Died", "InterruptException", "Workers", "serve"]
 
 _START = "import sys; sys.path[:] = {path!r}; from odibi.operations.process import serve; serve({fd})"
+
+
+LOG_LINES = 50
+"""Of what a process printed, so many lines are kept for the record of its failure."""
+
+LOOK = 0.05
+"""Seconds between looks at the memory of a process."""
+
+Task = Callable[[], Any]
+"""What can be pickled, called elsewhere, and gives what can be pickled."""
 
 
 class InterruptException(Exception):
     """The process was ended by :meth:`Workers.interrupt`; named as DuckDB's own."""
 
 
+class Died(Permanent):
+    """The process ended before it answered."""
+
+
 @dataclass(frozen=True, slots=True)
-class _Job:
+class _Calling:
     """A call, the files that hold its tables, and the file for what it returns."""
 
     call: Call
     tables: Mapping[str, Path]
     rows: Path
+
+    def __call__(self) -> list[str]:
+        """Put the rows into their file; the warnings."""
+        made = answer(self.call, {name: opened(file) for name, file in self.tables.items()}, self.rows.parent)
+        spool(made.rows, self.rows)
+        return made.warnings
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What a task gave, and the most memory that its process had until then."""
+
+    result: Any
+    peak: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +86,10 @@ class _Raised:
     module: str
     known: type[BaseException]
     text: str
-    said: Mapping[str, str]
+    said: Mapping[str, Any]
     traceback: str
+    kinds: tuple[str, ...]
+    code: int | None
 
     @staticmethod
     def of(error: BaseException) -> _Raised:
@@ -67,10 +100,11 @@ class _Raised:
             name: str(value) for name, value in vars(error).items() if name in ("message", "where", "hint")
         }
         told = "".join(traceback.format_exception(error))
-        return _Raised(kind.__name__, kind.__module__, known, str(error), said, told)
+        code = error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else None
+        return _Raised(kind.__name__, kind.__module__, known, str(error), said, told, kinds_of(kind), code)
 
-    def error(self) -> BaseException:
-        """An exception of that name and kind, which tells where it was raised."""
+    def error(self, log: tuple[str, ...]) -> BaseException:
+        """An exception of that name and kind, which tells where it was raised, and what was printed before."""
         text = self.text
         fields: dict[str, Any] = {"__module__": self.module}
         if not issubclass(self.known, OdibiError):
@@ -79,7 +113,7 @@ class _Raised:
         error = kind.__new__(kind)
         vars(error).update(self.said)
         error.add_note(f"In the process that ran it:\n\n{self.traceback}")
-        return error
+        return elsewhere(error, kinds=self.kinds, exit_code=self.code, log=log)
 
 
 def _is_known(kind: type) -> bool:
@@ -91,11 +125,11 @@ def _is_known(kind: type) -> bool:
 
 
 class Workers:
-    """Processes for calls of functions: as many as calls at a time, started when needed."""
+    """Processes for tasks: as many as tasks at a time, started when needed."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._all: set[_Worker] = set()
+        self._busy: dict[_Worker, int] = {}  # and the thread that waits for each
         self._idle: list[_Worker] = []
         self._stopped = False
 
@@ -108,61 +142,90 @@ class Workers:
             folder: where rows are put on their way; they are gone when they have been read.
 
         Raises:
-            Permanent: the process died.
+            Died: the process ended instead of answering.
             InterruptException: it was ended by :meth:`interrupt`.
             Exception: whatever the function raised.
         """
-        files = {name: folder / f"in-{number}.arrow" for number, name in enumerate(tables)}
-        for name, rows in tables.items():
-            spool(rows, files[name])
-        out = folder / "out.arrow"
-        job = pickle.dumps(_Job(call, files, out))
-        with self._worker() as worker:
-            told = worker.ask(job)
-        if isinstance(told, _Raised):
-            raise told.error()
-        return Answer(opened(out), told)
+        return Aside(self).answer(call, tables, folder)
 
-    def interrupt(self) -> None:
-        """End all processes at once, and let no more start."""
+    def run(self, task: Task, memory: int | None = None) -> _Done:
+        """What the task gives, called in a process that may have so many bytes for it.
+
+        Raises:
+            ResourceExhausted: it took more, or the machine had no more.
+            Died: the process ended instead of answering.
+            InterruptException: it was ended by :meth:`interrupt`.
+            Exception: whatever the task raised.
+        """
+        sent = pickle.dumps(task)
         with self._lock:
-            self._stopped = True
-            for worker in self._all:
-                worker.kill()
+            if self._stopped:
+                raise InterruptException
+            worker = self._idle.pop() if self._idle and memory is None else _Worker()
+            self._busy[worker] = threading.get_ident()
+        told: _Done | _Raised | None = None
+        try:
+            told = worker.ask(sent, memory)
+        finally:
+            with self._lock:
+                del self._busy[worker]
+                again = isinstance(told, _Done) and memory is None and not self._stopped
+                if again:
+                    self._idle.append(worker)
+            if not again:
+                worker.end()
+        if isinstance(told, _Done):
+            return told
+        if worker.interrupted:
+            raise elsewhere(InterruptException(), log=tuple(worker.log))
+        raise told.error(tuple(worker.log)) if told is not None else worker.obituary()
+
+    def interrupt(self, thread: int | None = None) -> None:
+        """End what a thread waits for at once; without one, all processes, and let no more start."""
+        with self._lock:
+            self._stopped = self._stopped or thread is None
+            for worker, waits in self._busy.items():
+                if thread in (None, waits):
+                    worker.interrupted = True
+                    worker.kill()
 
     def close(self) -> None:
         """End all processes; none may be computing."""
         self.interrupt()
-        while self._all:
-            self._all.pop().end()
+        while self._idle:
+            self._idle.pop().end()
 
-    @contextmanager
-    def _worker(self) -> Iterator[_Worker]:
-        """A process for one call, which goes on living for the next unless it died in this one."""
-        with self._lock:
-            if self._stopped:
-                raise InterruptException
-            worker = self._idle.pop() if self._idle else _Worker()
-            self._all.add(worker)
+
+@dataclass
+class Aside:
+    """Where one attempt computes: in processes that may have so many bytes; ``peak`` is the most one had."""
+
+    workers: Workers
+    memory: int | None = None
+    peak: int | None = None
+
+    def run(self, task: Task) -> Any:
+        """What the task gives; see :meth:`Workers.run`."""
+        done = self.workers.run(task, self.memory)
+        self.peak = max(self.peak or 0, done.peak)
+        return done.result
+
+    def answer(self, call: Call, tables: Mapping[str, pa.RecordBatchReader], folder: Path) -> Answer:
+        """What a function makes of its tables; see :meth:`Workers.answer`."""
+        files = {name: folder / f"in-{number}.arrow" for number, name in enumerate(tables)}
+        out = folder / "out.arrow"
         try:
-            yield worker
-        except _Died as died:
-            with self._lock:
-                self._all.discard(worker)
-            worker.end()
-            if self._stopped:
-                raise InterruptException from died
-            raise worker.obituary() from died
-        with self._lock:
-            self._idle.append(worker)
-
-
-class _Died(Exception):
-    """The process is gone."""
+            for name, rows in tables.items():
+                spool(rows, files[name])
+            warnings: list[str] = self.run(_Calling(call, files, out))
+            return Answer(opened(out), warnings)
+        except BaseException:
+            rmtree(folder, ignore_errors=True)
+            raise
 
 
 class _Worker:
-    """One process and the way to it."""
+    """One process, the way to it, and the last lines it printed."""
 
     def __init__(self) -> None:
         self._connection, there = Pipe()
@@ -173,18 +236,38 @@ class _Worker:
             pass_fds=(there.fileno(),),
             process_group=0,
             stdin=subprocess.DEVNULL,
-            stdout=_where_prints_go(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
         there.close()
+        self.interrupted = False
+        self.exceeded = ""
+        self.log: deque[str] = deque(maxlen=LOG_LINES)
+        ends = ((self.process.stdout, _where_prints_go()), (self.process.stderr, 2))
+        self._readers = [threading.Thread(target=self._read, args=end, daemon=True) for end in ends]
+        for reader in self._readers:
+            reader.start()
 
-    def ask(self, job: bytes) -> list[str] | _Raised:
-        """What the process says of a job: the warnings, or what was raised. Raises _Died."""
+    def _read(self, printed: IO[bytes], to: int | None) -> None:
+        """Hand on what the process prints, line by line."""
+        with printed:
+            for line in printed:
+                self.log.append(line.decode("utf-8", "replace").rstrip("\n"))
+                with suppress(OSError):  # whoever read it has gone
+                    os.write(to, line) if to is not None else None
+
+    def ask(self, sent: bytes, memory: int | None) -> _Done | _Raised | None:
+        """What the process says of a task; None if it died."""
+        self.log.clear()
         try:
-            self._connection.send_bytes(job)
-            said = self._connection.recv_bytes()
-        except (EOFError, OSError) as error:
-            raise _Died from error
-        told: list[str] | _Raised = pickle.loads(said)  # noqa: S301 - from a process of our own
+            self._connection.send_bytes(sent)
+            while memory is not None and not self._connection.poll(LOOK):
+                if found := excess(self.process.pid, memory):
+                    self.exceeded = found
+                    self.kill()
+            told: _Done | _Raised = pickle.loads(self._connection.recv_bytes())  # noqa: S301 - our own
+        except (EOFError, OSError):
+            return None
         return told
 
     def kill(self) -> None:
@@ -194,25 +277,35 @@ class _Worker:
                 os.killpg(self.process.pid, signal.SIGKILL)
 
     def end(self) -> None:
-        """Let go of the process, whatever it does."""
+        """Let go of the process, whatever it does, and read the last of what it printed."""
         self._connection.close()
         self.kill()
         self.process.wait()
+        for reader in self._readers:
+            reader.join(1.0)  # longer only where something it has started prints on
 
-    def obituary(self) -> Permanent:
+    def obituary(self) -> OdibiError:
         """How it died, once it did."""
         code = self.process.wait()
-        if code >= 0:
+        error: OdibiError
+        if self.exceeded:
+            hint = "raise the memory of the step's resources, or let it take less at a time"
+            error = ResourceExhausted("memory", self.exceeded, hint=hint)
+        elif code >= 0:
             what = f"ended with exit code {code} instead of returning"
-            return Permanent(f"the process that ran the function {what}", hint="raise an error, do not exit")
-        name = signal.Signals(-code).name
-        hint = "a crash in a library it uses: run it with backend: threads to see where"
-        if name == "SIGKILL":
+            error = Died(f"the process that ran the function {what}", hint="raise an error, do not exit")
+        elif code == -signal.SIGKILL:
             hint = (
                 "most often the machine had no memory left: "
                 'take less at a time with @step(per="batch"), or lower distributed_max_workers'
             )
-        return Permanent(f"the process that ran the function was killed by {name}", hint=hint)
+            said = "the process that ran the function was killed by SIGKILL"
+            error = ResourceExhausted("memory", said, hint=hint)
+        else:
+            name = signal.Signals(-code).name
+            hint = "a crash in a library it uses: run it with backend: threads to see where"
+            error = Died(f"the process that ran the function was killed by {name}", hint=hint)
+        return elsewhere(error, exit_code=code if code >= 0 else 128 - code, log=tuple(self.log))
 
 
 def _where_prints_go() -> int | None:
@@ -242,15 +335,13 @@ def serve(fd: int) -> None:
         connection.send_bytes(pickle.dumps(_done(jobs.get())))
 
 
-def _done(sent: bytes) -> list[str] | _Raised:
-    """What becomes of a job: its rows in their file and the warnings, or what was raised."""
+def _done(sent: bytes) -> _Done | _Raised:
+    """What becomes of a task: what it gives, or what was raised."""
     try:
-        job: _Job = pickle.loads(sent)  # noqa: S301 - from the process that started this one
-        made = answer(job.call, {name: opened(file) for name, file in job.tables.items()}, job.rows.parent)
-        spool(made.rows, job.rows)
+        task: Task = pickle.loads(sent)  # noqa: S301 - from the process that started this one
+        return _Done(task(), peak(os.getpid()))
     except BaseException as error:  # noqa: BLE001 - sys.exit() too: it is told where the run is
         return _Raised.of(error)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-    return made.warnings

@@ -266,12 +266,17 @@ class _Builder:
 
     def _placed(self, at: Place, observed: Observed, engine: str) -> tuple[str, ...]:
         """What to be wary of in calling the step's function on the engine; why it cannot be is a problem."""
+        step = observed.step
         processes = self.loaded.pipeline.backend == "processes"
         if processes and engine == "spark":
             message = "backend: processes cannot be had with engine spark: a session cannot cross processes"
             self.problems.append(self.loaded.problem(("backend",), message, "remove backend"))
+        spark: tuple[str, ...] = ()
+        if step.resources is not None and engine == "spark":
+            spark = ("its resources do not bound Spark: set spark.driver.memory and spark.executor.memory",)
         if observed.function is None:
-            return ()
+            return spark
+        processes = processes or (step.resources is not None and engine != "spark")
         known = {
             alias: None if dataset in self.guesses else self.schemas.get(dataset)
             for alias, dataset in observed.inputs.items()
@@ -280,7 +285,7 @@ class _Builder:
             self.loaded.problem((*at, "value"), *why)
             for why in objections(observed.function, engine, known, processes=processes)
         ]
-        return tuple(cautions(observed.function, engine))
+        return (*spark, *cautions(observed.function, engine, limited=step.timeout is not None))
 
     def _refuse_unknown_inputs(self, at: Place, observed: Observed) -> None:
         for alias, dataset in observed.inputs.items():

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 from odibi.config.models import Pipeline, Step
 from odibi.observe import Observation, Observed
+from odibi.operations.memory import size_of
 
 __all__ = ["Sizes", "engine_of", "shown", "size_of", "too_large"]
-
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}  # fmt: skip
-
-
-def size_of(text: str) -> float:
-    """``1.5MB`` as bytes."""
-    number, unit = re.findall(r"([\d.]+)\s*([KMGT]i?)?B", text)[0]
-    return float(number) * _UNITS[unit]
 
 
 def shown(size: float) -> str:

@@ -13,7 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odibi.errors import MissingExtra, OdibiError, Permanent, Transient, nearest
+from odibi.errors import (
+    AuthenticationFailed,
+    DatabaseError,
+    MissingExtra,
+    OdibiError,
+    Permanent,
+    Transient,
+    nearest,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,14 +96,16 @@ class Database:
             return Transient(f"locked by another process for {LOCK_WAIT} s", where=where)
         for prefix, (message, hint) in _SQLITE.items():
             if name.startswith(prefix):
-                return Permanent(message, where=where, hint=hint)
+                return DatabaseError(message, where=where, hint=hint)
         state = getattr(cause, "sqlstate", None)
         if self.dialect == "postgresql" and isinstance(error, OperationalError) and state is None:
             # No state: the connection failed. FATAL is the server's no, to a wrong name or password.
             state = "28000" if "FATAL:" in said and "the database system is" not in said else "08000"
         if (state or "").startswith(_PASSING):
             return Transient(said, where=where, hint="is the PostgreSQL server running?")
-        return Permanent(said, where=where)
+        if (state or "").startswith("28"):
+            return AuthenticationFailed("PostgreSQL", said, where=where)
+        return DatabaseError(said, where=where)
 
 
 def first_line(error: BaseException) -> str:

@@ -81,7 +81,11 @@ class SampleRecord(Frozen):
 
 
 class ErrorRecord(Frozen):
-    """Why an attempt failed. ``detail`` is a bounded log tail, for those who want more."""
+    """Why an attempt failed.
+
+    ``detail`` is a bounded traceback, for those who want more. Of an attempt in a process of its own,
+    ``log`` holds the last lines it printed and ``exit_code`` how it ended, if it did.
+    """
 
     kind: str
     message: str
@@ -89,6 +93,8 @@ class ErrorRecord(Frozen):
     hint: str = ""
     permanent: bool = True
     detail: str = ""
+    exit_code: int | None = None
+    log: tuple[str, ...] = ()
 
 
 class WriteRecord(Frozen):
@@ -105,12 +111,14 @@ class WriteRecord(Frozen):
 
 
 class AttemptRecord(Frozen):
-    """One try at a step."""
+    """One try at a step: ``delay`` is how many seconds were waited before it."""
 
     number: int
     status: StepStatus
     started_at: datetime
     ended_at: datetime | None = None
+    delay: float = 0.0
+    config_hash: str = ""
     error: ErrorRecord | None = None
 
 
@@ -141,10 +149,15 @@ class StepRecord(Frozen):
     writes: tuple[WriteRecord, ...] = ()
     key: str = ""
     digest: str = ""
-    peak_memory: int | None = None  # peak resident memory of the process when the step ended
+    peak_memory: int | None = None  # peak resident memory of its process by the end of the step
     warnings: tuple[str, ...] = ()
     attempts: tuple[AttemptRecord, ...] = ()
     error: ErrorRecord | None = None
+
+    @property
+    def retry_count(self) -> int:
+        """Attempts after the first."""
+        return max(0, len(self.attempts) - 1)
 
     @property
     def seconds(self) -> float | None:

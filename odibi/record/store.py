@@ -10,7 +10,7 @@ from collections import defaultdict
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from odibi.errors import Permanent, nearest
+from odibi.errors import NotFound, Permanent, nearest
 from odibi.record.database import Database, first_line
 from odibi.record.migrations import migrate
 from odibi.record.model import AttemptRecord, RunRecord, RunStatus, StepRecord
@@ -138,7 +138,8 @@ class RunStore:
         """The whole record of a run, by its id or by the beginning of it (4 characters or more).
 
         Raises:
-            Permanent: no run or more than one has that id.
+            NotFound: no run has that id.
+            Permanent: more than one has.
         """
         with self.database.read() as connection:
             return _whole(connection, self._find(connection, run_id))
@@ -205,7 +206,7 @@ class RunStore:
             )
         recent = _rows(connection, f"SELECT run_id FROM runs {_NEWEST}", limit=1000)
         hint = nearest(run_id, [row["run_id"] for row in recent], "known runs") or "no run is recorded yet"
-        raise Permanent(f"there is no run {run_id!r}", where=where, hint=hint)
+        raise NotFound(f"there is no run {run_id!r}", where=where, hint=hint)
 
 
 def _save_steps(connection: Connection, run_id: str, steps: Iterable[tuple[int | None, StepRecord]]) -> None:

@@ -15,21 +15,31 @@ from odibi.datasets.target import Target
 from odibi.engines import ENGINES
 from odibi.engines.base import Engine, Frame
 from odibi.engines.database import Database
-from odibi.errors import Permanent
+from odibi.errors import NotFound
 from odibi.observe.places import version_of
-from odibi.plan.model import Plan
+from odibi.operations.memory import size_of
+from odibi.operations.placing import can_move
+from odibi.plan.model import Plan, PlannedStep
 from odibi.relational.bind import Binder
 from odibi.relational.schema import Schema
 
 if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
-    from odibi.operations.process import Workers
+    from odibi.operations.process import Aside, Workers
 
-__all__ = ["Dataset", "RunContext", "Stopped", "kept"]
+__all__ = ["Dataset", "Permit", "RunContext", "Stopped", "kept"]
 
 
 class Stopped(Exception):
-    """The run was asked to end: whatever an attempt has computed is not written any more."""
+    """The run was asked to end, or the attempt was: whatever it has computed is not written any more."""
+
+
+@dataclass
+class Permit:
+    """What lets one attempt publish, until it is withdrawn because the attempt takes too long."""
+
+    thread: int = 0  # that works on the attempt, as soon as one does
+    withdrawn: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +78,20 @@ class RunContext:
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _workers: Workers | None = None
 
-    @property
-    def function_workers(self) -> Workers | None:
-        """The processes that functions run in, None where they run in this one."""
-        with self._lock:
-            if self._workers is None and self.loaded.pipeline.backend == "processes":
-                from odibi.operations.process import Workers
+    def aside(self, planned: PlannedStep) -> Aside | None:
+        """Where an attempt at the step computes its function, and all else if its memory is limited.
 
-                self._workers = Workers()
-            return self._workers
+        None is in this process: no thread can be ended, so what has a timeout is computed elsewhere.
+        """
+        step = planned.step
+        wanted = self.loaded.pipeline.backend == "processes" or step.timeout or step.resources
+        if not wanted or not can_move(planned.function, planned.engine):
+            return None
+        from odibi.operations.process import Aside, Workers
+
+        with self._lock:
+            self._workers = self._workers or Workers()
+        return Aside(self._workers, int(size_of(step.resources.memory)) if step.resources else None)
 
     def engine(self, name: str) -> Engine:
         """The engine of that name, started when first asked for."""
@@ -85,10 +100,10 @@ class RunContext:
                 self._engines[name] = ENGINES.get(name)(self.db)
             return self._engines[name]
 
-    def go_on(self) -> None:
-        """Raises Stopped once the run was asked to end."""
-        if self.stopped.is_set():
-            raise Stopped("the run was stopped")
+    def go_on(self, permit: Permit) -> None:
+        """Raises Stopped once the run was asked to end, or the attempt was."""
+        if self.stopped.is_set() or permit.withdrawn.is_set():
+            raise Stopped("the run or the attempt was stopped")
 
     def publish(self, datasets: Mapping[str, Dataset]) -> None:
         """Make datasets readable for the steps after."""
@@ -137,7 +152,7 @@ class RunContext:
             commit = last_commit(target.url)
         table = open_table(target.url, commit.version) if commit is not None else None
         if commit is None or table is None:
-            raise Permanent(f"{target.url} has not been written yet", hint=f"select +{producer.name} as well")
+            raise NotFound(f"{target.url} has not been written yet", hint=f"select +{producer.name} as well")
         found = kept(engine, table, version_of(target.url, commit), commit.note.get("rows"))
         return replace(found, sets=tuple(commit.note.get("sets", ())))
 
@@ -146,7 +161,7 @@ class RunContext:
         source = Source(target.url, target.format)
         seen = look(self.db, source, schema)
         if seen is None:
-            raise Permanent(f"{target.url} has not been written yet")
+            raise NotFound(f"{target.url} has not been written yet")
         frame, schema = read(engine, source, seen)
         reopen = lambda other: read(other, source, seen)[0]  # noqa: E731 - one line says it
         return Dataset(frame, schema, seen.version, engine=engine.name, reopen=reopen)
@@ -158,15 +173,17 @@ class RunContext:
         for engine in self._engines.values():
             engine.close()
 
-    def interrupt(self) -> None:
-        """Stop the queries that are running, on every engine, and what the workers do."""
-        with self._lock:
-            engines = list(self._engines.values())
+    def interrupt(self, thread: int | None = None) -> None:
+        """Stop what a thread waits for, or all: queries on every engine, and processes of functions.
+
+        Threads other than that one go on; without one, nothing more can be computed.
+        """
+        engines = list(self._engines.values())  # without the lock: whoever has it may be what hangs
         if self._workers is not None:
-            self._workers.interrupt()
+            self._workers.interrupt(thread)
         for engine in engines:
-            engine.interrupt()
-        self.db.interrupt()
+            engine.interrupt(thread)
+        self.db.interrupt(thread)
 
 
 def kept(engine: Engine, table: Table, version: str, rows: int | None) -> Dataset:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import builtins
 import re
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from odibi.datasets.files import explain
-from odibi.errors import OdibiError, Transient
+from odibi.errors import Elsewhere, OdibiError, ResourceExhausted, kinds_of
 from odibi.home import typed
 from odibi.record.model import ErrorRecord, SampleRecord, StepStatus, WriteRecord
 from odibi.relational.schema import Schema
+from odibi.run.retry import Failure, should_retry_failure
 
-__all__ = ["Outcome", "error_record"]
+__all__ = ["Outcome", "error_record", "failed", "failure_of"]
 
 LONGEST_DETAIL = 4_000
 
@@ -26,6 +28,8 @@ class Outcome:
         status: completed, reused, failed or cancelled.
         rows_in: rows of each input, where they are known.
         columns: the columns of the first output.
+        peak_memory: of the step's own process, where it had one.
+        failure: what is to be known of an error to tell whether it may pass.
     """
 
     status: StepStatus
@@ -39,7 +43,38 @@ class Outcome:
     key: str = ""
     digest: str = ""
     warnings: tuple[str, ...] = ()
+    peak_memory: int | None = None
     error: ErrorRecord | None = None
+    failure: Failure = field(default_factory=Failure)
+
+
+def failed(error: BaseException, files: tuple[str, ...] = (), sql_run: str = "") -> Outcome:
+    """The outcome of an attempt that ended in an exception; for ``files`` see :func:`error_record`."""
+    record = error_record(error, files)
+    return Outcome(StepStatus.FAILED, sql_run=sql_run, error=record, failure=failure_of(error))
+
+
+def failure_of(error: BaseException) -> Failure:
+    """What is to be known of an exception; one that was raised far away is looked for in the text."""
+    said = str(error)
+    quoted = _quoted(error, said)
+    if quoted is None:
+        return Failure.of(error)
+    kind, _, message = quoted.partition(": ")
+    known = getattr(builtins, kind, None)
+    base = kinds_of(known) if isinstance(known, type) and issubclass(known, BaseException) else (kind,)
+    return Failure(base, message or kind)
+
+
+def _quoted(error: BaseException, text: str) -> str | None:
+    """``ValueError: what it said`` of a function that an engine called, None if it was not one."""
+    if _is_duckdb(error):
+        _, found, tail = text.partition("Python exception: Traceback")
+        return tail.strip().splitlines()[-1] if found else None
+    if type(error).__name__ == "PythonException" and _is_of(error, "pyspark"):
+        kind, said, _ = _on_worker(text, (), "")
+        return f"{kind}: {said}"
+    return None
 
 
 def error_record(error: BaseException, files: tuple[str, ...] = ()) -> ErrorRecord:
@@ -49,16 +84,29 @@ def error_record(error: BaseException, files: tuple[str, ...] = ()) -> ErrorReco
         error: what was raised.
         files: paths of user functions; the innermost line in one of them is the place.
     """
-    if _is_duckdb(error):
+    failure, log = failure_of(error), Elsewhere.of(error).log
+    permanent, exit_code = not should_retry_failure(failure), failure.exit_code
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryException":
+        hint = "raise memory_limit, or the step's resources: {memory: ...}"
+        said = (
+            str(error).split("\n\n", 1)[0].removeprefix("Out of Memory Error: ")
+            or "Python could not allocate more"
+        )
+        error = ResourceExhausted("memory", f"out of memory: {said}"[:1_000], hint=hint).with_traceback(
+            error.__traceback__
+        )
+    elif _is_duckdb(error):
         of_file = type(error).__name__ == "IOException" or "CSV Error" in str(error) or "JSON" in str(error)
         error = explain(Exception(str(error))) if of_file else error
     if isinstance(error, OdibiError):
         return ErrorRecord(
-            kind=type(error).__name__,
+            kind=error.type,
             message=error.message,
             where=typed(error.where),
             hint=error.hint,
-            permanent=not isinstance(error, Transient),
+            permanent=permanent,
+            exit_code=exit_code,
+            log=log,
         )
     detail = "".join(traceback.format_exception(error))
     lines = re.findall(r'File "(.+?)", line (\d+)', detail)  # DuckDB quotes the traceback of a stream as text
@@ -68,9 +116,16 @@ def error_record(error: BaseException, files: tuple[str, ...] = ()) -> ErrorReco
     if kind == "PythonException" and _is_of(error, "pyspark"):
         kind, text, place = _on_worker(text, files, place)
     if _is_duckdb(error):
-        _, quoted, tail = text.partition("Python exception: Traceback")
-        text = tail.strip().splitlines()[-1] if quoted else text.split("\n\n", 1)[0]
-    return ErrorRecord(kind=kind, message=text[:1_000], where=typed(place), detail=detail[-LONGEST_DETAIL:])
+        text = _quoted(error, text) or text.split("\n\n", 1)[0]
+    return ErrorRecord(
+        kind=kind,
+        message=text[:1_000],
+        where=typed(place),
+        permanent=permanent,
+        detail=detail[-LONGEST_DETAIL:],
+        exit_code=exit_code,
+        log=log,
+    )
 
 
 def _on_worker(text: str, files: tuple[str, ...], place: str) -> tuple[str, str, str]:

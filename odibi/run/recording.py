@@ -135,8 +135,9 @@ def ended(record: RunRecord, done: Walk, plan: Plan, *, tracked: bool) -> RunRec
         place = f"{why.where}: " if why.where else ""
         error = f"step {failed[0].name!r} failed: {place}{why.message}"
     if done.stopped:
-        error = f"the run was stopped by {done.stopped}"
+        error = done.stopped if done.timed_out else f"the run was stopped by {done.stopped}"
     status = RunStatus.CANCELLED if done.stopped else RunStatus.FAILED if failed else RunStatus.SUCCEEDED
+    status = RunStatus.TIMEOUT if done.timed_out else status
     changes = {
         "steps": tuple(steps.values()),
         "status": status,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import partial
 
 from odibi.config.models import StepType
 from odibi.datasets.delta import Table, open_table
@@ -13,9 +14,10 @@ from odibi.datasets.digest import Digest, Sample, measure, narrowed
 from odibi.datasets.source import read
 from odibi.datasets.target import Job, Target, Written, ledger, write
 from odibi.engines.base import Engine, Frame, Location, Staged
-from odibi.errors import Permanent, SchemaMismatch
+from odibi.errors import Elsewhere, Permanent, SchemaMismatch, Timeout, elsewhere
 from odibi.observe.snapshot import app_id
 from odibi.operations.answer import Call
+from odibi.operations.bounded import ENGINES, bounded, movable
 from odibi.operations.invoke import call
 from odibi.operations.python import Context
 from odibi.plan.columns import uses
@@ -27,11 +29,11 @@ from odibi.record.model import SampleRecord, StepStatus, WriteRecord
 from odibi.relational.compile import Compiled
 from odibi.relational.rules import closing_cast
 from odibi.relational.schema import Column, Schema, schema_of
-from odibi.run.context import Dataset, RunContext, Stopped, kept
+from odibi.run.context import Dataset, Permit, RunContext, Stopped, kept
 from odibi.run.declared import as_declared
-from odibi.run.outcome import Outcome, error_record
+from odibi.run.outcome import Outcome, failed
 
-__all__ = ["attempt"]
+__all__ = ["attempt", "timed_out"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,30 +56,42 @@ class _Made:
     writes: tuple[WriteRecord, ...] = ()
 
 
-def attempt(context: RunContext, planned: PlannedStep) -> Outcome:
-    """Try the step once. Whatever is raised, by users' code too, becomes an outcome."""
+def attempt(context: RunContext, planned: PlannedStep, permit: Permit) -> Outcome:
+    """Try the step once. Whatever is raised, by users' code too, becomes an outcome.
+
+    What fails after the permit was withdrawn has failed for that.
+    """
     tried: _Attempt | None = None
     try:
-        tried = _Attempt(context, planned)
+        tried = _Attempt(context, planned, permit)
         return tried.outcome()
     except BaseException as error:  # noqa: BLE001 - the one place where errors become values, sys.exit() too
         interrupted = isinstance(error, Stopped) or type(error).__name__ == "InterruptException"
         if interrupted and context.stopped.is_set():
             return Outcome(StepStatus.CANCELLED)
+        if permit.withdrawn.is_set():
+            return timed_out(planned, Elsewhere.of(error).log)
         modules = planned.function.modules.values() if planned.function else ()
         files = tuple(file for file, _ in modules)
         sql_run = tried.sql_run if tried is not None else ""
-        return Outcome(StepStatus.FAILED, sql_run=sql_run, error=error_record(error, files))
+        return failed(error, files, sql_run)
+
+
+def timed_out(planned: PlannedStep, log: tuple[str, ...] = ()) -> Outcome:
+    """The outcome of an attempt at a step that took longer than it may; ``log`` is what it printed."""
+    return failed(elsewhere(Timeout("the attempt", planned.step.timeout or 0), log=log))
 
 
 class _Attempt:
-    def __init__(self, context: RunContext, planned: PlannedStep) -> None:
+    def __init__(self, context: RunContext, planned: PlannedStep, permit: Permit) -> None:
         self.context = context
         self.planned = planned
+        self.permit = permit
         self.engine: Engine = context.engine(planned.engine)
         self.queries: Mapping[str, Compiled] | None = None
         self.version = ""
         self.sql_run = ""
+        self.aside = context.aside(planned)
         self.warnings: tuple[str, ...] = ()
 
     def outcome(self) -> Outcome:
@@ -90,7 +104,8 @@ class _Attempt:
             if group[0].format == "delta"
         }
         inputs = {
-            alias: self.context.dataset(dataset, self.engine) for alias, dataset in planned.inputs.items()
+            alias: self._movable(self.context.dataset(dataset, self.engine))
+            for alias, dataset in planned.inputs.items()
         }
         versions = self._versions(inputs)
         parts = parts_of(planned.code, planned.engine, {**versions, **planned.own})
@@ -111,12 +126,13 @@ class _Attempt:
             sample=self.context.loaded.pipeline.samples,
             rebuild=planned.rebuild,
             fence=self.context.fence,
+            go_on=partial(self.context.go_on, self.permit),
         )
         # What is not kept is told apart by what it was made of, unless that does not tell.
         self.version = f"run:{job.run_id}" if self._volatile(inputs) else f"key:{key}"
         made = {
             name: self._made(
-                result,
+                self._bounded(result),
                 planned.targets.get(name, ()),
                 handles.get(name),
                 replace(job, sets=planned.sets.get(name, ())),
@@ -138,13 +154,14 @@ class _Attempt:
             key=key,
             digest=first.dataset.version,
             warnings=self.warnings,
+            peak_memory=self.aside.peak if self.aside is not None else None,
         )
 
     def _made(self, result: _Computed, targets: tuple[Target, ...], handle: Table | None, job: Job) -> _Made:
         """A computed result kept in its targets, or handed over where it has none."""
         masked = _masked(result.schema, self.context.loaded.pipeline.sensitive)
         job = replace(job, rounded=result.rounded, masked=masked)
-        self.context.go_on()
+        job.go_on()
         if not targets:
             return self._handed_over(result, job)
         context = self.context
@@ -201,6 +218,31 @@ class _Attempt:
         waited = self.planned.compiled is None and "operations" in self.planned.step.params
         return volatile(None, None, self._compiled(inputs)) if waited else self.planned.volatile
 
+    # --- in the memory it may have ------------------------------------------------------------
+
+    def _movable(self, dataset: Dataset) -> Dataset:
+        """The dataset as a process of the step's own can read it, where it has one for its queries."""
+        if not self._is_bounded():
+            return dataset
+        frame = movable(self.engine, self.context.db, dataset.frame, dataset.schema)
+        return replace(dataset, frame=frame)
+
+    def _bounded(self, result: _Computed) -> _Computed:
+        """The result computed in such a process; that of a function was."""
+        resources = self.planned.step.resources
+        if self.aside is None or resources is None or not self._is_bounded():
+            return result
+        db = self.context.db
+        frame = movable(self.engine, db, result.frame, result.schema)
+        frame = bounded(self.engine, db, frame, result.schema, resources.memory, self.aside)
+        return replace(result, frame=frame)
+
+    def _is_bounded(self) -> bool:
+        step = self.planned.step
+        return (
+            step.resources is not None and self.engine.name in ENGINES and step.type is not StepType.FUNCTION
+        )
+
     # --- computing ---------------------------------------------------------------------------
 
     def _computed(self, inputs: Mapping[str, Dataset]) -> dict[str, _Computed]:
@@ -248,9 +290,7 @@ class _Attempt:
         asked = Call(function, step.params, context, as_declared)
         tables = {alias: (dataset.frame, dataset.schema) for alias, dataset in inputs.items()}
         db = self.context.db
-        returned, told = call(
-            self.engine, asked, tables, db.scratch / db.new_name(), self.context.function_workers
-        )
+        returned, told = call(self.engine, asked, tables, db.scratch / db.new_name(), self.aside)
         self.warnings = tuple(told)
         if isinstance(returned, tuple):
             frame, schema = returned

@@ -2,37 +2,40 @@
 
 A failed step stops only its dependents, unless ``fail_fast`` says otherwise. Attempts run on
 daemon threads and report through one queue, which a signal can also write to, so that Ctrl-C and
-SIGTERM are answered at once.
+SIGTERM are answered at once. A step that waits for its next attempt waits in no thread.
 """
 
 from __future__ import annotations
 
 import heapq
+import math
+import os
 import queue
-import random
-import resource
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from odibi.config.models import Node
-from odibi.errors import DependencyFailed
+from odibi.errors import DependencyFailed, Timeout
+from odibi.operations.memory import peak
 from odibi.plan.model import Action, Plan, PlannedStep
 from odibi.record.model import AttemptRecord, ColumnRecord, ErrorRecord, StepRecord, StepStatus
-from odibi.run.context import RunContext
+from odibi.run.context import Permit, RunContext
 from odibi.run.outcome import Outcome
-from odibi.run.task import attempt
+from odibi.run.retries import Retries
+from odibi.run.retry import Strategy
+from odibi.run.task import attempt, timed_out
 
 __all__ = ["Listener", "Walk", "first_records", "walk"]
 
-ATTEMPTS = 5
-"""Tries at a step that lost a race for a commit; each computes again."""
-
 GRACE = 10.0
 """Seconds that running steps get to end after a stop was asked for."""
+
+PAUSE = 0.2
+"""Seconds between interrupts of what does not end."""
 
 Listener = Callable[[StepRecord], None]
 """Told of every change of a step."""
@@ -45,6 +48,7 @@ class Walk:
     records: dict[str, StepRecord]
     stopped: str = ""
     stuck: bool = False  # a step did not end in time after a stop; its thread still runs
+    timed_out: bool = False  # what ended it early is the limit of its time
 
 
 def first_records(plan: Plan) -> dict[str, StepRecord]:
@@ -111,6 +115,17 @@ def walk(
     return _Walker(context, workers, fail_fast, listener, events).run()
 
 
+@dataclass
+class _Running:
+    """An attempt that is under way; ``deadline`` is on the monotonic clock."""
+
+    planned: PlannedStep
+    started_at: datetime
+    deadline: float
+    permit: Permit = field(default_factory=Permit)
+    given_up: bool = False  # another thread works in the place of the one that hangs in it
+
+
 class _Walker:
     def __init__(
         self, context: RunContext, workers: int, fail_fast: bool, listener: Listener,
@@ -129,36 +144,84 @@ class _Walker:
                 self.after[before].append(name)
         self.height = _heights(self.plan, self.after)
         self.ready: list[tuple[int, int, str]] = []
-        self.jobs: queue.SimpleQueue[PlannedStep | None] = queue.SimpleQueue()
+        self.jobs: queue.SimpleQueue[_Running | None] = queue.SimpleQueue()
         self.workers = max(1, min(workers, len(self.plan)))
-        self.running = 0
+        self.running: dict[str, _Running] = {}
+        self.retries = Retries(context.loaded.pipeline)
+        self.threads = 0
+        limit = context.loaded.pipeline.timeout_seconds
+        self.deadline = time.monotonic() + limit if limit is not None else math.inf
         self.halted = ""
 
     def run(self) -> Walk:
         for _ in range(self.workers):
-            threading.Thread(target=self._work, daemon=True, name="odibi-step").start()
+            self._hire()
         try:
             self._release([name for name, before in self.open.items() if not before])
-            while self.running or self.ready:
+            while self.running or self.ready or self.retries.waiting:
                 self._start_what_can()
-                kind, what = self.events.get()
-                if kind == "stop":
-                    self._stop(str(what))
+                with suppress(queue.Empty):
+                    kind, what = self.events.get(timeout=self._until_something_is_due())
+                    if kind == "stop":
+                        self._stop(str(what))
+                        break
+                    self._ended(*what)  # type: ignore[misc]
+                if time.monotonic() >= self.deadline:
+                    self._end_in_time()
                     break
-                self._ended(*what)  # type: ignore[misc]
+                self._do_what_is_due()
         except BaseException:
             self.listener = lambda _: None  # it may be what raised
             self._stop("an error")  # nothing may be written after the run has ended
             raise
         finally:
-            for _ in range(self.workers):
+            for _ in range(self.threads):
                 self.jobs.put(None)
         self._leave_the_rest()
         return self.walk
 
+    def _hire(self) -> None:
+        self.threads += 1
+        threading.Thread(target=self._work, daemon=True, name="odibi-step").start()
+
     def _work(self) -> None:
-        while (planned := self.jobs.get()) is not None:
-            self.events.put(("ended", (planned, *_tried(self.context, planned))))
+        while (job := self.jobs.get()) is not None:
+            job.permit.thread = threading.get_ident()
+            outcome = attempt(self.context, job.planned, job.permit)
+            job.permit.thread = 0
+            self.events.put(("ended", (job, outcome, datetime.now(UTC))))
+            if job.given_up:
+                return
+
+    # --- time ----------------------------------------------------------------------------------
+
+    def _until_something_is_due(self) -> float | None:
+        """Seconds until a wait, an attempt or the run is over; None where nothing has a limit."""
+        limits = (job.deadline for job in self.running.values())
+        due = min(self.deadline, *self.retries.waiting.values(), *limits, math.inf)
+        if due == math.inf:
+            return None
+        overdue = any(job.permit.withdrawn.is_set() for job in self.running.values())
+        return max(PAUSE if overdue else 0.0, due - time.monotonic())
+
+    def _do_what_is_due(self) -> None:
+        """Start the attempts that were waited for, and interrupt those that take too long."""
+        for name in self.retries.due():
+            heapq.heappush(self.ready, (-self.height[name], self.plan[name].index, name))
+        now = time.monotonic()
+        for job in [job for job in self.running.values() if job.deadline <= now]:
+            job.permit.withdrawn.set()
+            self.context.interrupt(job.permit.thread)
+            if now > job.deadline + GRACE:
+                # It may not publish any more; its thread is left to whatever it hangs in.
+                self.walk.stuck = job.given_up = True
+                self._hire()
+                self._ended(job, timed_out(job.planned), datetime.now(UTC))
+
+    def _end_in_time(self) -> None:
+        self.walk.timed_out = True
+        limit = self.context.loaded.pipeline.timeout_seconds or 0
+        self._stop(Timeout("the run", limit).message)
 
     # --- starting ------------------------------------------------------------------------------
 
@@ -185,23 +248,51 @@ class _Walker:
         return [other for other in self.after[name] if not self.open[other] and other not in ended]
 
     def _start_what_can(self) -> None:
-        while self.ready and self.running < self.workers:
+        while self.ready and len(self.running) < self.workers:
             _, _, name = heapq.heappop(self.ready)
-            self._update(name, status=StepStatus.RUNNING, started_at=datetime.now(UTC))
-            self.running += 1
-            self.jobs.put(self.plan[name])
+            planned, now = self.plan[name], datetime.now(UTC)
+            if not self.walk.records[name].attempts:
+                self._update(name, status=StepStatus.RUNNING, started_at=now)
+            job = _Running(planned, now, time.monotonic() + (planned.step.timeout or math.inf))
+            self.running[name] = job
+            self.jobs.put(job)
 
     # --- ending --------------------------------------------------------------------------------
 
-    def _ended(self, planned: PlannedStep, outcome: Outcome, attempts: tuple[AttemptRecord, ...]) -> None:
-        self.running -= 1
-        name = planned.name
+    def _ended(self, job: _Running, outcome: Outcome, at: datetime) -> None:
+        name = job.planned.name
+        if self.running.get(name) is not job:
+            return  # it was given up before
+        del self.running[name]
         before = self.walk.records[name]
+        attempts = (
+            *before.attempts,
+            AttemptRecord(
+                number=len(before.attempts) + 1,
+                status=outcome.status,
+                started_at=job.started_at,
+                ended_at=at,
+                delay=self.retries.delay(name),
+                config_hash=self.context.loaded.config_hash,
+                error=outcome.error,
+            ),
+        )
+        then, why = Strategy.ESCALATE, ""
+        if outcome.status is StepStatus.FAILED and not self.halted:
+            then, why = self.retries.after(job.planned.step, attempts, outcome.failure)
+        if then is Strategy.RETRY:
+            self._update(name, attempts=attempts)
+            return
+        skipped = then is Strategy.SKIP
+        if skipped and outcome.error is not None:
+            why = f"left out after {outcome.error.kind}: {outcome.error.message}"
         self._update(
             name,
-            status=outcome.status,
-            ended_at=attempts[-1].ended_at,
-            reason=self.halted if outcome.status is StepStatus.CANCELLED else outcome.reason or before.reason,
+            status=StepStatus.SKIPPED if skipped else outcome.status,
+            ended_at=at,
+            reason=self.halted
+            if outcome.status is StepStatus.CANCELLED
+            else why or outcome.reason or before.reason,
             rows_in=dict(outcome.rows_in),
             rows_out=outcome.rows_out,
             columns=tuple(ColumnRecord(name=c.name, type=c.type) for c in outcome.columns),
@@ -210,20 +301,33 @@ class _Walker:
             sql_run=outcome.sql_run,
             key=outcome.key,
             digest=outcome.digest,
-            peak_memory=_peak_memory(),
+            peak_memory=outcome.peak_memory or peak(os.getpid()),
             warnings=(*before.warnings, *outcome.warnings),
             attempts=attempts,
-            error=outcome.error,
+            error=None if skipped else outcome.error,
         )
-        if outcome.status in (StepStatus.COMPLETED, StepStatus.REUSED):
+        if skipped:
+            self._leave_dependents(name, failed=False)
+        elif outcome.status in (StepStatus.COMPLETED, StepStatus.REUSED):
             self._release(self._freed(name))
         elif outcome.status is StepStatus.FAILED:
-            self._block_dependents(name)
-            if self.fail_fast:
-                self.halted = f"the run stopped because step {name!r} failed (fail_fast)"
-                self.ready.clear()
+            self._failed(name)
 
-    def _block_dependents(self, cause: str) -> None:
+    def _failed(self, name: str) -> None:
+        """Nothing that needs the step is run, and with ``fail_fast`` nothing at all."""
+        self._leave_dependents(name, failed=True)
+        if self.fail_fast and not self.halted:
+            self.halted = f"the run stopped because step {name!r} failed (fail_fast)"
+            self.ready.clear()
+            self.retries.waiting.clear()
+            for other, record in list(self.walk.records.items()):
+                if record.attempts and not record.status.ended and other not in self.running:
+                    last = record.attempts[-1]  # it has failed, and is not tried again
+                    self._update(other, status=StepStatus.FAILED, ended_at=last.ended_at, error=last.error)
+                    self._leave_dependents(other, failed=True)
+
+    def _leave_dependents(self, cause: str, *, failed: bool) -> None:
+        """Leave out what needs a step that failed or was skipped."""
         blocked = list(self.after[cause])
         while blocked:
             name = blocked.pop()
@@ -232,8 +336,11 @@ class _Walker:
             if self.plan[name].decision.action is Action.SKIP:
                 self._release([name])  # its readers are given what it made in an earlier run
                 continue
-            error = ErrorRecord(kind="DependencyFailed", message=DependencyFailed(name, cause).message)
-            self._update(name, status=StepStatus.NOT_RUN, reason=f"{cause} failed", error=error)
+            if failed:
+                error = ErrorRecord(kind=DependencyFailed.type, message=DependencyFailed(name, cause).message)
+                self._update(name, status=StepStatus.NOT_RUN, reason=f"{cause} failed", error=error)
+            else:
+                self._update(name, status=StepStatus.SKIPPED, reason=f"{cause} was skipped")
             blocked += self.after[name]
 
     def _stop(self, reason: str) -> None:
@@ -244,7 +351,7 @@ class _Walker:
         while self.running:
             self.context.interrupt()
             try:
-                kind, what = self.events.get(timeout=0.2)
+                kind, what = self.events.get(timeout=PAUSE)
             except queue.Empty:
                 if time.monotonic() > deadline:
                     self.walk.stuck = True
@@ -270,37 +377,9 @@ class _Walker:
         self.listener(record)
 
 
-def _tried(context: RunContext, planned: PlannedStep) -> tuple[Outcome, tuple[AttemptRecord, ...]]:
-    """The last outcome of the step and all its attempts; only lost races are tried again."""
-    attempts: list[AttemptRecord] = []
-    while True:
-        started = datetime.now(UTC)
-        outcome = attempt(context, planned)
-        number = len(attempts) + 1
-        attempts.append(
-            AttemptRecord(
-                number=number,
-                status=outcome.status,
-                started_at=started,
-                ended_at=datetime.now(UTC),
-                error=outcome.error,
-            )
-        )
-        transient = outcome.error is not None and not outcome.error.permanent
-        if not transient or number == ATTEMPTS or context.stopped.is_set():
-            return outcome, tuple(attempts)
-        time.sleep(random.uniform(0.5, 1.0) * 0.05 * 2**number)  # noqa: S311 - jitter, not a secret
-
-
 def _heights(plan: Mapping[str, PlannedStep], after: Mapping[str, list[str]]) -> dict[str, int]:
     """Length of the longest chain that each step starts: those with more to follow go first."""
     heights: dict[str, int] = {}
     for name in reversed(list(plan)):
         heights[name] = 1 + max((heights[other] for other in after[name]), default=0)
     return heights
-
-
-def _peak_memory() -> int:
-    """Peak resident memory of this process in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

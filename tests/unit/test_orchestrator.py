@@ -207,7 +207,7 @@ def test_python_and_yaml_give_the_same_plan(project: Project) -> None:
 
 
 @pytest.mark.parametrize("name", ["enable_cache", "cache_dir", "enable_checkpoints", "checkpoint_mode", "checkpoint_dir",
-                                  "resume_from_checkpoint", "max_retries", "retry_backoff", "metrics_manager", "event_bus"])  # fmt: skip
+                                  "resume_from_checkpoint", "metrics_manager", "event_bus"])  # fmt: skip
 def test_parameters_of_later_versions_are_refused_by_name(project: Project, name: str) -> None:
     with pytest.raises(ConfigError, match=f"{name!r} is not available in this version"):
         Orchestrator(steps=ex1(project.root), **{name: True})

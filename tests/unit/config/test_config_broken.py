@@ -155,10 +155,27 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     "of a later version": (
-        step("name: a", "layer: silver", "sql: select 1", "retry: 3", "checks: []"),
+        step("name: a", "layer: silver", "sql: select 1", "condition: x", "checks: []"),
         [
-            "12:5: step 'a': 'retry' is not available in this version of odibi (remove it)",
+            "12:5: step 'a': 'condition' is not available in this version of odibi (remove it)",
             "13:5: step 'a': 'checks' is not available in this version of odibi (remove it)",
+        ],
+    ),
+    "retries and limits": (
+        step(
+            "name: a",
+            "layer: silver",
+            "sql: select 1",
+            "retry: {max_retry: 3, retry_rules: [{then: retry}, {message: 'x(', then: stop}]}",
+            "timeout: 0",
+            "resources: {memory: 200 megabytes}",
+        ),
+        [
+            "12:13: step 'a': unknown key 'max_retry' (did you mean 'max_retries'?)",
+            "12:41: step 'a': a rule needs error, exit_code or message",
+            "12:78: step 'a': retry.retry_rules.1.then: found 'stop' (allowed: retry, escalate, skip)",
+            "13:14: step 'a': timeout: found 0, expected more than 0",
+            "14:25: step 'a': resources.memory: found '200 megabytes' (such as 200MB or 2Gi)",
         ],
     ),
     "rows of a later version": (

@@ -55,7 +55,7 @@ def test_no_object_lets_unknown_keys_pass_unnoticed() -> None:
 
 def test_everything_is_described() -> None:
     schema = json_schema()
-    for name in ("Step", "Write", "Connection", "Target"):
+    for name in ("Step", "Write", "Retry", "RetryRule", "Resources", "Connection", "Target"):
         assert schema["definitions"][name]["description"]
         for key, item in schema["definitions"][name]["properties"].items():
             assert item.get("description"), f"{name}.{key}"
@@ -88,6 +88,8 @@ FITS = [
     "sql: q, write: {to: lake, format: csv, partitionBy: x, mode: append, schema: widen}",
     "sql: q, write: {to: lake, formats: [csv, delta], partition_by: [x], mode: '{{ mode }}'}",
     "sql: q, engine: '{{ engine }}'",
+    "sql: q, retry: 3, timeout: 1.5, resources: {memory: 2Gi}",
+    "sql: q, retry: {max_retries: 3, retry_rules: [{error: KeyError, then: skip}]}, timeout: '{{ t }}'",
 ]
 FITS_NOT = [
     "bogus: 1, sql: x",
@@ -103,7 +105,10 @@ FITS_NOT = [
     "sql: x, write: {format: xml}",
     "sql: x, tags: 5",
     "sql: x, inputs: [{from: a, rows: new}]",
-    "sql: x, retry: 3",
+    "sql: x, checks: []",
+    "sql: x, retry: {delay: 3}",
+    "sql: x, timeout: 5m",
+    "sql: x, resources: {memory: 200 megabytes}",
 ]
 
 

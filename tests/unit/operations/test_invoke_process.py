@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from odibi.errors import Permanent, Transient
-from odibi.operations.process import InterruptException, Workers
+from odibi.errors import Elsewhere, Permanent, ResourceExhausted, Transient
+from odibi.operations.process import Died, InterruptException, Workers
 from odibi.run.outcome import error_record
 from tests.unit.operations.calls import Bench
 
@@ -168,15 +168,15 @@ def test_an_error_in_the_middle_of_a_stream_is_told(bench: Bench, workers: Worke
 
 
 @pytest.mark.parametrize(
-    ("body", "said", "hint"),
+    ("body", "said", "hint", "code"),
     [
-        ("os.kill(os.getpid(), signal.SIGKILL)", "killed by SIGKILL", "no memory left"),
-        ("os.kill(os.getpid(), signal.SIGSEGV)", "killed by SIGSEGV", "backend: threads"),
-        ("os._exit(3)", "ended with exit code 3 instead of returning", "raise an error"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "killed by SIGKILL", "no memory left", 137),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "killed by SIGSEGV", "backend: threads", 139),
+        ("os._exit(3)", "ended with exit code 3 instead of returning", "raise an error", 3),
     ],
 )
 def test_a_death_fails_that_call_and_no_other(
-    bench: Bench, workers: Workers, body: str, said: str, hint: str
+    bench: Bench, workers: Workers, body: str, said: str, hint: str, code: int
 ) -> None:
     ready = bench.root / "ready"
     bench.write(
@@ -184,6 +184,7 @@ def test_a_death_fails_that_call_and_no_other(
         import os, signal, time
         from pathlib import Path
         def f(rows: pa.Table):
+            print("the last words", flush=True)
             {body}
         def lives(rows: pa.Table, *, ready, go):
             Path(ready).write_text("ready\\n")
@@ -200,10 +201,12 @@ def test_a_death_fails_that_call_and_no_other(
     )  # fmt: skip
     beside.start()
     wait_for(ready)
-    with pytest.raises(Permanent) as died:
+    with pytest.raises((Died, ResourceExhausted)) as died:
         bench.call("SELECT 1 AS i", workers=workers)
     assert said in died.value.message
     assert hint in died.value.hint
+    assert Elsewhere.of(died.value).exit_code == code
+    assert Elsewhere.of(died.value).log[-1] == "the last words"
     (bench.root / "go").touch()
     beside.join()
     assert other == [[(5,)]]

@@ -25,6 +25,7 @@ from odibi.plan.model import Action, Decision, Plan
 from odibi.record.model import StepRecord
 from odibi.relational.bind import Binder
 from odibi.run.context import RunContext
+from odibi.run.retries import RACES
 from odibi.run.walk import Walk, walk
 from tests.unit.run.project import Project, read, sql, statuses, step_of
 
@@ -356,6 +357,6 @@ def f():
     step = {"name": "raced", "layer": "silver", "function": "steps.race_lost:f", "write": {"to": "lake"}}
     result = project.run([step])
     assert statuses(result) == {"raced": "failed"}
-    assert len(step_of(result, "raced").attempts) == walking.ATTEMPTS
+    assert len(step_of(result, "raced").attempts) == RACES
     assert (1,) not in project.rows("silver/raced")
     assert not any((project.root / "lake/silver/raced/parts").rglob("*.parquet"))

@@ -1,0 +1,70 @@
+"""What a config says about failed attempts and about limits: retries, rules of one's own, resources."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+
+from odibi.config.base import Frozen
+
+__all__ = ["Resources", "Retry", "RetryRule"]
+
+
+def _in_bytes(memory: str) -> str:
+    """As databases spell it; Kubernetes leaves out the B."""
+    if not float(memory.rstrip("KMGTiB ")):
+        raise ValueError(f"memory: found {memory!r}, which no step can work with: such as 200MB or 2Gi")
+    return memory + "B" * memory.endswith("i")
+
+
+Memory = Annotated[
+    str, StringConstraints(pattern=r"^\d+(\.\d+)?\s*[KMGT](i?B|i)$"), AfterValidator(_in_bytes)
+]
+
+
+class Resources(Frozen):
+    """What a step may have of the machine: ``memory`` such as ``200MB`` or ``2Gi``.
+
+    The step then computes in a process of its own, which is ended if it takes more.
+    """
+
+    memory: Memory
+
+
+class RetryRule(Frozen):
+    """What some failures mean: those of a class, with an exit code, whose message a pattern is found in.
+
+    ``error`` is the name of a class or of one it is derived from, bare or dotted. Of what is given,
+    all must be so. ``then`` is ``retry``, ``escalate`` (fail at once) or ``skip`` (leave the step and
+    what needs it out, without failing the run).
+    """
+
+    error: str | None = None
+    exit_code: int | None = None
+    message: str | None = None
+    then: Literal["retry", "escalate", "skip"]
+
+    @model_validator(mode="after")
+    def _means_something(self) -> RetryRule:
+        if self.error is None and self.exit_code is None and self.message is None:
+            raise ValueError("a rule needs error, exit_code or message")
+        try:
+            re.compile(self.message or "")
+        except re.error as error:
+            raise ValueError(f"message: {self.message!r} is no regular expression: {error}") from error
+        return self
+
+
+class Retry(Frozen):
+    """How a step is tried again; what it leaves out is as the pipeline says.
+
+    The short form ``retry: 5`` means ``max_retries: 5``. Its ``retry_rules`` come before the pipeline's.
+    """
+
+    max_retries: int | None = Field(default=None, ge=0)
+    retry_delay: float | None = Field(default=None, ge=0)
+    retry_backoff: bool | None = None
+    retry_max_delay: float | None = Field(default=None, ge=0)
+    retry_rules: tuple[RetryRule, ...] = ()
