@@ -36,11 +36,27 @@ Name = Annotated[
     StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_\-]*$", min_length=1, max_length=120),
 ]
 EngineName = Literal["duckdb", "pandas", "spark", "auto"]
+SIZE = r"^\d+(\.\d+)?\s*([KMGT]i?)?B$"
+"""How a number of bytes is written, such as ``500MB``."""
 _BACKENDS = {"THREAD_POOL": "threads", "PROCESS_POOL": "processes"}
 Backend = Annotated[
     Literal["threads", "processes", "THREAD_POOL", "PROCESS_POOL"],
     AfterValidator(lambda name: _BACKENDS.get(name, name)),
 ]
+
+CheckpointMode = Annotated[
+    Literal["LAYER", "AUTO", "INTERVAL", "MANUAL", "layer", "auto", "interval", "manual"],
+    AfterValidator(str.upper),
+]
+
+
+def _local(folder: str) -> str:
+    if "://" in folder or not folder:
+        raise ValueError(f"cache_dir: found {folder!r}, expected a folder of this machine")
+    return folder
+
+
+Folder = Annotated[str, AfterValidator(_local)]
 
 
 def _some(memory: str) -> str:
@@ -215,7 +231,8 @@ class Step(Frozen):
     ``value`` is the source path for an ingest, SQL text or a ``.sql`` file for ``sql``, a dotted
     path or registered name for ``function``, the target path for a store. ``inputs`` maps an
     alias to a dataset, ``outputs`` maps ``data`` (or, for SQL that makes several tables, the
-    table's name) to the dataset it becomes.
+    table's name) to the dataset it becomes. With ``cache: false`` no earlier result stands for the
+    step's: it runs in every run.
     """
 
     name: Name
@@ -228,6 +245,7 @@ class Step(Frozen):
     outputs: dict[str, Name] = {}
     depends_on: tuple[str, ...] = ()
     write: Write | None = None
+    cache: bool = True
     tags: tuple[str, ...] = ()
     description: str = ""
     owner: str = ""
@@ -287,6 +305,10 @@ class Pipeline(Frozen):
     engine's memory per run (such as ``2GB``), ``distributed_max_workers`` how many steps may run
     at once. ``engines`` gives layers engines of their own; the engine ``auto`` is Spark for steps
     that read more than ``engine_threshold``, DuckDB for all others.
+
+    ``enable_cache`` lets files and results that no table keeps be reused; unset means everywhere but
+    in the target ``prod``. ``enable_checkpoints`` lets an interrupted run be resumed; both have their
+    own folder (``cache_dir``, ``checkpoint_dir``) and limits.
     """
 
     pipeline: Name
@@ -295,7 +317,7 @@ class Pipeline(Frozen):
     runbook: str = ""
     engine: EngineName = "duckdb"
     engines: dict[Layer, EngineName] = {}
-    engine_threshold: str = Field(default="10GB", pattern=r"^\d+(\.\d+)?\s*([KMGT]i?)?B$")
+    engine_threshold: str = Field(default="10GB", pattern=SIZE)
     date: str = "yesterday"
     timezone: str = "UTC"
     variables: dict[str, Any] = {}
@@ -309,6 +331,16 @@ class Pipeline(Frozen):
     backend: Backend = "threads"
     enable_tracker: bool = True
     samples: int = Field(default=5, ge=0, le=100)
+    enable_cache: bool | None = None
+    cache_dir: Folder | None = None
+    cache_max_size: str = Field(default="10GB", pattern=SIZE)
+    cache_keep_days: int = Field(default=30, ge=0)
+    enable_checkpoints: bool = True
+    checkpoint_mode: CheckpointMode = "LAYER"
+    checkpoint_interval: int = Field(default=300, ge=1)
+    checkpoint_dir: str | None = Field(default=None, min_length=1)
+    checkpoint_keep: int = Field(default=10, ge=1)
+    checkpoint_keep_days: int = Field(default=30, ge=1)
     steps: tuple[Step, ...] = Field(min_length=1)
 
     @model_validator(mode="before")

@@ -22,7 +22,17 @@ from odibi.engines.duckdb import scan
 from odibi.errors import Permanent, SourceError
 from odibi.relational.schema import Column, Schema
 
-__all__ = ["SourceFile", "describe", "explain", "find", "format_of", "header_of", "join", "locations"]
+__all__ = [
+    "SourceFile",
+    "describe",
+    "explain",
+    "find",
+    "format_of",
+    "header_of",
+    "join",
+    "locations",
+    "paths_at",
+]
 
 HASHED_UP_TO = 64 * 1024 * 1024
 """Larger local files are told apart by size, modification and change time instead of content."""
@@ -75,10 +85,11 @@ def format_of(path: str) -> str | None:
 
 def find(url: str) -> tuple[SourceFile, ...]:
     """The files at a path, a glob or a folder, sorted by path; empty if there are none."""
-    return _find_remote(url) if is_remote(url) else _find_local(url)
+    return _find_remote(url) if is_remote(url) else tuple(_local(path) for path in paths_at(url))
 
 
-def _find_local(url: str) -> tuple[SourceFile, ...]:
+def paths_at(url: str) -> list[str]:
+    """The local files at a path, a glob or a folder, sorted; none where there are none."""
     if Path(url).is_dir():
         paths = [
             str(path) for path in Path(url).rglob("*") if path.is_file() and not _hidden(path, Path(url))
@@ -87,7 +98,7 @@ def _find_local(url: str) -> tuple[SourceFile, ...]:
         paths = [path for path in glob.glob(url, recursive=True) if Path(path).is_file()]
     else:
         paths = [url] if Path(url).is_file() else []
-    return tuple(_local(path) for path in sorted(paths))
+    return sorted(paths)
 
 
 def _hidden(path: Path, base: Path) -> bool:

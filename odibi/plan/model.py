@@ -9,6 +9,7 @@ from typing import Any
 
 from odibi.config.models import Node, Step
 from odibi.datasets.delta import Commit
+from odibi.datasets.kept import Kept
 from odibi.datasets.source import Seen, Source
 from odibi.datasets.target import Target
 from odibi.operations.python import Function
@@ -51,6 +52,8 @@ class PlannedStep:
         compiled: its queries by output, None where binding waits for an input's columns.
         assumed: the input columns the queries were compiled for.
         bound: functions that only this engine knows.
+        fresh: no earlier result may stand in for it.
+        kept: its results that still stand, the newest first.
     """
 
     index: int
@@ -77,6 +80,8 @@ class PlannedStep:
     rebuild: bool = False
     bound: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    fresh: bool = False
+    kept: tuple[Kept, ...] = ()
 
     @property
     def name(self) -> str:
