@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi.cli.config import load_config
 from odibi.cli.exits import Exit, UsageError
+from odibi.cli.runs import not_found
 from odibi.cli.terminal import Cell, paint, say, say_json, table
 from odibi.errors import Permanent
 
@@ -31,14 +32,15 @@ def plan(
         return Exit.SUCCESS
     from odibi.orchestrator import plan as planned
 
-    the_plan = planned(
-        loaded,
-        chosen=select or (),
-        excluded=exclude or (),
-        full_refresh=full_refresh,
-        no_cache=no_cache,
-        resume=resume,
-    )
+    with not_found():
+        the_plan = planned(
+            loaded,
+            chosen=select or (),
+            excluded=exclude or (),
+            full_refresh=full_refresh,
+            no_cache=no_cache,
+            resume=resume,
+        )
     origins = the_plan.lineage() if lineage else None
     if output == "json":
         say_json(as_data(loaded, the_plan) | ({"lineage": origins} if origins is not None else {}))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from odibi.cli.exits import NotFound, UsageError
 from odibi.cli.run import execute
-from odibi.cli.runs import run_of
+from odibi.cli.runs import not_found, run_of
 from odibi.config.load import load
 from odibi.config.secrets import Redactor
 from odibi.errors import nearest
@@ -18,7 +18,7 @@ __all__ = ["retry"]
 
 def retry(*, name: str | None, step: str | None, parallel: int | None, output: str, quiet: bool) -> int:
     """Run what the run has left undone, with its config, date, target and parameters."""
-    before = run_of(name, "odibi retry", unfinished=name is None)
+    before = run_of(name, "odibi retry")
     if before.status is RunStatus.SUCCEEDED:
         raise UsageError(
             f"run {before.run_id[:8]} of {before.pipeline} has succeeded",
@@ -34,7 +34,8 @@ def retry(*, name: str | None, step: str | None, parallel: int | None, output: s
     )
     from odibi.run.goingon import going_on
 
-    found = going_on(loaded, Home.find(), before.run_id)
+    with not_found():
+        found = going_on(loaded, Home.find(), before.run_id)
     chosen: tuple[str, ...] = found.chosen if found is not None else ()
     again: tuple[str, ...] = ()
     if step is not None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from odibi.cli.config import load_config
 from odibi.cli.exits import Exit
 from odibi.cli.progress import Reporter, reporter
+from odibi.cli.runs import not_found
 from odibi.cli.terminal import close_streams
 from odibi.orchestrator import CANCEL, Result
 from odibi.orchestrator import run as start
@@ -46,7 +47,7 @@ def execute(loaded: Loaded, *, output: str, quiet: bool, **asked: Any) -> int:
     Does not return where a thread of it cannot be stopped: the process ends here.
     """
     report: Reporter
-    with reporter(loaded, output=output, quiet=quiet) as report:
+    with not_found(), reporter(loaded, output=output, quiet=quiet) as report:
         result = start(loaded, planned=report.planned, listener=report.changed, **asked)
     code = _code(result)
     report.ended(result, code)

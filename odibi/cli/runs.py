@@ -11,23 +11,22 @@ from odibi.cli.exits import NotFound
 from odibi.config.loaded import SUFFIXES
 from odibi.errors import Permanent
 from odibi.home import Home
-from odibi.record.model import RunRecord, RunStatus
+from odibi.record.checkpoints import NoCheckpoint
+from odibi.record.model import RunRecord
 
 if TYPE_CHECKING:
     from odibi.record.store import RunStore
 
-_ENDED_WELL = (RunStatus.SUCCEEDED, RunStatus.QUEUED)
 
-__all__ = ["run_of", "store_of"]
+__all__ = ["not_found", "pipeline_of", "run_of", "store_of"]
 
 
-def run_of(name: str | None, command: str, *, unfinished: bool = False) -> RunRecord:
+def run_of(name: str | None, command: str) -> RunRecord:
     """The run that is meant: by its id, or the last one of a pipeline, of a config, or of all.
 
     Args:
         name: what was typed; None for the last run of all.
         command: who looks, for the hint.
-        unfinished: of all runs, the last that did not succeed.
 
     Raises:
         NotFound: there is none.
@@ -37,10 +36,7 @@ def run_of(name: str | None, command: str, *, unfinished: bool = False) -> RunRe
             raise NotFound("no run is recorded here", hint=f"{command} looks where odibi run was started")
         try:
             if name is None:
-                those = [
-                    run for run in store.runs(limit=200) if not unfinished or run.status not in _ENDED_WELL
-                ]
-                found = store.run(those[0].run_id) if those else None
+                found = next((store.run(run.run_id) for run in store.runs(limit=1)), None)
             elif Path(name).suffix in SUFFIXES or name in store.pipelines():
                 found = store.last_run(pipeline_of(name))
             else:
@@ -48,9 +44,17 @@ def run_of(name: str | None, command: str, *, unfinished: bool = False) -> RunRe
         except Permanent as error:
             raise NotFound(error.message, hint=error.hint) from error
         if found is None:
-            what = f"{name} has not run" if name else "there is no run to go on with"
-            raise NotFound(what, hint="odibi status lists the runs")
+            raise NotFound(f"{name or 'nothing'} has not run", hint="odibi status lists the runs")
         return found
+
+
+@contextmanager
+def not_found() -> Iterator[None]:
+    """Where there is no checkpoint to resume from, that is a name that means nothing here."""
+    try:
+        yield
+    except NoCheckpoint as error:
+        raise NotFound(error.message, hint=error.hint) from error
 
 
 def pipeline_of(name: str) -> str:

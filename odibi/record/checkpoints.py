@@ -21,7 +21,7 @@ from odibi.datasets.shelf import Item, listed, load, put, remove, sealed, unseal
 from odibi.datasets.staging import Intents
 from odibi.errors import Permanent
 
-__all__ = ["Checkpoint", "Checkpoints", "Manifest", "no_checkpoint"]
+__all__ = ["Checkpoint", "Checkpoints", "Manifest", "NoCheckpoint"]
 
 FORMAT = "odibi checkpoint"
 VERSION = 1
@@ -183,9 +183,11 @@ class Checkpoints:
         return Manifest(self._run_of(item.path), item.path, size, item.changed, found)
 
 
-def no_checkpoint(what: str, folder: str) -> Permanent:
-    """The error of a resume for which there is nothing to go on from."""
-    return Permanent(
-        f"there is no checkpoint of {what} in {folder}",
-        hint="run it without --resume: what stands in tables is not computed again",
-    )
+class NoCheckpoint(Permanent):
+    """There is nothing that a resume could go on from."""
+
+    def __init__(self, what: str, folder: str) -> None:
+        super().__init__(
+            f"there is no checkpoint of {what} in {folder}",
+            hint="run it without --resume: what stands in tables is not computed again",
+        )

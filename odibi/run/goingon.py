@@ -14,7 +14,7 @@ from odibi.home import Home
 from odibi.plan import Plan
 from odibi.plan.engines import size_of
 from odibi.record.cache import Cache
-from odibi.record.checkpoints import Checkpoint, Checkpoints, no_checkpoint
+from odibi.record.checkpoints import Checkpoint, Checkpoints, NoCheckpoint
 from odibi.record.model import RunRecord, RunStatus
 from odibi.run.keeping import Keeping, needed_later, resumed
 from odibi.run.saving import Saver
@@ -57,12 +57,12 @@ def going_on(loaded: Loaded, home: Home, resume: bool | str) -> Checkpoint | Non
     None where none is asked for, or where the last run has succeeded: there is nothing left to resume.
 
     Raises:
-        Permanent: there is none.
+        NoCheckpoint: there is none.
     """
     if not resume:
         return None
     place = checkpoints_of(loaded, home)
-    day, what = loaded.logical_date.isoformat(), f"{loaded.pipeline.pipeline}"
+    day, what = loaded.logical_date.isoformat(), loaded.pipeline.pipeline
     if isinstance(resume, str):
         found, damaged = place.of_run(resume)
         what = f"run {resume[:8]} of {what}"
@@ -72,7 +72,7 @@ def going_on(loaded: Loaded, home: Home, resume: bool | str) -> Checkpoint | Non
     for path in damaged:
         _warn(f"the checkpoint {path} cannot be read; the one before it is used")
     if found is None:
-        raise no_checkpoint(what, place.folder)
+        raise NoCheckpoint(what, place.folder)
     return None if found.status == "completed" else found
 
 
