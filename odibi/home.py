@@ -49,6 +49,16 @@ class Home:
         """Where living runs note what they stage."""
         return self.path / "intents"
 
+    @property
+    def cache(self) -> Path:
+        """Where results are kept that no table keeps."""
+        return self.path / "cache"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where a project's checkpoints are: in ``checkpoints`` here, or in the home if that is elsewhere."""
+        return Path("checkpoints") if self.path == Path(".odibi") else self.path / "checkpoints"
+
     def scratch(self, run_id: str) -> Path:
         """A run's folder for what spills; the run removes it."""
         return self.path / "tmp" / run_id

@@ -11,7 +11,7 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -32,15 +32,18 @@ from odibi.errors import ConfigError, OdibiError, Permanent, Problem, nearest
 from odibi.home import Home
 from odibi.observe import observe
 from odibi.plan import Action, Plan, build
-from odibi.record.model import ProofRecord, RunRecord, RunStatus, StepStatus
+from odibi.record.model import ProofRecord, RunRecord, RunStatus, StepRecord, StepStatus
 from odibi.relational.bind import Binder
 from odibi.run.context import RunContext
 from odibi.run.final import final_result
+from odibi.run.goingon import going_on, keeping_of, noted, resuming, saver_of, tidy
 from odibi.run.recording import Recorder, begun, broken, ended, hiding
+from odibi.run.saving import Saver
 from odibi.run.walk import Listener, walk
 from odibi.unchanged import Request
 
 if TYPE_CHECKING:
+    from odibi.datasets.kept import Kept
     from odibi.record.locks import Lock
     from odibi.record.store import RunStore
 
@@ -77,33 +80,52 @@ def plan(
     chosen: Sequence[str] = (),
     excluded: Sequence[str] = (),
     full_refresh: bool = False,
+    no_cache: bool = False,
+    resume: bool | str = False,
     home: Home | None = None,
 ) -> Plan:
-    """What a run would do and why. Changes nothing.
+    """What a run would do and why. Changes nothing; the arguments are those of :func:`run`.
 
     Raises:
         ConfigError: with all problems.
+        Permanent: there is no checkpoint to resume from.
     """
     _refuse(loaded)
     home = home or Home.find()
+    asked = Asked(tuple(chosen), tuple(excluded), full_refresh, fresh=_fresh(loaded, no_cache, ()))
+    before = going_on(loaded, home, resume)
     with Database(home.scratch(loaded.run_id), threads=1) as db:
-        return _planned(loaded, db, chosen, excluded, full_refresh)[0]
+        return _planned(loaded, db, asked, noted(loaded, home, before))[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What of the pipeline is to be done: selectors, and the steps that no earlier result may stand in for."""
+
+    chosen: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    full_refresh: bool = False
+    fresh: frozenset[str] = frozenset()
+
+
+def _fresh(loaded: Loaded, no_cache: bool, again: Sequence[str]) -> frozenset[str]:
+    return frozenset(step.name for step in loaded.pipeline.steps) if no_cache else frozenset(again)
 
 
 def _planned(
     loaded: Loaded,
     db: Database,
-    chosen: Sequence[str],
-    excluded: Sequence[str],
-    full_refresh: bool,
+    asked: Asked,
+    kept: Mapping[str, Sequence[Kept]],
     binder: Binder | None = None,
 ) -> tuple[Plan, Redactor]:
     """The plan, and the secrets it used; what a selection gets wrong is a problem like any other."""
     try:
-        seen = observe(loaded, db)
+        seen = observe(loaded, db, kept)
         the_plan = build(
-            loaded, seen, chosen=chosen, excluded=excluded, binder=binder, full_refresh=full_refresh
-        )
+            loaded, seen, chosen=asked.chosen, excluded=asked.excluded, binder=binder,
+            full_refresh=asked.full_refresh, fresh=asked.fresh,
+        )  # fmt: skip
     except ConfigError:
         raise
     except Permanent as error:
@@ -125,6 +147,7 @@ class Result:
     story: Path | None = None
     stuck: bool = False  # a step did not end in time after a stop; its thread still runs
     stopped: str = ""  # what ended the run early: a signal such as SIGTERM, CANCEL, the loss of its lock
+    resume: str = ""  # the command that goes on from the last checkpoint of a run that did not succeed
     _final: Callable[[], Any] = field(default=lambda: None, repr=False)
 
     @property
@@ -182,6 +205,9 @@ def run(
     workers: int | None = None,
     fail_fast: bool | None = None,
     full_refresh: bool = False,
+    no_cache: bool = False,
+    resume: bool | str = False,
+    again: Sequence[str] = (),
     home: Home | None = None,
     request: Request | None = None,
     planned: Callable[[Plan], None] | None = None,
@@ -197,6 +223,9 @@ def run(
         workers: steps at a time; the pipeline's own setting if None.
         fail_fast: stop at the first failure; the pipeline's own setting if None.
         full_refresh: run the chosen steps whatever they have, and let their tables keep no rows.
+        no_cache: run the chosen steps whatever they have; their tables are written as in any run.
+        resume: go on from the last checkpoint for this date and target, or from that of the run of this id.
+        again: steps that are to run whatever they have.
         home: where odibi keeps its own files.
         request: what was asked for, if the next run is to know whether anything has changed since.
         planned: told of the plan before anything runs.
@@ -205,15 +234,18 @@ def run(
 
     Raises:
         ConfigError: nothing was run and nothing changed.
+        Permanent: there is no checkpoint to resume from.
     """
     _refuse(loaded)
     home = home or Home.find()
     pipeline = loaded.pipeline
+    asked = Asked(tuple(chosen), tuple(excluded), full_refresh, _fresh(loaded, no_cache, again))
+    before_it = going_on(loaded, home, resume)
     store_import = threading.Thread(target=_import_store)  # no daemon: it may not outlive the interpreter
     store_import.start()
     with Database(home.scratch(loaded.run_id), pipeline.memory_limit) as db, closing(Binder()) as binder:
         before = _free_epoch(home, loaded, store_import)
-        the_plan, redactor = _planned(loaded, db, chosen, excluded, full_refresh, binder)
+        the_plan, redactor = _planned(loaded, db, asked, noted(loaded, home, before_it), binder)
         for engine in {step.engine for step in the_plan.steps if step.decision.action is Action.RUN}:
             ENGINES.get(engine)(db)  # before anything runs: its extra, or Java, may not be installed
         _writable(home)
@@ -225,29 +257,33 @@ def run(
             open_store(home.state) as store,
             _locked(store, loaded) as lock,
             Intents(home.intents, loaded.run_id) as intents,
-            _signals() as stop,
+            _signals() as signals,
         ):
             if lock.previous != before:
                 # Another run has ended meanwhile: its tables are not those of the plan.
-                the_plan, redactor = _planned(loaded, db, chosen, excluded, full_refresh, binder)
-            lock.told = lambda news: stop.put(("stop", _NEWS[news]))
+                the_plan, redactor = _planned(loaded, db, asked, noted(loaded, home, before_it), binder)
+            lock.told = lambda news: signals.stop.put(("stop", _NEWS[news]))
             intents.temporary(db.scratch)
             sweep(home.intents)
             hide = hiding(loaded, redactor)
             proof = _proof(home, loaded, the_plan)
-            record = hide(begun(loaded, the_plan, __version__).model_copy(update={"proof": proof}))
+            begins = {"proof": proof, "resumed_from": before_it.run_id if before_it is not None else ""}
+            record = hide(begun(loaded, the_plan, __version__).model_copy(update=begins))
             store.start_run(record)
-            context = RunContext(loaded, the_plan, db, intents, binder, _fence(store, loaded, lock))
+            keeping = keeping_of(loaded, home, the_plan, hide)
+            context = RunContext(loaded, the_plan, db, intents, binder, _fence(store, loaded, lock), keeping)
+            saver = saver_of(loaded, home, record, keeping, intents, before_it, asked.chosen, asked.excluded)
             try:
                 if planned is not None:
                     planned(the_plan)
-                with Recorder(store, loaded.run_id, listener, hide) as recorder:
+                with saver, Recorder(store, loaded.run_id, _both(saver, listener), hide) as recorder:
+                    signals.saver = saver
                     done = walk(
                         context,
                         workers=workers or (pipeline.distributed_max_workers if pipeline.distributed else 1),
                         fail_fast=pipeline.fail_fast if fail_fast is None else fail_fast,
                         listener=recorder,
-                        stop=stop,
+                        stop=signals.stop,
                     )
             except BaseException as error:
                 store.finish_run(hide(broken(record, error)))
@@ -255,6 +291,7 @@ def run(
                 raise
             record = hide(ended(record, done, the_plan, tracked=pipeline.enable_tracker))
             store.finish_run(record)
+            tidy(loaded, home, record, saver)
             final = final_result(context, done.records, home) if keep_final else None
             if not done.stuck:
                 context.close()
@@ -263,13 +300,7 @@ def run(
                 _remember(request, loaded, the_plan, record, home)
         if done.stuck:
             db.abandon()
-    return Result(
-        record,
-        story,
-        done.stuck,
-        done.stopped,
-        final or (lambda: None),
-    )
+    return Result(record, story, done.stuck, done.stopped, resuming(record, saver), final or (lambda: None))
 
 
 _NEWS = {"cancelled": CANCEL, "lost": "the loss of its lock to a later run"}
@@ -336,21 +367,44 @@ def _writable(home: Home) -> None:
         ) from error
 
 
-@contextmanager
-def _signals() -> Iterator[queue.SimpleQueue[tuple[str, object]]]:
-    """A queue that gets ``("stop", reason)`` when the process is asked to end."""
-    stop: queue.SimpleQueue[tuple[str, object]] = queue.SimpleQueue()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
+def _both(first: Listener | None, second: Listener | None) -> Listener:
+    """Tells both of every change of a step."""
+    listeners = [listener for listener in (first, second) if listener is not None]
 
-    def asked(number: int, frame: FrameType | None) -> None:
+    def told(record: StepRecord) -> None:
+        for listener in listeners:
+            listener(record)
+
+    return told
+
+
+@dataclass
+class _Signals:
+    """What signals reach: a queue that gets ``("stop", reason)``, and who saves a checkpoint when asked."""
+
+    stop: queue.SimpleQueue[tuple[str, object]] = field(default_factory=queue.SimpleQueue)
+    saver: Saver | None = None
+
+    def asked(self, number: int, frame: FrameType | None) -> None:
+        """Answer a signal."""
         del frame
-        stop.put(("stop", signal.Signals(number).name))
+        if number != signal.SIGUSR1:
+            self.stop.put(("stop", signal.Signals(number).name))
+        elif self.saver is not None:
+            self.saver.request()
 
-    before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
+
+@contextmanager
+def _signals() -> Iterator[_Signals]:
+    """Listens to the signals that ask the process to end, or to save a checkpoint."""
+    signals = _Signals()
+    if threading.current_thread() is not threading.main_thread():
+        yield signals
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    before = {number: signal.signal(number, signals.asked) for number in numbers}
     try:
-        yield stop
+        yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -397,6 +451,7 @@ class Orchestrator:
         enable_tracker: whether a story and lineage are kept.
         distributed: whether independent steps run at the same time.
         distributed_max_workers: how many.
+        resume_from_checkpoint: go on from the last checkpoint for the date and target, see :func:`run`.
         pipeline_fields: any other key of a pipeline, such as ``connections``.
 
     Raises:
@@ -409,8 +464,10 @@ class Orchestrator:
         *,
         steps: Sequence[Step] | None = None,
         engine_type: str | None = None,
+        resume_from_checkpoint: bool = False,
         **pipeline_fields: Any,
     ) -> None:
+        self.resume = resume_from_checkpoint
         if (pipeline is None) == (steps is None):
             raise Permanent(
                 "give either a pipeline or steps", hint="Orchestrator(load('configs/daily.yaml'))"
@@ -432,8 +489,8 @@ class Orchestrator:
 
     def plan(self, select: Sequence[str] = (), exclude: Sequence[str] = ()) -> Plan:
         """What :meth:`execute` would do and why."""
-        return plan(self.loaded, chosen=select, excluded=exclude)
+        return plan(self.loaded, chosen=select, excluded=exclude, resume=self.resume)
 
     def execute(self, select: Sequence[str] = (), exclude: Sequence[str] = ()) -> Result:
         """Run the pipeline; a failed step is told by the result, not raised."""
-        return run(self.loaded, chosen=select, excluded=exclude, keep_final=True)
+        return run(self.loaded, chosen=select, excluded=exclude, resume=self.resume, keep_final=True)

@@ -35,6 +35,26 @@ Tables = Annotated[
 FullRefresh = Annotated[
     bool, typer.Option("--full-refresh", help="Build the tables of these steps anew; no row they have stays.")
 ]
+NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="Run these steps whatever they have; reuse nothing.")
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on from the last checkpoint for this date and target.")
+]
+Parallel = Annotated[
+    int | None,
+    typer.Option("--parallel", metavar="N", min=1, max=256, help="How many steps may run at a time."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+RunName = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="RUN", help="A run, by the beginning of its id, or a pipeline or config: its last."
+    ),
+]
+PipelineOption = Annotated[
+    str | None, typer.Option("--pipeline", "-p", metavar="NAME", help="The last run of this pipeline.")
+]
 Select = Annotated[
     list[str] | None,
     typer.Option(
@@ -123,6 +143,8 @@ def plan(
     param: Params = None,
     engine: Engine = None,
     full_refresh: FullRefresh = False,
+    no_cache: NoCache = False,
+    resume: Resume = False,
     canonical: Annotated[
         bool, typer.Option("--canonical", help="Print the steps in canonical form.")
     ] = False,
@@ -130,10 +152,11 @@ def plan(
     output: Output = "text",
 ) -> None:
     """Show what a run would do and why. Changes nothing."""
+    _refuse_both(resume, no_cache, full_refresh)
     given = {"target": target, "date": date, "param": param, "engine": engine}
     _do(
         "plan", config=config, given=given, select=select, exclude=exclude, canonical=canonical, lineage=lineage,
-        output=output, full_refresh=full_refresh,
+        output=output, full_refresh=full_refresh, no_cache=no_cache, resume=resume,
     )  # fmt: skip
 
 
@@ -147,32 +170,120 @@ def run(
     date: Date = None,
     param: Params = None,
     engine: Engine = None,
-    parallel: Annotated[
-        int | None,
-        typer.Option("--parallel", metavar="N", min=1, max=256, help="How many steps may run at a time."),
-    ] = None,
+    parallel: Parallel = None,
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="Stop all steps at the first failure.")
     ] = False,
     full_refresh: FullRefresh = False,
+    no_cache: NoCache = False,
+    resume: Resume = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
     output: Output = "text",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Run what has changed since the last run, and what depends on it."""
     if config and config_option:
         raise typer.BadParameter("give CONFIG or --config, not both")
+    _refuse_both(resume, no_cache, full_refresh)
     given = {"target": target, "date": date, "param": param, "engine": engine}
     config = config or config_option
     if dry_run:
         _do(
             "plan", config=config, given=given, select=select, exclude=exclude, canonical=False, lineage=False,
-            output=output, full_refresh=full_refresh, dry=True,
+            output=output, full_refresh=full_refresh, no_cache=no_cache, resume=resume, dry=True,
         )  # fmt: skip
     _do(
         "start", config=config, given=given, select=select, exclude=exclude, parallel=parallel, fail_fast=fail_fast,
-        full_refresh=full_refresh, output=output, quiet=quiet,
+        full_refresh=full_refresh, no_cache=no_cache, resume=resume, output=output, quiet=quiet,
     )  # fmt: skip
+
+
+def _refuse_both(resume: bool, no_cache: bool, full_refresh: bool) -> None:
+    if resume and (no_cache or full_refresh):
+        other = "--no-cache" if no_cache else "--full-refresh"
+        raise typer.BadParameter(
+            f"--resume goes on with what is done, {other} does it again: give one of them"
+        )
+
+
+@app.command()
+def retry(
+    name: RunName = None,
+    pipeline: PipelineOption = None,
+    config: ConfigOption = None,
+    step: Annotated[
+        str | None,
+        typer.Option(
+            "--step", metavar="NAME", help="Only this step, whatever it has, and those that need it."
+        ),
+    ] = None,
+    parallel: Parallel = None,
+    output: Output = "text",
+    quiet: Quiet = False,
+) -> None:
+    """Go on with a run that did not succeed, from its last checkpoint."""
+    given = [one for one in (name, pipeline, config) if one]
+    if len(given) > 1:
+        raise typer.BadParameter("give one of RUN, --pipeline and --config")
+    _do("retry", name=given[0] if given else None, step=step, parallel=parallel, output=output, quiet=quiet)
+
+
+checkpoints = typer.Typer(no_args_is_help=True, help="How far runs have come: list, show, clear.")
+app.add_typer(checkpoints, name="checkpoints")
+
+
+@checkpoints.command(name="list")
+def checkpoints_list(config: Config = None, target: Target = None, output: Output = "text") -> None:
+    """List the checkpoints of a pipeline, newest first."""
+    _do("checkpoints:list_", config=config, target=target, output=output)
+
+
+@checkpoints.command(name="show")
+def checkpoints_show(
+    run: Annotated[
+        str | None,
+        typer.Argument(metavar="RUN", help="A run, by the beginning of its id; the newest if not given."),
+    ] = None,
+    config: ConfigOption = None,
+    target: Target = None,
+    output: Output = "text",
+) -> None:
+    """Show the last checkpoint of a run: what is done, and what is left."""
+    _do("checkpoints:show", run=run, config=config, target=target, output=output)
+
+
+@checkpoints.command(name="clear")
+def checkpoints_clear(
+    run: Annotated[
+        str | None, typer.Argument(metavar="RUN", help="A run, by the beginning of its id; all if not given.")
+    ] = None,
+    config: ConfigOption = None,
+    target: Target = None,
+) -> None:
+    """Remove checkpoints. No table loses a row; the runs cannot be resumed any more."""
+    _do("checkpoints:clear", run=run, config=config, target=target)
+
+
+cache = typer.Typer(no_args_is_help=True, help="Results that no table keeps: list, clear.")
+app.add_typer(cache, name="cache")
+
+
+@cache.command(name="list")
+def cache_list(config: Config = None, target: Target = None, output: Output = "text") -> None:
+    """List what the cache of a pipeline holds, newest first."""
+    _do("cache:list_", config=config, target=target, output=output)
+
+
+@cache.command(name="clear")
+def cache_clear(
+    config: Config = None,
+    step: Annotated[
+        str | None, typer.Option("--step", metavar="NAME", help="Only the results of this step.")
+    ] = None,
+    target: Target = None,
+) -> None:
+    """Empty the cache of a pipeline. Tables and files stay; the steps run again when they are needed."""
+    _do("cache:clear", config=config, step=step, target=target)
 
 
 @app.command()

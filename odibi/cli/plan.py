@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi.cli.config import load_config
 from odibi.cli.exits import Exit, UsageError
+from odibi.cli.runs import not_found
 from odibi.cli.terminal import Cell, paint, say, say_json, table
 from odibi.errors import Permanent
 
@@ -21,7 +22,8 @@ _COLOURS = {"run": "green", "reuse": "cyan", "skip": "dim"}
 
 def plan(
     *, config: str | None, given: Mapping[str, Any], select: Sequence[str] | None, exclude: Sequence[str] | None,
-    canonical: bool, lineage: bool, output: str, full_refresh: bool = False, dry: bool = False,
+    canonical: bool, lineage: bool, output: str, full_refresh: bool = False, no_cache: bool = False,
+    resume: bool = False, dry: bool = False,
 ) -> int:  # fmt: skip
     """Print the plan, or the config in canonical form."""
     loaded = load_config(config, **given)
@@ -30,7 +32,15 @@ def plan(
         return Exit.SUCCESS
     from odibi.orchestrator import plan as planned
 
-    the_plan = planned(loaded, chosen=select or (), excluded=exclude or (), full_refresh=full_refresh)
+    with not_found():
+        the_plan = planned(
+            loaded,
+            chosen=select or (),
+            excluded=exclude or (),
+            full_refresh=full_refresh,
+            no_cache=no_cache,
+            resume=resume,
+        )
     origins = the_plan.lineage() if lineage else None
     if output == "json":
         say_json(as_data(loaded, the_plan) | ({"lineage": origins} if origins is not None else {}))

@@ -100,6 +100,9 @@ class Lines(Reporter):
         self.write(paint(clean(sentence(result.run)), style))
         if result.story is not None:
             self.write(f"Story: {result.story}")
+        if result.resume:
+            self.write("To go on from the last checkpoint:")
+            self.write(result.resume)
 
 
 class Live(Lines):
@@ -166,6 +169,7 @@ class Json(Reporter):
             seconds=run.seconds,
             steps=counts,
             story=None if result.story is None else str(result.story),
+            resume=result.resume or None,
             exit_code=code,
         )
 

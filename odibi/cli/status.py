@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi.cli.exits import Exit, NotFound
-from odibi.cli.runs import store_of
+from odibi.cli.runs import pipeline_of, store_of
 from odibi.cli.terminal import Cell, clean, paint, say, say_json, table
-from odibi.config.loaded import SUFFIXES
 from odibi.errors import nearest
 from odibi.record.model import AttemptRecord, RunRecord, RunStatus, StepRecord, StepStatus
 
@@ -42,7 +40,7 @@ def status(*, name: str | None, verbose: bool, output: str) -> int:
     with store_of() as store:
         if name is None:
             return _print_all(store, output)
-        pipeline = _pipeline_of(name)
+        pipeline = pipeline_of(name)
         run = store.last_run(pipeline) if store is not None else None
         if run is None:
             known = store.pipelines() if store is not None else ()
@@ -53,20 +51,6 @@ def status(*, name: str | None, verbose: bool, output: str) -> int:
     else:
         _print_one(run, verbose=verbose)
     return Exit.SUCCESS
-
-
-def _pipeline_of(name: str) -> str:
-    """The pipeline's name, which a config says."""
-    if Path(name).suffix not in SUFFIXES:
-        return name
-    from odibi.config.yaml import parse
-
-    try:
-        text = Path(name).read_bytes()
-    except FileNotFoundError as error:
-        raise NotFound(f"there is no file {name!r}") from error
-    data = parse(text, name).data
-    return str(data.get("pipeline") or data.get("name") or name)
 
 
 def since(seconds: float | None) -> str:

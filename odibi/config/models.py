@@ -40,11 +40,27 @@ Name = Annotated[
     StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_\-]*$", min_length=1, max_length=120),
 ]
 EngineName = Literal["duckdb", "pandas", "spark", "auto"]
+SIZE = r"^\d+(\.\d+)?\s*([KMGT]i?)?B$"
+"""How a number of bytes is written, such as ``500MB``."""
 _BACKENDS = {"THREAD_POOL": "threads", "PROCESS_POOL": "processes"}
 Backend = Annotated[
     Literal["threads", "processes", "THREAD_POOL", "PROCESS_POOL"],
     AfterValidator(lambda name: _BACKENDS.get(name, name)),
 ]
+
+CheckpointMode = Annotated[
+    Literal["LAYER", "AUTO", "INTERVAL", "MANUAL", "layer", "auto", "interval", "manual"],
+    AfterValidator(str.upper),
+]
+
+
+def _local(folder: str) -> str:
+    if "://" in folder or not folder:
+        raise ValueError(f"cache_dir: found {folder!r}, expected a folder of this machine")
+    return folder
+
+
+Folder = Annotated[str, AfterValidator(_local)]
 
 
 def _some(memory: str) -> str:
@@ -219,7 +235,8 @@ class Step(Frozen):
     ``value`` is the source path for an ingest, SQL text or a ``.sql`` file for ``sql``, a dotted
     path or registered name for ``function``, the target path for a store. ``inputs`` maps an
     alias to a dataset, ``outputs`` maps ``data`` (or, for SQL that makes several tables, the
-    table's name) to the dataset it becomes. ``timeout`` is how many seconds an attempt may take.
+    table's name) to the dataset it becomes. ``timeout`` is how many seconds an attempt may take. With
+    ``cache: false`` no earlier result stands for the step's: it runs in every run.
     """
 
     name: Name
@@ -235,6 +252,7 @@ class Step(Frozen):
     retry: Retry | None = None
     timeout: float | None = Field(default=None, gt=0)
     resources: Resources | None = None
+    cache: bool = True
     tags: tuple[str, ...] = ()
     description: str = ""
     owner: str = ""
@@ -299,6 +317,9 @@ class Pipeline(Frozen):
     seconds, twice as many each time with ``retry_backoff``, but never more than ``retry_max_delay``.
     ``retry_budget`` is how many retries a run has for all its steps. ``retry_rules`` say what failures
     mean, before odibi's own table does. A run ends after ``timeout_seconds``.
+    ``enable_cache`` lets files and results that no table keeps be reused; unset means everywhere but
+    in the target ``prod``. ``enable_checkpoints`` lets an interrupted run be resumed; both have their
+    own folder (``cache_dir``, ``checkpoint_dir``) and limits.
     """
 
     pipeline: Name
@@ -307,7 +328,7 @@ class Pipeline(Frozen):
     runbook: str = ""
     engine: EngineName = "duckdb"
     engines: dict[Layer, EngineName] = {}
-    engine_threshold: str = Field(default="10GB", pattern=r"^\d+(\.\d+)?\s*([KMGT]i?)?B$")
+    engine_threshold: str = Field(default="10GB", pattern=SIZE)
     date: str = "yesterday"
     timezone: str = "UTC"
     variables: dict[str, Any] = {}
@@ -328,6 +349,16 @@ class Pipeline(Frozen):
     backend: Backend = "threads"
     enable_tracker: bool = True
     samples: int = Field(default=5, ge=0, le=100)
+    enable_cache: bool | None = None
+    cache_dir: Folder | None = None
+    cache_max_size: str = Field(default="10GB", pattern=SIZE)
+    cache_keep_days: int = Field(default=30, ge=0)
+    enable_checkpoints: bool = True
+    checkpoint_mode: CheckpointMode = "LAYER"
+    checkpoint_interval: int = Field(default=300, ge=1)
+    checkpoint_dir: str | None = Field(default=None, min_length=1)
+    checkpoint_keep: int = Field(default=10, ge=1)
+    checkpoint_keep_days: int = Field(default=30, ge=1)
     steps: tuple[Step, ...] = Field(min_length=1)
 
     @model_validator(mode="before")

@@ -23,7 +23,16 @@ from odibi.errors import Permanent, SourceError
 from odibi.relational.schema import Column, Schema
 from odibi.unchanged.facts import files_at, hidden
 
-__all__ = ["SourceFile", "describe", "explain", "find", "format_of", "header_of", "join", "locations"]
+__all__ = [
+    "SourceFile",
+    "describe",
+    "explain",
+    "find",
+    "format_of",
+    "header_of",
+    "join",
+    "locations",
+]
 
 HASHED_UP_TO = 64 * 1024 * 1024
 """Larger local files are told apart by size, modification and change time instead of content."""
@@ -76,11 +85,9 @@ def format_of(path: str) -> str | None:
 
 def find(url: str) -> tuple[SourceFile, ...]:
     """The files at a path, a glob or a folder, sorted by path; empty if there are none."""
-    return _find_remote(url) if is_remote(url) else _find_local(url)
+    return _find_remote(url) if is_remote(url) else tuple(_local(path) for path in files_at(url))
 
 
-def _find_local(url: str) -> tuple[SourceFile, ...]:
-    return tuple(_local(path) for path in files_at(url))
 
 
 def _local(path: str) -> SourceFile:

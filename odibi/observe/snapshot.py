@@ -5,14 +5,16 @@ After this nothing is read until the run; the plan is a function of the snapshot
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from odibi.config.loaded import Template
 from odibi.config.models import Node, Step, StepType
 from odibi.config.secrets import Redactor
 from odibi.datasets.delta import Commit
+from odibi.datasets.kept import Kept, intact
 from odibi.datasets.source import Seen, Source
 from odibi.datasets.target import Target
 from odibi.engines.database import Database
@@ -41,6 +43,8 @@ class Observed:
         standing: what each target holds now.
         commits: the ledger's entry of each Delta target for this logical date, None before the first.
         template: the step before rendering, with the text of its SQL file if that is a template.
+        kept: its results that still stand, the newest first; of tables their ledger tells more.
+        lost: whether results were noted that do not stand any more.
     """
 
     step: Step
@@ -55,6 +59,8 @@ class Observed:
     standing: Mapping[str, Standing] = field(default_factory=dict)
     commits: Mapping[str, Commit | None] = field(default_factory=dict)
     template: Template | None = None
+    kept: tuple[Kept, ...] = ()
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +77,17 @@ class Observation:
     redactor: Redactor = field(default_factory=Redactor)
 
 
-def observe(loaded: Loaded, db: Database) -> Observation:
-    """Look at everything the pipeline names. Problems are collected, not raised."""
+def observe(
+    loaded: Loaded, db: Database, kept: Mapping[str, Sequence[Kept]] = MappingProxyType({})
+) -> Observation:
+    """Look at everything the pipeline names. Problems are collected, not raised.
+
+    ``kept`` are the results that checkpoints and the cache have noted, by step, the newest first.
+    """
     notes = Notes(loaded)
     code, places = CodeReader(notes), Places(notes, db)
     steps = tuple(
-        _observed(("steps", index), step, notes, code, places)
+        _observed(("steps", index), step, notes, code, places, kept.get(step.name, ()))
         for index, step in enumerate(loaded.pipeline.steps)
     )
     external: dict[str, tuple[Source, Seen]] = {}
@@ -98,7 +109,9 @@ def app_id(loaded: Loaded, step: Step) -> str:
     return f"{loaded.pipeline.pipeline}/{step.name}/{loaded.logical_date.isoformat()}"
 
 
-def _observed(at: Place, step: Step, notes: Notes, code: CodeReader, places: Places) -> Observed:
+def _observed(
+    at: Place, step: Step, notes: Notes, code: CodeReader, places: Places, noted: Sequence[Kept]
+) -> Observed:
     _refuse_shape(at, step, notes)
     said = code.read(at, step)
     targets = places.targets(at, step)
@@ -113,9 +126,10 @@ def _observed(at: Place, step: Step, notes: Notes, code: CodeReader, places: Pla
         first = next(iter(targets), "")
         target = targets[first][0] if first else None
         source, seen, missing = places.source(at, step, target, standing.get(first))
+    kept = tuple(one for one in noted if intact(one, targets, commits))
     return Observed(
         step, said.inputs, said.script, said.sql_file, said.function, source, seen, missing,
-        targets, standing, commits, said.template,
+        targets, standing, commits, said.template, kept, len(kept) < len(noted),
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from odibi.operations.call import OperationError
 from odibi.operations.placing import cautions, objections
 from odibi.plan.columns import uses, with_sets
 from odibi.plan.compile import StepError, compile_step
-from odibi.plan.decide import decide, seen_by_readers, without_idle
+from odibi.plan.decide import decide, held_of, seen_by_readers, without_idle
 from odibi.plan.engines import Sizes, engine_of, too_large
 from odibi.plan.fingerprint import code_version, key_of, own_versions, parts_of, volatile
 from odibi.plan.graph import Cycle, graph, ordered
@@ -48,6 +48,7 @@ def build(
     excluded: Sequence[str] = (),
     binder: Binder | None = None,
     full_refresh: bool = False,
+    fresh: Container[str] = (),
 ) -> Plan:
     """The plan.
 
@@ -58,6 +59,7 @@ def build(
         excluded: selectors of steps not to run.
         binder: types the queries; a new one if None.
         full_refresh: run the chosen steps whatever they have, and let their tables keep no rows.
+        fresh: names of the steps that no earlier result may stand in for.
 
     Raises:
         ConfigError: with every problem that was found; nothing may run.
@@ -65,18 +67,26 @@ def build(
     """
     own = binder or Binder()
     try:
-        return _Builder(loaded, observation, own, full_refresh).plan(chosen, excluded)
+        return _Builder(loaded, observation, own, full_refresh, fresh).plan(chosen, excluded)
     finally:
         if binder is None:
             own.close()
 
 
 class _Builder:
-    def __init__(self, loaded: Loaded, observation: Observation, binder: Binder, full_refresh: bool) -> None:
+    def __init__(
+        self,
+        loaded: Loaded,
+        observation: Observation,
+        binder: Binder,
+        full_refresh: bool,
+        fresh: Container[str],
+    ) -> None:
         self.loaded = loaded
         self.seen = observation
         self.binder = binder
         self.full_refresh = full_refresh
+        self.fresh = fresh
         self.problems: list[Problem] = list(observation.problems)
         self.producers = {d: o for o in observation.steps for d in o.step.outputs.values()}
         self.schemas: dict[str, Schema | None] = {}
@@ -146,12 +156,12 @@ class _Builder:
         key = key_of(parts) if len(known) == len(versions) else None
         if engine == "spark" and compiled is not None:
             self._refuse_unportable(at, observed, compiled)
-        unsteady = volatile(observed.script, observed.function, compiled)
+        unsteady = not step.cache or volatile(observed.script, observed.function, compiled)
         warnings = (*warnings, *self._placed(at, observed, engine))
         if not wanted:
             decision = Decision(Action.SKIP, "not selected")
-        elif not asked:
-            decision = Decision(Action.RUN, "a selected step needs it, and it is not kept")
+        elif step.name in self.fresh:
+            decision = Decision(Action.RUN, "no earlier result may stand in for it")
         else:
             day = self.loaded.logical_date
             columns = {
@@ -160,6 +170,8 @@ class _Builder:
                 if versions[alias] in self.sets.get(dataset, ())
             }
             decision = decide(observed, key, parts, versions, day, volatile=unsteady, columns=columns)
+            if not asked and decision.action is Action.RUN:
+                decision = Decision(Action.RUN, "a selected step needs it, and it is not kept")
         rebuild = False
         if asked and observed.targets:
             decision, rebuild = self._code_change(at, observed, code, decision)
@@ -169,7 +181,8 @@ class _Builder:
         if chosen and decision.action is Action.RUN:
             decision = Decision(decision.action, f"{decision.reason}; {chosen}")
         schemas = {
-            dataset: self._schema(observed, dataset, compiled, decision) for dataset in step.outputs.values()
+            dataset: self._schema(observed, dataset, compiled, decision, key)
+            for dataset in step.outputs.values()
         }
         for dataset, schema in schemas.items():
             self.schemas[dataset] = schema
@@ -202,6 +215,8 @@ class _Builder:
             commits=observed.commits,
             volatile=unsteady,
             rebuild=rebuild,
+            fresh=step.name in self.fresh,
+            kept=observed.kept,
             bound=tuple(
                 sorted({name for query in (compiled or {}).values() for name in portable(query.meaning)})
             ),
@@ -324,9 +339,12 @@ class _Builder:
         return None, {}, (f"{problem}, as {', '.join(guessed)} was in the last run",)
 
     def _schema(
-        self, observed: Observed, dataset: str, compiled: Mapping[str, Compiled] | None, decision: Decision
-    ) -> Schema | None:
+        self, observed: Observed, dataset: str, compiled: Mapping[str, Compiled] | None, decision: Decision,
+        key: str | None,
+    ) -> Schema | None:  # fmt: skip
         """The columns a reader of the dataset will see: of the table where it is written."""
+        if (held := held_of(observed.targets, observed.kept, dataset, decision, key)) is not None:
+            return held.schema_
         standing = observed.standing.get(dataset)
         last = standing.schema if standing is not None else None
         if decision.action is not Action.RUN and last is not None:

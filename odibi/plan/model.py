@@ -9,6 +9,7 @@ from typing import Any
 
 from odibi.config.models import Node, Step
 from odibi.datasets.delta import Commit
+from odibi.datasets.kept import Kept
 from odibi.datasets.source import Seen, Source
 from odibi.datasets.target import Target
 from odibi.operations.python import Function
@@ -53,6 +54,8 @@ class PlannedStep:
         uses: the columns that the queries depend on, of each dataset where that is known.
         sets: the columns that readers depend on, of each dataset it makes: what they are woken by.
         bound: functions that only this engine knows.
+        fresh: no earlier result may stand in for it.
+        kept: its results that still stand, the newest first.
     """
 
     index: int
@@ -81,6 +84,8 @@ class PlannedStep:
     rebuild: bool = False
     bound: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    fresh: bool = False
+    kept: tuple[Kept, ...] = ()
 
     @property
     def name(self) -> str:

@@ -194,6 +194,7 @@ class RunRecord(Frozen):
     owner: str = ""
     runbook: str = ""
     command: str = ""
+    resumed_from: str = ""  # the run whose checkpoint this one went on from
     params: dict[str, Any] = {}
     versions: dict[str, str] = {}
     proof: ProofRecord | None = None
@@ -206,6 +207,16 @@ class RunRecord(Frozen):
         if self.ended_at is None:
             return None
         return (self.ended_at - self.started_at).total_seconds()
+
+    @property
+    def cache_hits(self) -> int:
+        """Steps whose earlier result stood for them: in their table, their files, the cache or a checkpoint."""
+        return self.count(StepStatus.REUSED)
+
+    @property
+    def cache_misses(self) -> int:
+        """Steps that had to be computed."""
+        return self.count(StepStatus.COMPLETED) + self.count(StepStatus.FAILED)
 
     def count(self, status: StepStatus) -> int:
         """How many steps stand at ``status``."""

@@ -9,25 +9,28 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from odibi.datasets.delta import Commit, Fence, Table, last_commit, open_table
+from odibi.datasets.kept import Held, Kept
 from odibi.datasets.source import Source, frame_of, look, read
 from odibi.datasets.staging import Intents
 from odibi.datasets.target import Target
 from odibi.engines import ENGINES
-from odibi.engines.base import Engine, Frame
+from odibi.engines.base import Engine, Frame, Location
 from odibi.engines.database import Database
 from odibi.errors import NotFound
 from odibi.observe.places import version_of
 from odibi.operations.memory import size_of
 from odibi.operations.placing import can_move
+from odibi.plan.decide import held_of
 from odibi.plan.model import Plan, PlannedStep
 from odibi.relational.bind import Binder
 from odibi.relational.schema import Schema
+from odibi.run.keeping import Keeping
 
 if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
     from odibi.operations.process import Aside, Workers
 
-__all__ = ["Dataset", "Permit", "RunContext", "Stopped", "kept"]
+__all__ = ["Dataset", "Permit", "RunContext", "Stopped", "kept", "standing"]
 
 
 class Stopped(Exception):
@@ -70,9 +73,11 @@ class RunContext:
     intents: Intents
     binder: Binder
     fence: Fence | None = None
+    keeping: Keeping = field(default_factory=Keeping)
     stopped: threading.Event = field(default_factory=threading.Event)
     _engines: dict[str, Engine] = field(default_factory=dict)
     _commits: dict[str, Commit] = field(default_factory=dict)
+    _held: dict[str, Held] = field(default_factory=dict)
     _ready: dict[str, Dataset] = field(default_factory=dict)
     _crossed: dict[tuple[str, str], Dataset] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -115,6 +120,13 @@ class RunContext:
         with self._lock:
             self._commits.update(commits)
 
+    def stand_in(self, kept: Kept) -> None:
+        """Let readers see this result of a step that is not computed after all."""
+        with self._lock:
+            self._held.update(kept.datasets)
+            if kept.resumed:
+                self.keeping.noted[kept.step] = kept
+
     def dataset(self, name: str, engine: Engine) -> Dataset:
         """A dataset as its readers must see it: handed over, or its committed table opened now."""
         with self._lock:
@@ -144,9 +156,14 @@ class RunContext:
             reopen = lambda other: read(other, source, seen)[0]  # noqa: E731 - one line says it
             return Dataset(frame, schema, seen.version, engine=engine.name, reopen=reopen)
         producer = next(step for step in self.plan.steps if name in step.step.outputs.values())
-        target = producer.targets[name][0]
+        group, decision = producer.targets.get(name, ()), producer.decision
+        held = self._held.get(name) or held_of(producer.targets, producer.kept, name, decision, producer.key)
+        if held is not None and held.parts is not None:
+            return standing(engine, held.location, held.version, held.rows)
+        target = group[0]
         if target.format != "delta":
-            return self.read_files(target, producer.schemas.get(name), engine)
+            found = self.read_files(target, producer.schemas.get(name), engine)
+            return replace(found, version=held.version) if held is not None and held.version else found
         commit = self._commits.get(name) or producer.commits.get(name)
         if target.mode != "overwrite":  # the table may hold more than what its own commit wrote
             commit = last_commit(target.url)
@@ -184,6 +201,16 @@ class RunContext:
         for engine in engines:
             engine.interrupt(thread)
         self.db.interrupt(thread)
+
+
+def standing(engine: Engine, location: Location, version: str, rows: int | None) -> Dataset:
+    """Rows that stand in files with a known schema."""
+    schema = location.schema or ()
+
+    def reopen(other: Engine) -> Frame:
+        return other.read(location)
+
+    return Dataset(reopen(engine), schema, version, rows, engine=engine.name, reopen=reopen)
 
 
 def kept(engine: Engine, table: Table, version: str, rows: int | None) -> Dataset:

@@ -13,7 +13,7 @@ from odibi.datasets.delta import Table, open_table
 from odibi.datasets.digest import Digest, Sample, measure, narrowed
 from odibi.datasets.source import read
 from odibi.datasets.target import Job, Target, Written, ledger, write
-from odibi.engines.base import Engine, Frame, Location, Staged
+from odibi.engines.base import Engine, Frame, Staged
 from odibi.errors import Elsewhere, Permanent, SchemaMismatch, Timeout, elsewhere
 from odibi.observe.snapshot import app_id
 from odibi.operations.answer import Call
@@ -22,6 +22,7 @@ from odibi.operations.invoke import call
 from odibi.operations.python import Context
 from odibi.plan.columns import uses
 from odibi.plan.compile import compile_step
+from odibi.plan.decide import stands
 from odibi.plan.fingerprint import key_of, parts_of, volatile
 from odibi.plan.model import PlannedStep
 from odibi.plan.writes import write_objections
@@ -29,8 +30,9 @@ from odibi.record.model import SampleRecord, StepStatus, WriteRecord
 from odibi.relational.compile import Compiled
 from odibi.relational.rules import closing_cast
 from odibi.relational.schema import Column, Schema, schema_of
-from odibi.run.context import Dataset, Permit, RunContext, Stopped, kept
+from odibi.run.context import Dataset, Permit, RunContext, Stopped, kept, standing
 from odibi.run.declared import as_declared
+from odibi.run.keeping import Result
 from odibi.run.outcome import Outcome, failed
 
 __all__ = ["attempt", "timed_out"]
@@ -54,6 +56,12 @@ class _Made:
     rows: int | None = None
     sample: SampleRecord | None = None
     writes: tuple[WriteRecord, ...] = ()
+    written: Written | None = None
+    staged: Staged | None = None
+
+    def result(self) -> Result:
+        """What may be kept of it."""
+        return Result(self.dataset.version, self.schema, self.rows, self.written, self.staged)
 
 
 def attempt(context: RunContext, planned: PlannedStep, permit: Permit) -> Outcome:
@@ -114,6 +122,7 @@ class _Attempt:
         if (
             planned.key is None
             and not planned.rebuild
+            and not planned.fresh
             and (reused := self._unchanged(key, inputs)) is not None
         ):
             return reused
@@ -141,6 +150,10 @@ class _Attempt:
         }
         self.context.publish(
             {name: m.dataset for name, m in made.items() if name in planned.step.outputs.values()}
+        )
+        results = {name: m.result() for name, m in made.items()}
+        self.warnings += self.context.keeping.keep(
+            planned, job, results, self.context.intents, volatile=self.version.startswith("run:")
         )
         first = next(iter(made.values()))
         return Outcome(
@@ -176,10 +189,13 @@ class _Attempt:
             written.rows,
             _shown(written.staged, written.sample, masked),
             tuple(_records(written)),
+            written,
         )
 
     def _unchanged(self, key: str, inputs: Mapping[str, Dataset]) -> Outcome | None:
         """The outcome where the inputs came out equal to those of the last result."""
+        if (still := self._still_kept(key, inputs)) is not None:
+            return still
         targets = self.planned.targets
         if not targets or any(target.format != "delta" for group in targets.values() for target in group):
             return None
@@ -213,8 +229,27 @@ class _Attempt:
             for alias, d in inputs.items()
         }
 
+    def _still_kept(self, key: str, inputs: Mapping[str, Dataset]) -> Outcome | None:
+        """The outcome where a result of this key is in the cache, or was made by the run that is resumed."""
+        found = stands(self.planned.kept, key, volatile=self._volatile(inputs))
+        if found is None:
+            return None
+        self.context.stand_in(found)
+        held = next(iter(found.datasets.values()))
+        return Outcome(
+            StepStatus.REUSED,
+            reason="its inputs came out as they were",
+            rows_in={alias: dataset.rows for alias, dataset in inputs.items()},
+            rows_out=held.rows,
+            columns=held.schema_,
+            key=key,
+            digest=held.version,
+        )
+
     def _volatile(self, inputs: Mapping[str, Dataset]) -> bool:
         """Whether equal inputs may give another result; of operations only their queries tell."""
+        if not self.planned.step.cache:
+            return True
         waited = self.planned.compiled is None and "operations" in self.planned.step.params
         return volatile(None, None, self._compiled(inputs)) if waited else self.planned.volatile
 
@@ -328,23 +363,13 @@ class _Attempt:
         if target.mode == "append":
             return self.context.read_files(target, written.schema, self.engine)
         location = replace(written.staged.location, exact=written.staged.schema == written.schema)
-        dataset = self._at(replace(location, schema=written.schema), written.digest, written.staged.rows)
+        location = replace(location, schema=written.schema)
+        dataset = standing(self.engine, location, written.digest, written.staged.rows)
         return replace(dataset, sets=written.sets)
-
-    def _at(self, location: Location, version: str, rows: int) -> Dataset:
-        """Rows that stand in files of this run."""
-        return Dataset(
-            self.engine.read(location),
-            location.schema or (),
-            version,
-            rows,
-            engine=self.engine.name,
-            reopen=lambda other: other.read(location),
-        )
 
     def _handed_over(self, result: _Computed, job: Job) -> _Made:
         """A result nobody keeps: lazy for one reader, computed once for several, or to show it."""
-        if self.planned.readers == 1:
+        if self.planned.readers == 1 and self.planned.name not in self.context.keeping.spilled:
             dataset = Dataset(
                 result.frame, result.schema, self.version, rounded=result.rounded, engine=self.engine.name
             )
@@ -352,8 +377,8 @@ class _Attempt:
         db = self.context.db
         staged = self.engine.stage(result.frame, result.schema, str(db.scratch / db.new_name()), ())
         _, rows = measure(db, staged.location, sample=job.sample, masked=job.masked)
-        dataset = self._at(staged.location, self.version, staged.rows)
-        return _Made(dataset, result.schema, staged.rows, _shown(staged, rows, job.masked))
+        dataset = standing(self.engine, staged.location, self.version, staged.rows)
+        return _Made(dataset, result.schema, staged.rows, _shown(staged, rows, job.masked), staged=staged)
 
 
 def _masked(schema: Schema, patterns: Sequence[str]) -> tuple[str, ...]:

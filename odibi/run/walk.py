@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from odibi.config.models import Node
 from odibi.errors import DependencyFailed, Timeout
@@ -59,8 +60,7 @@ def first_records(plan: Plan) -> dict[str, StepRecord]:
 def _record(planned: PlannedStep) -> StepRecord:
     step = planned.step
     # What a reused step's table holds is known from its commit; a step that runs will tell anew.
-    commit = next(iter(planned.commits.values()), None) if planned.decision.action is Action.REUSE else None
-    held = commit.note if commit is not None else {}
+    held = _held(planned) if planned.decision.action is Action.REUSE else {}
     return StepRecord(
         name=step.name,
         layer=str(step.layer),
@@ -81,6 +81,16 @@ def _record(planned: PlannedStep) -> StepRecord:
         key=held.get("key", ""),
         digest=held.get("digest", ""),
     )
+
+
+def _held(planned: PlannedStep) -> Mapping[str, Any]:
+    """What is known of the result that stands in for a step."""
+    commit = next(iter(planned.commits.values()), None)
+    if commit is not None:
+        return commit.note
+    found = next(one for one in planned.kept if one.key == planned.key)
+    first = next(iter(found.datasets.values()))
+    return {"rows": first.rows, "schema": first.columns, "key": found.key, "digest": first.version}
 
 
 def _sql(planned: PlannedStep) -> str:
