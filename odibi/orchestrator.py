@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from odibi.boundaries import cross
 from odibi.config.check import check
 from odibi.config.load import from_steps, load
 from odibi.config.loaded import Loaded
@@ -323,6 +324,7 @@ def _writable(home: Home) -> None:
         home.path.mkdir(parents=True, exist_ok=True)
         probe = home.path / f".{os.getpid()}.probe"
         probe.touch()
+        cross("amid probe")
         probe.unlink()
     except OSError as error:
         raise Permanent(

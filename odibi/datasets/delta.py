@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from odibi.boundaries import cross
 from odibi.datasets.actions import actions
 from odibi.engines.base import Location, Staged
 from odibi.errors import Permanent, Transient
@@ -232,6 +233,7 @@ class Table:
         with race(self.url):
             self._prepare(schema, added)
             version = self.version + 1
+            cross("before commit", self.url)
             self.handle.create_write_transaction(
                 [*actions(self.url, staged), *gone],
                 mode="overwrite" if removed == "all" else "append",
@@ -243,6 +245,7 @@ class Table:
                     app_transactions=_transactions(apps, version, fence),
                 ),
             )
+        cross("after commit", self.url)
         self.version = version
         return version
 
@@ -254,15 +257,19 @@ class Table:
         compared = CommitProperties(max_commit_retries=0)
         known = set(self.handle.protocol().writer_features or ())
         if "timestampNtz" not in known and "timestamp_ntz" in to_delta(schema):
+            cross("before commit of feature", self.url)
             self.handle.alter.add_feature(
                 TableFeatures.TimestampWithoutTimezone,
                 allow_protocol_versions_increase=True,
                 commit_properties=compared,
             )
+            cross("after commit of feature", self.url)
             self._moved()
         if added:
             fields = DeltaSchema.from_json(to_delta(added)).fields
+            cross("before commit of columns", self.url)
             self.handle.alter.add_columns(fields, commit_properties=compared)
+            cross("after commit of columns", self.url)
             self._moved()
 
     def _moved(self) -> None:
@@ -322,6 +329,7 @@ def create_table(
     from deltalake.transaction import create_table_with_add_actions
 
     refuse_path(url)
+    cross("before creation", url)
     with race(url):
         create_table_with_add_actions(
             url,
@@ -335,6 +343,7 @@ def create_table(
                 app_transactions=_transactions(apps, 0, fence),
             ),
         )
+    cross("after creation", url)
     return 0
 
 

@@ -17,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from odibi.boundaries import cross
+
 __all__ = ["Intents", "discard", "noted", "sweep"]
 
 
@@ -45,7 +47,9 @@ class Intents:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        cross("before removal of intents")
         self._path.unlink(missing_ok=True)
+        cross("after removal of intents")
         if self._file is not None:
             self._file.close()
 
@@ -77,8 +81,10 @@ class Intents:
         # Absolute, because the run that sweeps may be started from another folder.
         named = {"target": target, "folder": path, "final": final}
         note = {key: value and os.path.abspath(value) for key, value in named.items()}  # noqa: PTH100
+        cross("before intent", final or target)
         self._file.write(json.dumps(note) + "\n")
         self._file.flush()
+        cross("after intent", final or target)
 
 
 def noted(folder: Path) -> frozenset[str]:
@@ -114,9 +120,12 @@ def sweep(folder: Path) -> tuple[str, ...]:
                 except ValueError:
                     continue  # the line that was being written; nothing was staged for it yet
                 _restore(Path(f"{intent['folder']}.old"), intent["final"])
+                cross("before sweep", intent["final"] or intent["target"])
                 if discard(intent["target"], intent["folder"]):
                     swept.append(intent["folder"])
+            cross("before removal of dead intents")
             note.unlink(missing_ok=True)
+            cross("after removal of dead intents")
     return tuple(swept)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
+from odibi.boundaries import cross
 from odibi.config.models import WriteMode
 from odibi.datasets.compose import Rewrite, compose, incoming_of
 from odibi.datasets.delta import DataFile, Table, create_table, last_commit, open_table
@@ -42,7 +43,9 @@ def write_delta(
     rewrite = compose(db, engine, incoming, kept, change, target, job)
     folders = [intents.folder(target.url)]
     try:
+        cross("before staging", target.url)
         staged = engine.stage(rewrite.frame, change.schema, folders[0], incoming.partitions)
+        cross("after staging", target.url)
         _refuse_empty_partitions(staged)
         written, sample = measure(
             db, staged.location, rounded=job.rounded, sample=job.sample, masked=job.masked
@@ -56,7 +59,9 @@ def write_delta(
         beside: list[str] = []
         if rewrite.beside is not None:
             folders.append(intents.folder(target.url, "_odibi"))
+            cross("before staging beside", target.url)
             remembered = engine.stage(rewrite.beside, rewrite.beside_schema, folders[1], ())
+            cross("after staging beside", target.url)
             beside = [part.path for part in remembered.parts if part.rows]
             if not beside:
                 discard(target.url, folders.pop())

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from odibi.boundaries import cross
 from odibi.engines.launch import launched, refuse_java
 from odibi.errors import Permanent
 
@@ -181,14 +182,19 @@ def _created(scratch: Path) -> _Open:
         return _Open(session, 0, session.stop)
     scratch.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="spark-", dir=scratch.parent.absolute()))
+    cross("before start of Spark")
     try:
         session, stop = launched(folder, PINNED)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
 
+    cross("after start of Spark")
+
     def end() -> None:
+        cross("before end of Spark")
         stop()
+        cross("after end of Spark")
         shutil.rmtree(folder, ignore_errors=True)
 
     return _Open(session, 0, end)

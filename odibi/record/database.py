@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odibi.boundaries import cross
 from odibi.errors import MissingExtra, OdibiError, Permanent, Transient, nearest
 
 if TYPE_CHECKING:
@@ -59,10 +60,14 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """A transaction that writes: all of it or nothing. Threads queue here, for SQLite's own wait is polling."""
-        with self._lock, self._errors_told(), self._writer.begin() as connection:
-            yield connection
+    def write(self, what: str = "other") -> Iterator[Connection]:
+        """A transaction that writes ``what``: all or nothing. Threads queue here, for SQLite's own wait is polling."""
+        with self._lock, self._errors_told():
+            cross(f"before transaction {what}")
+            with self._writer.begin() as connection:
+                yield connection
+                cross(f"amid transaction {what}")
+            cross(f"after transaction {what}")
 
     def close(self) -> None:
         """Give back all connections."""

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from odibi.boundaries import cross
 from odibi.record.model import RunRecord
 from odibi.story.html import render, render_index
 
@@ -45,8 +46,11 @@ def _replace(path: Path, content: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        cross("before story")
         aside.write_text(content, encoding="utf-8", newline="\n")
+        cross("amid story")
         aside.replace(path)
+        cross("after story")
     finally:
         aside.unlink(missing_ok=True)
     return path
