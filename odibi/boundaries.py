@@ -25,7 +25,7 @@ _watch: Callable[[str], None] | None = None
 def cross(moment: str, place: str | os.PathLike[str] = "") -> None:
     """Tell that a moment has come, such as ``before commit`` of the table at ``place``."""
     if _watch is not None:
-        _watch(f"{moment}: {'/'.join(os.fspath(place).split('/')[-2:])}" if place else moment)
+        _watch(f"{moment}: {'/'.join(os.fspath(place).split('/')[-3:])}" if place else moment)
 
 
 def arm(how: str) -> None:

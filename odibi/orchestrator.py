@@ -6,10 +6,10 @@ Each verb is a function over what the one before it gave; nothing else ties the 
 from __future__ import annotations
 
 import hashlib
-import os
 import queue
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -29,6 +29,7 @@ from odibi.datasets.delta import Fence
 from odibi.datasets.staging import Intents, sweep
 from odibi.engines import ENGINES
 from odibi.engines.database import Database
+from odibi.engines.session import session_folder
 from odibi.errors import ConfigError, OdibiError, Permanent, Problem, nearest
 from odibi.home import Home
 from odibi.observe import observe
@@ -223,6 +224,7 @@ def run(
             open_store(home.state) as store,
             _locked(store, loaded) as lock,
             Intents(home.intents, loaded.run_id) as intents,
+            db,  # is closed here, while it is noted what it would leave behind
             _signals() as stop,
         ):
             if lock.previous != before:
@@ -230,6 +232,7 @@ def run(
                 the_plan, redactor = _planned(loaded, db, chosen, excluded, full_refresh, binder)
             lock.told = lambda news: stop.put(("stop", _NEWS[news]))
             intents.temporary(db.scratch)
+            intents.temporary(session_folder(db.scratch))
             sweep(home.intents)
             hide = hiding(loaded, redactor)
             proof = _proof(home, loaded, the_plan)
@@ -256,9 +259,11 @@ def run(
             final = final_result(context, done.records, home) if keep_final else None
             if not done.stuck:
                 context.close()
-            story = _told(store, record, home) if pipeline.enable_tracker else None
-        if done.stuck:
-            db.abandon()
+            story = _told(store, record, home, intents) if pipeline.enable_tracker else None
+            # Again, for what outlived a run that was killed: its JVM goes on for a moment.
+            sweep(home.intents)
+            if done.stuck:
+                db.abandon()
     return Result(
         record,
         story,
@@ -322,10 +327,8 @@ def _proof(home: Home, loaded: Loaded, the_plan: Plan) -> ProofRecord | None:
 def _writable(home: Home) -> None:
     try:
         home.path.mkdir(parents=True, exist_ok=True)
-        probe = home.path / f".{os.getpid()}.probe"
-        probe.touch()
-        cross("amid probe")
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=home.path):  # it has no name that could stay
+            cross("amid probe")
     except OSError as error:
         raise Permanent(
             f"odibi cannot write to {home.path}: {error.strerror}",
@@ -353,14 +356,14 @@ def _signals() -> Iterator[queue.SimpleQueue[tuple[str, object]]]:
             signal.signal(number, handler)
 
 
-def _told(store: RunStore, record: RunRecord, home: Home) -> Path | None:
+def _told(store: RunStore, record: RunRecord, home: Home, intents: Intents) -> Path | None:
     """The story of the run, None if it could not be written: a run does not fail for its story."""
     from odibi import story
 
     try:
         previous = store.last_run(record.pipeline, before=record)
-        path = story.write(record, home.stories, previous)
-        story.write_index(store.runs(limit=200), home.stories)
+        path = story.write(record, home.stories, previous, intents.aside)
+        story.write_index(store.runs(limit=200), home.stories, intents.aside)
     except (OSError, OdibiError) as error:
         print(f"odibi: the story could not be written: {error}", file=sys.stderr)  # noqa: T201
         return None

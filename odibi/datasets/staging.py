@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -39,6 +40,7 @@ class Intents:
             fcntl.flock(self._file, fcntl.LOCK_EX)
             try:
                 if self._path.stat().st_ino == os.fstat(self._file.fileno()).st_ino:
+                    os.set_inheritable(self._file.fileno(), True)  # by a JVM, which outlives a killed run
                     return self
             except FileNotFoundError:
                 pass  # another run's sweep took the empty file before it was locked
@@ -114,6 +116,7 @@ def sweep(folder: Path) -> tuple[str, ...]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue  # its run is alive
+            gone = True
             for line in file.read().splitlines():
                 try:
                     intent = json.loads(line)
@@ -123,10 +126,26 @@ def sweep(folder: Path) -> tuple[str, ...]:
                 cross("before sweep", intent["final"] or intent["target"])
                 if discard(intent["target"], intent["folder"]):
                     swept.append(intent["folder"])
-            cross("before removal of dead intents")
-            note.unlink(missing_ok=True)
-            cross("after removal of dead intents")
+                    gone = gone and not Path(intent["folder"]).exists()
+                if intent["target"]:
+                    _tidy_log(Path(intent["target"]) / "_delta_log")
+            if gone:  # else the next sweep tries again
+                cross("before removal of dead intents")
+                note.unlink(missing_ok=True)
+                cross("after removal of dead intents")
     return tuple(swept)
+
+
+def _tidy_log(log: Path) -> None:
+    """Remove entries that were written aside, as ``00000000000000000007.json#1``, by who then died.
+
+    Only of versions that were committed since, and older than any living writer's, which last milliseconds.
+    """
+    for aside in log.glob("*.json#*"):
+        with suppress(OSError):
+            committed = aside.with_name(aside.name.partition("#")[0]).exists()
+            if committed and time.time() - aside.stat().st_mtime > 1:
+                aside.unlink()
 
 
 def _restore(old: Path, final: str) -> None:
