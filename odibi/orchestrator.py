@@ -286,11 +286,19 @@ def _free_epoch(home: Home, loaded: Loaded, store_import: threading.Thread) -> i
     if not home.has_state:  # it is made only when nothing is wrong with the config
         return 0
     store_import.join()
+    from odibi.record.database import Damaged, set_aside
     from odibi.record.locks import free_epoch
     from odibi.record.store import open_store
 
-    with open_store(home.state) as store:
-        return free_epoch(store, _lock_name(loaded))
+    try:
+        with open_store(home.state) as store:
+            return free_epoch(store, _lock_name(loaded))
+    except Damaged as error:
+        # What must not be lost or doubled is known to the tables: a run does not fail for its history.
+        aside = set_aside(home.state)
+        said = f"odibi: {error.where}: {error.message}; it is kept as {aside}, a new one begins"
+        print(said, file=sys.stderr)  # noqa: T201
+        return 0
 
 
 def _locked(store: RunStore, loaded: Loaded) -> Lock:

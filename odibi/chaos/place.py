@@ -14,7 +14,11 @@ from odibi.errors import Permanent
 from odibi.home import Home
 from odibi.plan.model import Plan
 
-__all__ = ["Asked", "home_in", "moved", "refuse_elsewhere"]
+__all__ = ["Asked", "Unfit", "home_in", "moved", "refuse_elsewhere"]
+
+
+class Unfit(Permanent):
+    """What was asked for cannot be tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ def moved(asked: Asked, date: str | None, folder: Path) -> Loaded:
 
     Raises:
         ConfigError: the config is wrong.
-        Permanent: a step writes where no other folder can be put in its place.
+        Unfit: a step writes where no other folder can be put in its place.
     """
     loaded = load(asked.config, date=date, target=asked.target, params=asked.params, engine=asked.engine)
     pipeline = loaded.pipeline
@@ -53,7 +57,7 @@ def moved(asked: Asked, date: str | None, folder: Path) -> Loaded:
             raise _refused(step, f"to the catalog of connection {name!r}", "a target with a folder instead")
     for step in pipeline.steps:
         if step.ingests and step.params.get("from") in written:
-            raise Permanent(
+            raise Unfit(
                 f"step {step.name!r} reads from the connection {step.params['from']!r}, which is also written to",
                 hint="give what is read from outside a connection of its own",
             )
@@ -67,15 +71,15 @@ def moved(asked: Asked, date: str | None, folder: Path) -> Loaded:
 
 
 def refuse_elsewhere(plan: Plan, folder: Path) -> None:
-    """Raise Permanent where a step of the moved pipeline writes outside of the folder all the same."""
+    """Raise Unfit where a step of the moved pipeline writes outside of the folder all the same."""
     for planned in plan.steps:
         for target in (each for group in planned.targets.values() for each in group):
             if "://" in target.url or not Path(target.url).resolve().is_relative_to(folder.resolve()):
                 raise _refused(planned.step, f"to {target.url}, outside of its connection", "a relative path")
 
 
-def _refused(step: Step, where: str, instead: str) -> Permanent:
-    return Permanent(
+def _refused(step: Step, where: str, instead: str) -> Unfit:
+    return Unfit(
         f"odibi chaos lets a pipeline write to a scratch folder only, and step {step.name!r} writes {where}",
         hint=f"use {instead}",
     )

@@ -17,9 +17,9 @@ from pathlib import Path
 from odibi.chaos import verdict
 from odibi.chaos.child import Ended, Job, processes, run_in_child
 from odibi.chaos.holdings import recorded
-from odibi.chaos.place import Asked, home_in, moved, refuse_elsewhere
+from odibi.chaos.place import Asked, Unfit, home_in, moved, refuse_elsewhere
 from odibi.chaos.verdict import Undisturbed
-from odibi.errors import ConfigError, Permanent, nearest
+from odibi.errors import ConfigError, nearest
 from odibi.orchestrator import plan as planned
 from odibi.plan.model import Plan
 
@@ -145,7 +145,7 @@ def chaos(
 
     Raises:
         ConfigError: the config is wrong.
-        Permanent: the pipeline cannot be moved, fails undisturbed, or has no such point.
+        Unfit: the pipeline cannot be moved, fails undisturbed, or has no such point.
     """
     started = time.monotonic()
     with _scratch(asked) as scratch:
@@ -237,7 +237,7 @@ def _prepare(scratch: _Scratch, date: str) -> None:
 def _must(ended: Ended, date: str) -> None:
     if ended.code != 0:
         said = ended.said.strip().splitlines()
-        raise Permanent(
+        raise Unfit(
             f"the pipeline does not run undisturbed for {date}: {said[-1] if said else f'exit code {ended.code}'}",
             hint="odibi chaos needs a pipeline that succeeds",
         )
@@ -250,7 +250,7 @@ def _found(at: str, every: Sequence[Point]) -> Point:
     date, _, moment = at.partition(" ")
     point = Point(date, moment)
     if point not in every and point.milliseconds is None:
-        raise Permanent(f"no run comes to {at!r}", hint=nearest(at, map(str, every), "points"))
+        raise Unfit(f"no run comes to {at!r}", hint=nearest(at, map(str, every), "points"))
     return point
 
 

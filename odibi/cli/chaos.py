@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import odibi
-from odibi.chaos.place import Asked
+from odibi.chaos.place import Asked, Unfit
 from odibi.chaos.trials import Chaos, Trial
 from odibi.chaos.trials import chaos as tried
 from odibi.cli.config import find_config, parameters
-from odibi.cli.exits import Exit
+from odibi.cli.exits import Exit, UsageError
 from odibi.cli.terminal import paint, say, say_json
 from odibi.story.text import count
 
@@ -33,16 +34,13 @@ def chaos(
         if text and (trial.wrong or len(done) % 25 == 0):
             say(f"{len(done)} tried, {sum(each.killed for each in done)} killed")
 
-    result = tried(
-        asked,
-        dates=dates,
-        points=points,
-        timed=timed,
-        at=at,
-        seed=seed,
-        begun=(lambda found: _begun(file, found)) if text else lambda _: None,
-        told=told,
-    )
+    begun = partial(_begun, file) if text else lambda _: None
+    try:
+        result = tried(
+            asked, dates=dates, points=points, timed=timed, at=at, seed=seed, begun=begun, told=told
+        )
+    except Unfit as error:
+        raise UsageError(error.message, hint=error.hint) from error
     again = _command(file, given, result)
     if text:
         _ended(file, result, seed, again)

@@ -410,13 +410,25 @@ def last_commit(url: str) -> Commit | None:
 
 
 def commit_at(url: str, version: int) -> Commit:
-    """The commit that made a version, with its note where the log still has it."""
+    """The commit that made a version, with its note where the log still has it.
+
+    Raises:
+        Permanent: its entry in the log is not whole.
+    """
+    entry = Path(url) / "_delta_log" / f"{version:020}.json"
     try:
-        text = (Path(url) / "_delta_log" / f"{version:020}.json").read_text("utf-8")
+        lines = entry.read_text("utf-8").splitlines()
+        json.loads(lines[-1] if lines else "")  # what is cut off ends in the middle of a line
+        for line in lines:
+            if '"commitInfo"' in line and (info := json.loads(line).get("commitInfo")) is not None:
+                note = info.get(METADATA)
+                return Commit(version, json.loads(note) if note else {})
     except FileNotFoundError:
         return Commit(version)
-    for line in text.splitlines():
-        if '"commitInfo"' in line and (info := json.loads(line).get("commitInfo")) is not None:
-            note = info.get(METADATA)
-            return Commit(version, json.loads(note) if note else {})
+    except ValueError as error:
+        raise Permanent(
+            f"the log of the Delta table {url} is damaged: {entry.name} is not whole",
+            hint=f"restore {entry}; or remove it, if it is the newest: the table is then what it was before, "
+            "and the next run writes again what is missing",
+        ) from error
     return Commit(version)
