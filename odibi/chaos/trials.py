@@ -18,12 +18,13 @@ from odibi.chaos import verdict
 from odibi.chaos.child import Ended, Job, processes, run_in_child
 from odibi.chaos.holdings import recorded
 from odibi.chaos.place import Asked, Unfit, home_in, moved, refuse_elsewhere
+from odibi.chaos.points import Point, found, spread, timed
 from odibi.chaos.verdict import Undisturbed
-from odibi.errors import ConfigError, nearest
+from odibi.errors import ConfigError
 from odibi.orchestrator import plan as planned
 from odibi.plan.model import Plan
 
-__all__ = ["Chaos", "Point", "Trial", "chaos"]
+__all__ = ["Chaos", "Trial", "chaos"]
 
 LANES = 2
 """Trials at a time."""
@@ -33,35 +34,16 @@ LINGER = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
-    """Where a run is killed: at a crossing, such as ``before commit: silver/orders #1``, or after some milliseconds."""
-
-    date: str
-    moment: str
-
-    def __str__(self) -> str:
-        return f"{self.date} {self.moment}"
-
-    @property
-    def kind(self) -> str:
-        """The kind of moment, whatever table it is of."""
-        return (
-            "at any time" if self.milliseconds is not None else self.moment.rpartition(" #")[0].split(":")[0]
-        )
-
-    @property
-    def milliseconds(self) -> int | None:
-        """The time of a kill that is not at a crossing."""
-        words = self.moment.split(" ")
-        return int(words[1]) if len(words) == 3 and words[0] == "after" and words[2] == "ms" else None
-
-
-@dataclass(frozen=True, slots=True)
 class Trial:
-    """A point and what came of it: ``killed`` unless the run did not get there; ``wrong`` is empty if all is well."""
+    """A point and what came of it.
+
+    ``killed`` unless the run did not get there, ``twice`` if the next run was killed as well; ``wrong`` is empty
+    if all is well.
+    """
 
     point: Point
     killed: bool
+    twice: bool
     wrong: tuple[str, ...]
     seconds: float
     folder: str = ""
@@ -125,7 +107,7 @@ def chaos(
     *,
     dates: Sequence[str] = (),
     points: int | None = None,
-    timed: int = 0,
+    timed_kills: int = 0,
     seed: int = 1,
     at: str | None = None,
     begun: Callable[[Chaos], None] = lambda _: None,
@@ -137,7 +119,7 @@ def chaos(
         asked: the pipeline.
         dates: the logical dates, run one after the other; the pipeline's own and the day before it if empty.
         points: how many crossings to kill at, spread evenly; all if None, going round again if there are fewer.
-        timed: how many kills at random times, besides.
+        timed_kills: how many kills at random times, besides.
         seed: equal seeds choose equal points and times.
         at: the one point to kill at.
         begun: told what was found before the first kill.
@@ -154,8 +136,11 @@ def chaos(
             _prepare(scratch, date)
         every = [Point(day.date, moment) for day in scratch.days for moment in day.moments]
         chance = random.Random(seed)  # noqa: S311 - to be had again, not to be secret
+        lasting = {day.date: day.seconds for day in scratch.days}
         chosen = (
-            [_found(at, every)] if at else [*_spread(every, points, chance), *_timed(scratch, timed, chance)]
+            [found(at, every)]
+            if at
+            else [*spread(every, points, chance), *timed(lasting, timed_kills, chance)]
         )
         plan = scratch.plan(days[-1], scratch.root / "base")
         report = Chaos(
@@ -168,7 +153,7 @@ def chaos(
         )
         begun(report)
         trials = []
-        for trial in _tried(scratch, chosen):
+        for trial in _tried(scratch, chosen, seed):
             told(trial)
             trials.append(trial)
             if trial.wrong:
@@ -187,6 +172,7 @@ def _scratch(asked: Asked) -> Iterator[_Scratch]:
         scratch.fresh = any(step.engine == "spark" for step in _checked(scratch, None).steps)
         yield scratch
     finally:
+        (root / "moments").unlink(missing_ok=True)
         for path in root.iterdir():
             if not path.name.startswith("failed"):
                 shutil.rmtree(path, ignore_errors=True)
@@ -243,57 +229,33 @@ def _must(ended: Ended, date: str) -> None:
         )
 
 
-# --- choosing --------------------------------------------------------------------------------------
-
-
-def _found(at: str, every: Sequence[Point]) -> Point:
-    date, _, moment = at.partition(" ")
-    point = Point(date, moment)
-    if point not in every and point.milliseconds is None:
-        raise Unfit(f"no run comes to {at!r}", hint=nearest(at, map(str, every), "points"))
-    return point
-
-
-def _spread(every: Sequence[Point], count: int | None, chance: random.Random) -> list[Point]:
-    """All points, or so many of them: a random one of each stretch of equal length."""
-    if count is None:
-        return list(every)
-    rounds, rest = divmod(count, len(every))
-    stretch = len(every) / max(rest, 1)
-    return [*every] * rounds + [every[int((number + chance.random()) * stretch)] for number in range(rest)]
-
-
-def _timed(scratch: _Scratch, count: int, chance: random.Random) -> list[Point]:
-    """Random times within the undisturbed runs."""
-    days = [chance.choice(scratch.days) for _ in range(count)]
-    return [Point(day.date, f"after {round(chance.uniform(0, day.seconds) * 1000)} ms") for day in days]
-
-
 # --- trying ----------------------------------------------------------------------------------------
 
 
-def _tried(scratch: _Scratch, points: Sequence[Point]) -> Iterator[Trial]:
+def _tried(scratch: _Scratch, points: Sequence[Point], seed: int) -> Iterator[Trial]:
     """The trials in the order in which they end; none is begun after one that failed."""
     with ThreadPoolExecutor(1 if scratch.fresh else LANES) as pool:
-        yield from pool.map(lambda numbered: _trial(scratch, *numbered), enumerate(points))
+        yield from pool.map(lambda each: _trial(scratch, each[0], each[1], seed), enumerate(points))
         pool.shutdown(cancel_futures=True)
 
 
-def _trial(scratch: _Scratch, number: int, point: Point) -> Trial:
+def _trial(scratch: _Scratch, number: int, point: Point, seed: int) -> Trial:
     started = time.monotonic()
     day = next(day for day in scratch.days if day.date == point.date)
     folder = scratch.copy(day.before, f"trial-{number}")
     before = [run.run_id for run in recorded(folder).runs]
     killed = _killed(scratch, folder, point)
+    second = _again(scratch, folder, day, random.Random(f"{seed} {point}"))  # noqa: S311 - to be had again
     plan = scratch.plan(point.date, folder)
-    found = verdict.wreck(plan, folder, before)
+    wreck = verdict.wreck(plan, folder, before)
     ended = scratch.run(point.date, folder)
-    wrong = _wrong(day, plan, folder, before, found, killed, ended)
+    wrong = _wrong(day, plan, folder, before, wreck, [killed, second], ended)
+    kept = ""
     if wrong:
-        kept = folder.rename(folder.with_name(f"failed-{number}"))
-        return Trial(point, killed.killed, tuple(wrong), time.monotonic() - started, str(kept))
-    shutil.rmtree(folder)
-    return Trial(point, killed.killed, (), time.monotonic() - started)
+        kept = str(folder.rename(folder.with_name(f"failed-{number}")))
+    else:
+        shutil.rmtree(folder)
+    return Trial(point, killed.killed, second.killed, tuple(wrong), time.monotonic() - started, kept)
 
 
 def _killed(scratch: _Scratch, folder: Path, point: Point) -> Ended:
@@ -302,16 +264,25 @@ def _killed(scratch: _Scratch, folder: Path, point: Point) -> Ended:
     return scratch.run(point.date, folder, f"kill {point.moment}")
 
 
+def _again(scratch: _Scratch, folder: Path, day: _Day, chance: random.Random) -> Ended:
+    """Kill the next run as well, while it takes away what the first has left: in one of four trials."""
+    if chance.random() >= 1 / 4:
+        return Ended(0, "")
+    return scratch.run(day.date, folder, f"kill {chance.randint(1, len(day.moments))}")
+
+
 def _wrong(
-    day: _Day, plan: Plan, folder: Path, before: Sequence[str], found: verdict.Wreck, killed: Ended, ended: Ended
+    day: _Day, plan: Plan, folder: Path, before: Sequence[str], found: verdict.Wreck, killed: Sequence[Ended],
+    ended: Ended,
 ) -> list[str]:  # fmt: skip
     """Everything that is not as it should be after the next run."""
-    if killed.code != 0 and not killed.killed:
-        return [f"the run that was to be killed ended with {_code(killed)}"]
+    for each in killed:
+        if each.code != 0 and not each.killed:
+            return [f"the run that was to be killed ended with {_code(each)}"]
     if ended.code != 0:
         return [f"the next run ended with {_code(ended)}"]
     wrong = verdict.rows(day.undisturbed, verdict.held(plan, folder))
-    wrong += verdict.records(folder, before, killed=killed.killed)
+    wrong += verdict.records(folder, before, killed=any(each.killed for each in killed))
     last = recorded(folder).runs[0]
     wrong += verdict.redone(day.undisturbed, plan, found, last)
     (folder / "log").unlink(missing_ok=True)

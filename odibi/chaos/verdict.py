@@ -61,19 +61,19 @@ def executed(run: RunRecord) -> frozenset[str]:
 
 
 def wreck(plan: Plan, folder: Path, before: Collection[str]) -> Wreck:
-    """What there is after a kill; ``before`` are the ids of the runs there were before it."""
+    """What there is after one kill or two; ``before`` are the ids of the runs there were before."""
     runs = tuple(run.run_id for run in recorded(folder).runs)
     new = [run for run in runs if run not in before]
     durable = {
         step.name
         for step in plan.steps
-        if new and step.targets
+        if step.targets
         and all(
-            target.format != "delta" or committed_by(target, new[0])
+            target.format != "delta" or any(committed_by(target, run) for run in new)
             for group in step.targets.values()
             for target in group
         )
-    }  # fmt: skip
+    }
     return Wreck(runs, frozenset(durable))
 
 

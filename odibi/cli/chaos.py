@@ -37,7 +37,7 @@ def chaos(
     begun = partial(_begun, file) if text else lambda _: None
     try:
         result = tried(
-            asked, dates=dates, points=points, timed=timed, at=at, seed=seed, begun=begun, told=told
+            asked, dates=dates, points=points, timed_kills=timed, at=at, seed=seed, begun=begun, told=told
         )
     except Unfit as error:
         raise UsageError(error.message, hint=error.hint) from error
@@ -69,10 +69,13 @@ def _ended(file: str, result: Chaos, seed: int, again: str) -> None:
         return
     kills = sum(trial.killed for trial in result.trials)
     missed = len(result.trials) - kills
+    twice = sum(trial.twice for trial in result.trials)
     say(
         paint(f"{file}: {count(kills, 'kill')}, nothing lost, nothing doubled, nothing redone", "green")
         + (f" ({missed} more came too late or were not reached)" if missed else "")
     )
+    if twice:
+        say(f"{twice:>6}  times the next run was killed too, somewhere")
     for kind, number in result.kinds.items():
         say(f"{number:>6}  {kind}")
     say(
@@ -107,6 +110,7 @@ def _as_data(file: str, result: Chaos, seed: int, again: str) -> dict[str, Any]:
         "points": result.crossings,
         "tried": len(result.trials),
         "killed": sum(trial.killed for trial in result.trials),
+        "killed_twice": sum(trial.twice for trial in result.trials),
         "kinds": result.kinds,
         "tables": result.tables,
         "not_compared": list(result.unlike),
