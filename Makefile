@@ -1,7 +1,7 @@
 # odibi: `make` alone lists what can be made. Needs Python 3.11 or newer and make, nothing else.
 
 PYTHON ?=# an interpreter of your choice, such as PYTHON=python3.12; otherwise the first that fits
-ARGS   ?=# passed on by test and bench, such as ARGS="-k delta" or ARGS="--sf 1"
+ARGS   ?=# passed on by test, bench and chaos, such as ARGS="-k delta" or ARGS="--sf 1"
 
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -16,7 +16,7 @@ BENCH  := $(VENV)/.installed-bench
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run demo test check lint format bench docs wheel clean
+.PHONY: help run demo test check lint format bench chaos docs wheel clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -47,6 +47,11 @@ format: $(DEV)  ## Format the code and repair what ruff can repair
 
 bench: $(BENCH)  ## Compare odibi with hand-written scripts (ARGS="--sf 1 --only medallion")
 	@$(PY) tests/benchmarks/bench.py $(ARGS)
+
+chaos: $(DEV)  ## Kill runs 900 times on three engines, and see that nothing is lost (hours; ARGS="--seed 2")
+	@$(PY) -m odibi chaos configs/chaos.yaml --points 500 --random 200 $(ARGS)
+	@$(PY) -m odibi chaos configs/chaos.yaml --points 100 --engine pandas $(ARGS)
+	@$(PY) -m odibi chaos configs/chaos.yaml --points 100 --engine spark $(ARGS)
 
 docs: $(DEV)  ## Check that the docs are complete and that their examples run
 	@$(PY) -m pytest tests/docs

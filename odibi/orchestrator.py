@@ -6,10 +6,10 @@ Each verb is a function over what the one before it gave; nothing else ties the 
 from __future__ import annotations
 
 import hashlib
-import os
 import queue
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from odibi.boundaries import cross
 from odibi.config.check import check
 from odibi.config.load import from_steps, load
 from odibi.config.loaded import Loaded
@@ -28,6 +29,7 @@ from odibi.datasets.delta import Fence
 from odibi.datasets.staging import Intents, sweep
 from odibi.engines import ENGINES
 from odibi.engines.database import Database
+from odibi.engines.session import session_folder
 from odibi.errors import ConfigError, OdibiError, Permanent, Problem, nearest
 from odibi.home import Home
 from odibi.observe import observe
@@ -257,6 +259,7 @@ def run(
             open_store(home.state) as store,
             _locked(store, loaded) as lock,
             Intents(home.intents, loaded.run_id) as intents,
+            db,  # is closed here, while it is noted what it would leave behind
             _signals() as signals,
         ):
             if lock.previous != before:
@@ -264,6 +267,7 @@ def run(
                 the_plan, redactor = _planned(loaded, db, asked, noted(loaded, home, before_it), binder)
             lock.told = lambda news: signals.stop.put(("stop", _NEWS[news]))
             intents.temporary(db.scratch)
+            intents.temporary(session_folder(db.scratch))
             sweep(home.intents)
             hide = hiding(loaded, redactor)
             proof = _proof(home, loaded, the_plan)
@@ -295,11 +299,13 @@ def run(
             final = final_result(context, done.records, home) if keep_final else None
             if not done.stuck:
                 context.close()
-            story = _told(store, record, home) if pipeline.enable_tracker else None
+            story = _told(store, record, home, intents) if pipeline.enable_tracker else None
             if request is not None:
                 _remember(request, loaded, the_plan, record, home)
-        if done.stuck:
-            db.abandon()
+            # Again, for what outlived a run that was killed: its JVM goes on for a moment.
+            sweep(home.intents)
+            if done.stuck:
+                db.abandon()
     return Result(record, story, done.stuck, done.stopped, resuming(record, saver), final or (lambda: None))
 
 
@@ -316,11 +322,19 @@ def _free_epoch(home: Home, loaded: Loaded, store_import: threading.Thread) -> i
     if not home.has_state:  # it is made only when nothing is wrong with the config
         return 0
     store_import.join()
+    from odibi.record.database import Damaged, set_aside
     from odibi.record.locks import free_epoch
     from odibi.record.store import open_store
 
-    with open_store(home.state) as store:
-        return free_epoch(store, _lock_name(loaded))
+    try:
+        with open_store(home.state) as store:
+            return free_epoch(store, _lock_name(loaded))
+    except Damaged as error:
+        # What must not be lost or doubled is known to the tables: a run does not fail for its history.
+        aside = set_aside(home.state)
+        said = f"odibi: {error.where}: {error.message}; it is kept as {aside}, a new one begins"
+        print(said, file=sys.stderr)  # noqa: T201
+        return 0
 
 
 def _locked(store: RunStore, loaded: Loaded) -> Lock:
@@ -357,9 +371,8 @@ def _proof(home: Home, loaded: Loaded, the_plan: Plan) -> ProofRecord | None:
 def _writable(home: Home) -> None:
     try:
         home.path.mkdir(parents=True, exist_ok=True)
-        probe = home.path / f".{os.getpid()}.probe"
-        probe.touch()
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=home.path):  # it has no name that could stay
+            cross("amid probe")
     except OSError as error:
         raise Permanent(
             f"odibi cannot write to {home.path}: {error.strerror}",
@@ -410,14 +423,14 @@ def _signals() -> Iterator[_Signals]:
             signal.signal(number, handler)
 
 
-def _told(store: RunStore, record: RunRecord, home: Home) -> Path | None:
+def _told(store: RunStore, record: RunRecord, home: Home, intents: Intents) -> Path | None:
     """The story of the run, None if it could not be written: a run does not fail for its story."""
     from odibi import story
 
     try:
         previous = store.last_run(record.pipeline, before=record)
-        path = story.write(record, home.stories, previous)
-        story.write_index(store.runs(limit=200), home.stories)
+        path = story.write(record, home.stories, previous, intents.aside)
+        story.write_index(store.runs(limit=200), home.stories, intents.aside)
     except (OSError, OdibiError) as error:
         print(f"odibi: the story could not be written: {error}", file=sys.stderr)  # noqa: T201
         return None

@@ -320,6 +320,40 @@ def prove(
 
 
 @app.command()
+def chaos(
+    config: Config = None,
+    points: Annotated[
+        int | None,
+        typer.Option("--points", metavar="N", min=0, help="How many moments to kill at; all if not given."),
+    ] = None,
+    timed: Annotated[
+        int, typer.Option("--random", metavar="N", min=0, help="How many kills at random times, besides.")
+    ] = 0,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="POINT", help="Kill at this one, as it was printed.")
+    ] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", min=0, help="Equal seeds choose equal points.")
+    ] = 1,
+    target: Target = None,
+    date: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--date", metavar="DATE", help="A logical date; may be repeated, they run in this order."
+        ),
+    ] = None,
+    param: Params = None,
+    engine: Engine = None,
+    output: Output = "text",
+) -> None:
+    """Kill runs at every moment that counts, run again, and see that nothing is lost, doubled or redone."""
+    _do(
+        "chaos", config=config, given={"target": target, "param": param, "engine": engine}, dates=date or (),
+        points=points, timed=timed, at=at, seed=seed, output=output,
+    )  # fmt: skip
+
+
+@app.command()
 def status(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="A pipeline, or its config.")] = None,
     pipeline: Annotated[

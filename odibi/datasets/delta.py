@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from odibi.boundaries import cross
 from odibi.datasets.actions import actions
 from odibi.engines.base import Location, Staged
 from odibi.errors import Permanent, Transient
@@ -232,6 +233,7 @@ class Table:
         with race(self.url):
             self._prepare(schema, added)
             version = self.version + 1
+            cross("before commit", self.url)
             self.handle.create_write_transaction(
                 [*actions(self.url, staged), *gone],
                 mode="overwrite" if removed == "all" else "append",
@@ -243,6 +245,7 @@ class Table:
                     app_transactions=_transactions(apps, version, fence),
                 ),
             )
+        cross("after commit", self.url)
         self.version = version
         return version
 
@@ -254,15 +257,19 @@ class Table:
         compared = CommitProperties(max_commit_retries=0)
         known = set(self.handle.protocol().writer_features or ())
         if "timestampNtz" not in known and "timestamp_ntz" in to_delta(schema):
+            cross("before commit of feature", self.url)
             self.handle.alter.add_feature(
                 TableFeatures.TimestampWithoutTimezone,
                 allow_protocol_versions_increase=True,
                 commit_properties=compared,
             )
+            cross("after commit of feature", self.url)
             self._moved()
         if added:
             fields = DeltaSchema.from_json(to_delta(added)).fields
+            cross("before commit of columns", self.url)
             self.handle.alter.add_columns(fields, commit_properties=compared)
+            cross("after commit of columns", self.url)
             self._moved()
 
     def _moved(self) -> None:
@@ -322,6 +329,7 @@ def create_table(
     from deltalake.transaction import create_table_with_add_actions
 
     refuse_path(url)
+    cross("before creation", url)
     with race(url):
         create_table_with_add_actions(
             url,
@@ -335,6 +343,7 @@ def create_table(
                 app_transactions=_transactions(apps, 0, fence),
             ),
         )
+    cross("after creation", url)
     return 0
 
 
@@ -401,13 +410,25 @@ def last_commit(url: str) -> Commit | None:
 
 
 def commit_at(url: str, version: int) -> Commit:
-    """The commit that made a version, with its note where the log still has it."""
+    """The commit that made a version, with its note where the log still has it.
+
+    Raises:
+        Permanent: its entry in the log is not whole.
+    """
+    entry = Path(url) / "_delta_log" / f"{version:020}.json"
     try:
-        text = (Path(url) / "_delta_log" / f"{version:020}.json").read_text("utf-8")
+        lines = entry.read_text("utf-8").splitlines()
+        json.loads(lines[-1] if lines else "")  # what is cut off ends in the middle of a line
+        for line in lines:
+            if '"commitInfo"' in line and (info := json.loads(line).get("commitInfo")) is not None:
+                note = info.get(METADATA)
+                return Commit(version, json.loads(note) if note else {})
     except FileNotFoundError:
         return Commit(version)
-    for line in text.splitlines():
-        if '"commitInfo"' in line and (info := json.loads(line).get("commitInfo")) is not None:
-            note = info.get(METADATA)
-            return Commit(version, json.loads(note) if note else {})
+    except ValueError as error:
+        raise Permanent(
+            f"the log of the Delta table {url} is damaged: {entry.name} is not whole",
+            hint=f"restore {entry}; or remove it, if it is the newest: the table is then what it was before, "
+            "and the next run writes again what is missing",
+        ) from error
     return Commit(version)

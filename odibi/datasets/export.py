@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+from odibi.boundaries import cross
 from odibi.datasets import files
 from odibi.datasets.broken import said
 from odibi.datasets.staging import Intents
@@ -62,12 +63,15 @@ def export(
     local.parent.mkdir(parents=True, exist_ok=True)
     import duckdb
 
+    cross("before writing aside", final)
     try:
         _copy(db, f"{scan(rows)} WHERE {where}" if where else scan(rows), local, format, partition_by)
+        cross("before publishing", final)
         if remote:
             _upload(local, final)
         else:
             _publish(local, Path(final))
+        cross("after publishing", final)
     except duckdb.IOException as error:
         raise Permanent(f"cannot write {url}: {said(error)}") from error
     except duckdb.BinderException as error:  # before DuckDB 2.0, JSON is not partitioned
@@ -111,7 +115,9 @@ def _publish(new: Path, final: Path) -> None:
     old = final.with_name(f"{new.name}.old")
     if final.exists():
         final.rename(old)  # not atomic together with the next line: docs/critiques.md
+    cross("amid publishing", final)
     new.rename(final)
+    cross("after publishing a folder", final)
     _remove(old)
 
 

@@ -88,8 +88,6 @@ def find(url: str) -> tuple[SourceFile, ...]:
     return _find_remote(url) if is_remote(url) else tuple(_local(path) for path in files_at(url))
 
 
-
-
 def _local(path: str) -> SourceFile:
     stat = Path(path).stat()
     if stat.st_size <= HASHED_UP_TO:

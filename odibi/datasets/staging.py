@@ -12,10 +12,13 @@ import json
 import os
 import shutil
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
+
+from odibi.boundaries import cross
 
 __all__ = ["Intents", "discard", "noted", "sweep"]
 
@@ -37,6 +40,7 @@ class Intents:
             fcntl.flock(self._file, fcntl.LOCK_EX)
             try:
                 if self._path.stat().st_ino == os.fstat(self._file.fileno()).st_ino:
+                    os.set_inheritable(self._file.fileno(), True)  # by a JVM, which outlives a killed run
                     return self
             except FileNotFoundError:
                 pass  # another run's sweep took the empty file before it was locked
@@ -45,7 +49,9 @@ class Intents:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        cross("before removal of intents")
         self._path.unlink(missing_ok=True)
+        cross("after removal of intents")
         if self._file is not None:
             self._file.close()
 
@@ -77,8 +83,10 @@ class Intents:
         # Absolute, because the run that sweeps may be started from another folder.
         named = {"target": target, "folder": path, "final": final}
         note = {key: value and os.path.abspath(value) for key, value in named.items()}  # noqa: PTH100
+        cross("before intent", final or target)
         self._file.write(json.dumps(note) + "\n")
         self._file.flush()
+        cross("after intent", final or target)
 
 
 def noted(folder: Path) -> frozenset[str]:
@@ -108,16 +116,36 @@ def sweep(folder: Path) -> tuple[str, ...]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue  # its run is alive
+            gone = True
             for line in file.read().splitlines():
                 try:
                     intent = json.loads(line)
                 except ValueError:
                     continue  # the line that was being written; nothing was staged for it yet
                 _restore(Path(f"{intent['folder']}.old"), intent["final"])
+                cross("before sweep", intent["final"] or intent["target"])
                 if discard(intent["target"], intent["folder"]):
                     swept.append(intent["folder"])
-            note.unlink(missing_ok=True)
+                    gone = gone and not Path(intent["folder"]).exists()
+                if intent["target"]:
+                    _tidy_log(Path(intent["target"]) / "_delta_log")
+            if gone:  # else the next sweep tries again
+                cross("before removal of dead intents")
+                note.unlink(missing_ok=True)
+                cross("after removal of dead intents")
     return tuple(swept)
+
+
+def _tidy_log(log: Path) -> None:
+    """Remove entries that were written aside, as ``00000000000000000007.json#1``, by who then died.
+
+    Only of versions that were committed since, and older than any living writer's, which last milliseconds.
+    """
+    for aside in log.glob("*.json#*"):
+        with suppress(OSError):
+            committed = aside.with_name(aside.name.partition("#")[0]).exists()
+            if committed and time.time() - aside.stat().st_mtime > 1:
+                aside.unlink()
 
 
 def _restore(old: Path, final: str) -> None:

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
+from odibi.boundaries import cross
 from odibi.config.models import WriteMode
 from odibi.datasets.compose import Rewrite, compose, incoming_of
-from odibi.datasets.delta import DataFile, Table, create_table, last_commit, open_table
+from odibi.datasets.delta import Commit, DataFile, Table, create_table, last_commit, open_table
 from odibi.datasets.digest import Digest, digest, digests, measure, parts_of_schema
 from odibi.datasets.export import export
 from odibi.datasets.guard import Change, guard
 from odibi.datasets.modes import BESIDE
 from odibi.datasets.staging import Intents, discard
-from odibi.datasets.target import Job, Target, Written, part_of
+from odibi.datasets.target import Job, Target, Written, ledger, part_of
 from odibi.engines.base import Engine, Frame, Staged
 from odibi.engines.database import Database
 from odibi.errors import SchemaMismatch
@@ -42,7 +43,7 @@ def write_delta(
     rewrite = compose(db, engine, incoming, kept, change, target, job)
     folders = [intents.folder(target.url)]
     try:
-        staged = engine.stage(rewrite.frame, change.schema, folders[0], incoming.partitions)
+        staged = _staged(engine, rewrite.frame, change.schema, folders[0], incoming.partitions)
         _refuse_empty_partitions(staged)
         sets = parts_of_schema(change.schema, job.sets)
         found, sample = measure(
@@ -53,16 +54,10 @@ def write_delta(
         if handle is not None and kept is not None and removed != "all":
             found = _after(db, found, removed, handle, change, job)
         whole, *of_sets = found
+        sums = tuple(str(each) for each in of_sets)
         if rewrite.own:  # the parts hold other rows too
             written = digest(db, staged.location, rounded=job.rounded, where=rewrite.own)
-        beside: list[str] = []
-        if rewrite.beside is not None:
-            folders.append(intents.folder(target.url, "_odibi"))
-            remembered = engine.stage(rewrite.beside, rewrite.beside_schema, folders[1], ())
-            beside = [part.path for part in remembered.parts if part.rows]
-            if not beside:
-                discard(target.url, folders.pop())
-        sums = tuple(str(each) for each in of_sets)
+        beside = _staged_beside(engine, intents, rewrite, target, folders)
         note = {
             "key": job.key,
             "parts": dict(job.parts),
@@ -74,13 +69,17 @@ def write_delta(
             "run": job.run_id,
             "logical_date": job.logical_date,
         }
+        same = _already_there(handle, target, job, str(written))
         apps = [job.app_id]
         if rewrite.beside is not None:
             root = Path(target.url).absolute()
             note["beside"] = [Path(path).absolute().relative_to(root).as_posix() for path in beside]
             apps.append(BESIDE)
         job.go_on()
-        if handle is None:
+        if same:
+            version = same.version
+            sums = tuple(same.note.get("sets", ()))
+        elif handle is None:
             version = create_table(
                 target.url, staged, schema=change.schema, note=note, apps=apps, fence=job.fence
             )
@@ -113,10 +112,48 @@ def write_delta(
             part=part_of(other, job),
             where=rewrite.own,
         )
-    # An overwrite's table is its parts; of the others readers see more than what was staged.
-    table = None if target.mode is WriteMode.OVERWRITE else open_table(target.url, version)
     rows = written.rows if rewrite.rows is None else rewrite.rows
-    return Written(targets, staged, change.schema, str(whole), table, version, rows, sample, sets=sums)
+    if same:
+        discard(target.url, folders[0])
+    # An overwrite's table is its parts; of the others readers see more than what was staged.
+    parts_only = target.mode is WriteMode.OVERWRITE
+    table = handle if same else None if parts_only else open_table(target.url, version)
+    said = "it holds these rows already" if same else ""
+    return Written(targets, staged, change.schema, str(whole), table, version, rows, sample, said, sums)
+
+
+def _staged_beside(
+    engine: Engine, intents: Intents, rewrite: Rewrite, target: Target, folders: list[str]
+) -> list[str]:
+    """Stage what the table is to remember beside its rows, in a folder added to ``folders``; the files."""
+    if rewrite.beside is None:
+        return []
+    folders.append(intents.folder(target.url, "_odibi"))
+    remembered = _staged(engine, rewrite.beside, rewrite.beside_schema, folders[1], ())
+    found = [part.path for part in remembered.parts if part.rows]
+    if not found:
+        discard(target.url, folders.pop())
+    return found
+
+
+def _staged(engine: Engine, frame: Frame, schema: Schema, folder: str, partitions: Sequence[str]) -> Staged:
+    place = folder.rpartition("/")[0]  # its own name is another one in each run
+    cross("before staging", place)
+    staged = engine.stage(frame, schema, folder, partitions)
+    cross("after staging", place)
+    return staged
+
+
+def _already_there(handle: Table | None, target: Target, job: Job, written: str) -> Commit | None:
+    """The commit by which the table has these rows of the step and the date; None where it has others, or none.
+
+    Steps that also write plain files run each time, as do those whose answer may change.
+    """
+    if handle is None or job.rebuild or target.mode not in (WriteMode.OVERWRITE, WriteMode.APPEND):
+        return None
+    found = ledger(target, job.app_id)
+    same = found and found.version <= handle.version and found.note.get("key") == job.key
+    return found if same and found and found.note.get("written") == written else None
 
 
 def _removed(rewrite: Rewrite, staged: Staged, kept: Table | None) -> Sequence[DataFile] | Literal["all"]:

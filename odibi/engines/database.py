@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from odibi.boundaries import cross
 from odibi.relational.schema import Column, Schema
 
 if TYPE_CHECKING:
@@ -161,4 +162,6 @@ class Database:
                 cursor.close()
             self._cursors.clear()
             self._db.close()
+        cross("before removal of scratch")
         shutil.rmtree(self.scratch, ignore_errors=True)
+        cross("after removal of scratch")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odibi.boundaries import cross
 from odibi.engines.base import Location, Part, Staged
 from odibi.engines.database import Database
 from odibi.relational.schema import Schema, quote
@@ -132,6 +133,7 @@ def copied(
     else:
         target = f"{folder}/part-0.parquet"
     copy = f"COPY ({sql}) TO {literal(target)} ({options})"
+    cross("amid staging")
     parts = tuple(_part(row) for row in cursor.execute(copy).fetchall())
     return Staged(folder, parts, schema, tuple(partition_by))
 

@@ -84,7 +84,9 @@ def _jvm(folder: Path) -> Any:
     log = folder / "spark.log"
     try:
         with log.open("wb") as output:
-            return launch_gateway(conf, {"stdout": output, "stderr": output})  # type: ignore[no-untyped-call]
+            # The run's note of what it stages is inheritable: it stays locked until the JVM writes no more.
+            with_output = {"stdout": output, "stderr": output, "close_fds": False}
+            return launch_gateway(conf, with_output)  # type: ignore[no-untyped-call]
     except (PySparkException, OSError) as error:
         lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line[:1].strip()]
         raise _failed(lines[-1] if lines else str(error)) from error

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import tempfile
 import threading
 import warnings
 from collections.abc import Callable
@@ -18,13 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from odibi.boundaries import cross
 from odibi.engines.launch import launched, refuse_java
 from odibi.errors import Permanent
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["PINNED", "acquire", "is_connect", "ready", "release", "use_session"]
+__all__ = ["PINNED", "acquire", "is_connect", "ready", "release", "session_folder", "use_session"]
 
 PINNED = {
     "spark.sql.session.timeZone": "UTC",
@@ -85,6 +85,11 @@ def use_session(session: SparkSession | None) -> None:
     global _given  # noqa: PLW0603 - one session per process is Spark's own rule
     with _lock:
         _given = session
+
+
+def session_folder(scratch: Path) -> Path:
+    """What a session that the run of this scratch folder creates spills to: it may outlive that run."""
+    return scratch.with_name(f"spark-{scratch.name}")
 
 
 def is_connect(session: SparkSession) -> bool:
@@ -179,16 +184,21 @@ def _created(scratch: Path) -> _Open:
         session = SparkSession.builder.appName("odibi").getOrCreate()
         _pinned(session)
         return _Open(session, 0, session.stop)
-    scratch.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="spark-", dir=scratch.parent.absolute()))
+    folder = session_folder(scratch.absolute())
+    folder.mkdir(parents=True, exist_ok=True)
+    cross("before start of Spark")
     try:
         session, stop = launched(folder, PINNED)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
 
+    cross("after start of Spark")
+
     def end() -> None:
+        cross("before end of Spark")
         stop()
+        cross("after end of Spark")
         shutil.rmtree(folder, ignore_errors=True)
 
     return _Open(session, 0, end)

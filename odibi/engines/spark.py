@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pyspark.errors import PythonException  # noqa: TID253
 from pyspark.sql import DataFrame  # noqa: TID253
 
+from odibi.boundaries import cross
 from odibi.engines import session as sessions
 from odibi.engines.base import Location, Staged
 from odibi.engines.database import Database
@@ -171,6 +172,7 @@ class Spark:
                 "parquet.statistics.truncate.length", str(2**31 - 1)
             )  # a cut bound is none
             writer = writer.partitionBy(*partition_by) if partition_by else writer
+            cross("amid staging")
             writer.parquet(hadoop_path(folder))
         if not Path(folder).is_dir():
             raise Permanent(

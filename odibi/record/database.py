@@ -9,10 +9,12 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odibi.boundaries import cross
 from odibi.errors import (
     AuthenticationFailed,
     DatabaseError,
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import URL, Connection, Engine
 
-__all__ = ["Database", "first_line"]
+__all__ = ["Damaged", "Database", "first_line", "set_aside"]
 
 LOCK_WAIT = 30  # seconds until a lock held by another process is an error
 
@@ -49,6 +51,10 @@ _SQLITE = {  # by the beginning of SQLite's name of the error
 _PASSING = ("08", "53", "57P", "40")
 
 
+class Damaged(DatabaseError):
+    """The file is there, and is no run store any more."""
+
+
 class Database:
     """A SQLite file or a PostgreSQL database; ``place`` names it without its password."""
 
@@ -67,10 +73,14 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """A transaction that writes: all of it or nothing. Threads queue here, for SQLite's own wait is polling."""
-        with self._lock, self._errors_told(), self._writer.begin() as connection:
-            yield connection
+    def write(self, what: str = "other") -> Iterator[Connection]:
+        """A transaction that writes ``what``: all or nothing. Threads queue here, for SQLite's own wait is polling."""
+        with self._lock, self._errors_told():
+            cross(f"before transaction {what}")
+            with self._writer.begin() as connection:
+                yield connection
+                cross(f"amid transaction {what}")
+            cross(f"after transaction {what}")
 
     def close(self) -> None:
         """Give back all connections."""
@@ -96,7 +106,8 @@ class Database:
             return Transient(f"locked by another process for {LOCK_WAIT} s", where=where)
         for prefix, (message, hint) in _SQLITE.items():
             if name.startswith(prefix):
-                return DatabaseError(message, where=where, hint=hint)
+                kind = Damaged if hint is _MOVE_AWAY else DatabaseError
+                return kind(message, where=where, hint=hint)
         state = getattr(cause, "sqlstate", None)
         if self.dialect == "postgresql" and isinstance(error, OperationalError) and state is None:
             # No state: the connection failed. FATAL is the server's no, to a wrong name or password.
@@ -106,6 +117,27 @@ class Database:
         if (state or "").startswith("28"):
             return AuthenticationFailed("PostgreSQL", said, where=where)
         return DatabaseError(said, where=where)
+
+
+def set_aside(url: str) -> Path:
+    """Give the file of a damaged run store, with its log, another name; that name.
+
+    Raises:
+        Permanent: it cannot be renamed.
+    """
+    path = Path(_parse(url).database or "")
+    aside = path.with_name(f"{path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
+    try:
+        for suffix in ("-wal", "-shm", ""):  # the store itself last: until then it is known to be damaged
+            with suppress(FileNotFoundError):
+                Path(f"{path}{suffix}").rename(f"{aside}{suffix}")
+    except OSError as error:
+        raise Permanent(
+            f"it is damaged and cannot be set aside: {error.strerror}",
+            where=f"run store {path}",
+            hint=_ELSEWHERE,
+        ) from error
+    return aside
 
 
 def first_line(error: BaseException) -> str:

@@ -66,7 +66,7 @@ def take(store: RunStore, name: str, run_id: str, *, silence: float = SILENCE) -
     heard: tuple[int, int] | None = None
     deadline = time.monotonic() + silence
     while True:
-        with store.database.write() as connection:
+        with store.database.write("lock") as connection:
             row = _found(connection, name)
             silent = time.monotonic() > deadline
             if row is None or not row["run_id"] or _gone(row) or (silent and heard == _heart(row)):
@@ -79,7 +79,7 @@ def take(store: RunStore, name: str, run_id: str, *, silence: float = SILENCE) -
 
 def cancel(store: RunStore, run_id: str) -> bool:
     """Ask the run to end, wherever it is; False if no run of that id holds a lock."""
-    with store.database.write() as connection:
+    with store.database.write("cancel") as connection:
         rows = _run(connection, _CANCEL, run_id=storable(run_id))
     return any(not _gone(row) for row in rows)
 
@@ -114,12 +114,12 @@ class Lock:
 
     def release(self) -> None:
         """Let the next one have it."""
-        with self._store.database.write() as connection:
+        with self._store.database.write("lock release") as connection:
             _run(connection, _RELEASE, name=storable(self.name), epoch=self.epoch)
 
     def beat(self) -> str:
         """Show that the holder lives: ``"lost"`` or ``"cancelled"`` where it should not go on, else empty."""
-        with self._store.database.write() as connection:
+        with self._store.database.write("heartbeat") as connection:
             rows = _run(connection, _BEAT, name=storable(self.name), epoch=self.epoch)
         return "lost" if not rows else "cancelled" if rows[0]["cancelled"] else ""
 

@@ -155,7 +155,7 @@ def _apply(database: Database, migration: Migration) -> int:
     """Apply the change unless another process was faster; the version that the schema then has."""
     from sqlalchemy import text
 
-    with database.write() as connection:  # on SQLite this is the lock
+    with database.write("schema") as connection:  # on SQLite this is the lock
         if database.dialect == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         found = version(connection)

@@ -100,7 +100,7 @@ class RunStore:
         Raises:
             Permanent: there is a run of that id already.
         """
-        with self.database.write() as connection:
+        with self.database.write("run begun") as connection:
             if _rows(connection, "SELECT 1 FROM runs WHERE run_id = :run_id", run_id=storable(run.run_id)):
                 raise Permanent(f"run {run.run_id!r} is already recorded in {self.database.place}")
             _execute(connection, _INSERT_RUN, [to_row(run, RUN) | this_process()])
@@ -108,7 +108,7 @@ class RunStore:
 
     def finish_run(self, run: RunRecord) -> None:
         """Record the run and all steps it has as they are now; whatever was not saved before is added."""
-        with self.database.write() as connection:
+        with self.database.write("run ended") as connection:
             _execute(connection, _SAVE_RUN, [to_row(run, RUN) | this_process()])
             _save_steps(connection, run.run_id, enumerate(run.steps))
 
@@ -124,7 +124,7 @@ class RunStore:
         """
         from sqlalchemy.exc import IntegrityError
 
-        with self.database.write() as connection:
+        with self.database.write("steps") as connection:
             try:
                 _save_steps(connection, run_id, ((None, step) for step in steps))
             except IntegrityError as error:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from odibi.boundaries import cross
 from odibi.record.model import RunRecord
 from odibi.story.html import render, render_index
 
@@ -18,22 +19,32 @@ def story_path(run: RunRecord, folder: Path) -> Path:
     return folder / _plain(run.pipeline) / f"{_plain(run.run_id)}.html"
 
 
-def write(run: RunRecord, folder: Path, previous: RunRecord | None = None) -> Path:
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}")
+
+
+def write(
+    run: RunRecord,
+    folder: Path,
+    previous: RunRecord | None = None,
+    aside: Callable[[Path], Path] = _aside,
+) -> Path:
     """Write the story of ``run`` below ``folder`` and return its path.
 
-    A reader sees the old file or the new one, never a part. Raises OSError.
+    A reader sees the old file or the new one, never a part. ``aside`` gives the name that a file has
+    until it is whole. Raises OSError.
     """
-    return _replace(story_path(run, folder), render(run, previous))
+    return _replace(story_path(run, folder), render(run, previous), aside)
 
 
-def write_index(runs: Sequence[RunRecord], folder: Path) -> Path:
+def write_index(runs: Sequence[RunRecord], folder: Path, aside: Callable[[Path], Path] = _aside) -> Path:
     """Write ``<folder>/index.html``, which lists ``runs`` and links the stories that are there.
 
-    Raises OSError.
+    See :func:`write` for ``aside``. Raises OSError.
     """
     paths = {run.run_id: story_path(run, folder) for run in runs}
     links = {name: path.relative_to(folder).as_posix() for name, path in paths.items() if path.exists()}
-    return _replace(folder / "index.html", render_index(runs, links))
+    return _replace(folder / "index.html", render_index(runs, links), aside)
 
 
 def _plain(name: str) -> str:
@@ -41,12 +52,15 @@ def _plain(name: str) -> str:
     return re.sub(r"[^\w.-]", "-", name).lstrip(".") or "unnamed"
 
 
-def _replace(path: Path, content: str) -> Path:
+def _replace(path: Path, content: str, aside: Callable[[Path], Path]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    new = aside(path)
     try:
-        aside.write_text(content, encoding="utf-8", newline="\n")
-        aside.replace(path)
+        cross("before story")
+        new.write_text(content, encoding="utf-8", newline="\n")
+        cross("amid story")
+        new.replace(path)
+        cross("after story")
     finally:
-        aside.unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
     return path

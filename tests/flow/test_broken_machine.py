@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -80,15 +81,20 @@ def tables(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 def orphans(folder: Path) -> list[str]:
     """Files that no table knows, and what runs should have taken away with them."""
-    lake, known = folder / ".odibi/lake", set()
+    left = [*(folder / ".odibi/intents").iterdir(), *(folder / ".odibi/tmp").iterdir()]
+    return [*orphans_of(folder / ".odibi/lake"), *map(str, left)]
+
+
+def orphans_of(lake: Path) -> list[str]:
+    """Files that no table of the lake knows."""
+    known = set()
     for entry in lake.glob("*/*/_delta_log/*.json"):
         actions = [json.loads(line) for line in entry.read_text().splitlines()]
         known |= {entry.parents[1] / action["add"]["path"] for action in actions if "add" in action}
     parts = {file for file in lake.glob("*/*/**/*") if file.is_file() and file.parent.name != "_delta_log"}
-    aside = set(lake.rglob(".*"))
-    left = [*(folder / ".odibi/intents").iterdir(), *(folder / ".odibi/tmp").iterdir()]
+    aside = {*lake.rglob(".*"), *lake.rglob("*#*")}
     unknown = parts - {Path(str(file).replace("%3D", "=")) for file in known}
-    return sorted(str(file.relative_to(folder)) for file in {*unknown, *aside, *left})
+    return sorted(str(file.relative_to(lake)) for file in {*unknown, *aside})
 
 
 def assert_good(ended: CompletedProcess[str]) -> None:
@@ -162,6 +168,138 @@ def test_two_runs_at_once(
         if process.returncode:
             assert "is being run by" in stderr
     assert 0 in {process.returncode for process in processes}
+    assert tables(folder) == undisturbed
+    assert orphans(folder) == []
+
+
+def test_two_dates_at_once(
+    yesterday: Path, undisturbed: dict[str, list[tuple[Any, ...]]], tmp_path: Path
+) -> None:
+    """Each date has its rows once; what sums them up knows of both after the next run at the latest."""
+    folder = project(tmp_path, SHOP)
+    put(folder, 0, "2026-01-04")
+    put(folder, 0)
+    processes = [start("run", "--date", day, cwd=folder) for day in ("2026-01-04", DAY)]
+    for process in processes:
+        stdout, stderr = process.communicate(timeout=120)
+        assert process.returncode == 0, stdout + stderr
+    assert tables(folder)["raw_orders"] == undisturbed["raw_orders"]
+    assert_good(odibi("run", cwd=folder))
+    found, expected = tables(folder), dict(undisturbed)
+    # The sum of a date is of what there was when its run came to it.
+    assert len(found.pop("history")) == len(expected.pop("history")) == 2
+    assert found == expected
+    assert orphans(folder) == []
+
+
+# --- what odibi knows is damaged -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["cut in half", "empty", "garbage"])
+def test_a_damaged_run_store_costs_its_history_and_no_row(
+    how: str, yesterday: Path, undisturbed: dict[str, list[tuple[Any, ...]]], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(yesterday, tmp_path / "shop")
+    put(folder, 0)
+    state = folder / ".odibi/state.db"
+    whole = state.read_bytes()
+    state.write_bytes(
+        {"cut in half": whole[: len(whole) // 2], "empty": b"", "garbage": os.urandom(9000)}[how]
+    )
+    ended = odibi("run", cwd=folder)
+    assert_good(ended)
+    if how != "empty":  # which SQLite takes for a new one
+        said = r"odibi: run store \.odibi/state\.db: .+; it is kept as \.odibi/(state\.db\.damaged-\w+), a new one begins\n"
+        told = re.fullmatch(said, ended.stderr)
+        assert told is not None, ended.stderr
+        assert (folder / ".odibi" / told[1]).is_file()
+    assert tables(folder) == undisturbed
+    assert orphans(folder) == []
+
+
+def test_a_log_entry_that_is_cut_off_is_named(
+    yesterday: Path, undisturbed: dict[str, list[tuple[Any, ...]]], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(yesterday, tmp_path / "shop")
+    put(folder, 0)
+    assert_good(odibi("run", cwd=folder))
+    entry = max((folder / ".odibi/lake/bronze/raw_orders/_delta_log").glob("*.json"))
+    entry.write_bytes(entry.read_bytes()[: entry.stat().st_size // 2])
+    ended = odibi("run", cwd=folder)
+    assert ended.returncode == 2, ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert f"is damaged: {entry.name} is not whole" in ended.stderr
+    assert f"restore {entry.relative_to(folder)}; or remove it" in ended.stderr
+    entry.unlink()
+    assert_good(odibi("run", cwd=folder))
+    assert tables(folder) == undisturbed
+
+
+# --- clocks ----------------------------------------------------------------------------------------
+
+CLOCK = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/time.h>
+#include <time.h>
+static long shift(void) {
+    long seconds = 0;
+    FILE *file = fopen(getenv("CLOCK"), "r");
+    if (file) { if (fscanf(file, "%ld", &seconds) != 1) seconds = 0; fclose(file); }
+    return seconds;
+}
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    int (*real)(clockid_t, struct timespec *) = dlsym(RTLD_NEXT, "clock_gettime");
+    int code = real(clock, now);
+    if (clock == CLOCK_REALTIME) now->tv_sec += shift();
+    return code;
+}
+int gettimeofday(struct timeval *now, void *zone) {
+    int (*real)(struct timeval *, void *) = dlsym(RTLD_NEXT, "gettimeofday");
+    int code = real(now, zone);
+    now->tv_sec += shift();
+    return code;
+}
+time_t time(time_t *to) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (to) *to = now.tv_sec;
+    return now.tv_sec;
+}
+"""
+
+
+def test_a_clock_that_jumps(undisturbed: dict[str, list[tuple[Any, ...]]], tmp_path: Path) -> None:
+    """Ten years ahead, back again, and to and fro while a run is under way."""
+    if shutil.which("cc") is None:
+        pytest.skip("NOT TESTED: a clock that jumps; there is no C compiler to make one")
+    folder = project(tmp_path / "shop", SHOP)
+    (tmp_path / "clock.c").write_text(CLOCK)
+    command = ["cc", "-shared", "-fPIC", "-o", str(tmp_path / "clock.so"), str(tmp_path / "clock.c"), "-ldl"]
+    subprocess.run(command, check=True)
+    shift = tmp_path / "shift"
+    env = {"LD_PRELOAD": str(tmp_path / "clock.so"), "CLOCK": str(shift)}
+    years = 10 * 365 * 86_400
+    shift.write_text(str(years))
+    put(folder, 0, "2026-01-04")
+    assert_good(odibi("run", "--date", "2026-01-04", cwd=folder, env=env))
+    (story,) = (folder / ".odibi/stories/shop").glob("*.html")
+    assert f"{datetime.now().year + 10}-" in story.read_text(), "the clock is not moved"
+    put(folder, 1)
+    shift.write_text("0")
+    assert_good(odibi("run", cwd=folder, env=env))
+    put(folder, 0)
+    process = start("run", cwd=folder, env=env)
+    while process.poll() is None:
+        for seconds in (-years, years):
+            shift.write_text(str(seconds))
+            time.sleep(0.01)
+    stdout, stderr = process.communicate()
+    assert process.returncode == 0, stdout + stderr
+    assert tables(folder) == undisturbed
+    assert_good(odibi("run", cwd=folder))
     assert tables(folder) == undisturbed
     assert orphans(folder) == []
 
@@ -289,15 +427,54 @@ def test_a_full_disk(tmp_path: Path) -> None:
         assert answer.stdout == "n\n200\n"
 
 
-def test_a_full_disk_for_odibi_itself(tmp_path: Path) -> None:
-    """Where not even the run store has room, one sentence says so."""
+def test_a_disk_that_is_full_at_any_moment(tmp_path: Path) -> None:
+    """With room for so many pages a step fails while it stages, or when it commits; all of it is done again."""
     folder = project(tmp_path, FULL)
+    failed = set()
     with small_disk(folder / "disk"):
-        (folder / "disk/filler").write_bytes(bytes(2 * 1024 * 1024 - 8192))
-        ended = odibi("run", cwd=folder, env={"ODIBI_HOME": "disk/home"})
+        assert_good(odibi("run", cwd=folder))
+        for pages in range(7):
+            before = tables_of(folder / "disk/lake")
+            filler = folder / "disk/filler"
+            filler.write_bytes(bytes(shutil.disk_usage(folder / "disk").free - pages * 4096))
+            ended = odibi("run", "--parallel", "1", "--param", f"rows={200 + pages}", cwd=folder)
+            assert ended.returncode in (0, 1), ended.stderr
+            errors = [line for line in ended.stderr.splitlines() if line.startswith("error: step")]
+            assert bool(errors) == bool(ended.returncode)
+            for line in errors:
+                assert "No space left on device" in line, line
+                failed.add(re.findall(r"cannot write|cannot be written", line)[0])
+            if ended.returncode:
+                kept = tables_of(folder / "disk/lake")
+                names = re.findall(r"^error: step '(\w+)'", ended.stderr, re.M)
+                assert {n: kept[n] for n in names} == {n: before[n] for n in names}
+            filler.unlink()
+        assert failed == {"cannot write", "cannot be written"}
+        assert_good(odibi("run", "--param", "rows=300", cwd=folder))
+        found = tables_of(folder / "disk/lake")
+        assert [len(found["numbers"]), found["total"], found["other"]] == [300, [(300,)], [(301,)]]
+        assert orphans_of(folder / "disk/lake") == []
+
+
+def tables_of(lake: Path) -> dict[str, list[tuple[Any, ...]]]:
+    return {log.parent.name: sorted(tables_below(log.parent)) for log in lake.glob("*/*/_delta_log")}
+
+
+@pytest.mark.parametrize("free", [8_192, 60_000, 120_000, 180_000])
+def test_a_full_disk_for_odibi_itself(free: int, tmp_path: Path) -> None:
+    """Where the run store has no room at first, or none to go on, one sentence says so."""
+    folder = project(tmp_path, FULL)
+    home = {"ODIBI_HOME": "disk/home"}
+    with small_disk(folder / "disk"):
+        filler = folder / "disk/filler"
+        filler.write_bytes(bytes(2 * 1024 * 1024 - free))
+        ended = odibi("run", cwd=folder, env=home)
         assert ended.returncode == 3, ended.stdout + ended.stderr
         assert "Traceback" not in ended.stdout + ended.stderr
         assert len(ended.stderr.splitlines()) == 1
+        filler.unlink()
+        assert_good(odibi("run", cwd=folder, env=home))
+        assert tables_of(folder / "disk/lake").keys() == {"numbers", "total", "other"}
 
 
 # --- how it ends ---------------------------------------------------------------------------------

@@ -1,0 +1,103 @@
+"""A run in a process of its own, which may be killed. Everything about it is real: process, files, signal."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from odibi.boundaries import arm
+from odibi.chaos.place import Asked, home_in, moved
+from odibi.errors import OdibiError
+from odibi.orchestrator import run
+
+__all__ = ["PATIENCE", "Ended", "Job", "processes", "run_in_child"]
+
+PATIENCE = 600.0
+"""Seconds after which a child that does not end is taken for stuck."""
+
+MARK = "ODIBI_CHAOS_TRIAL"
+"""The variable by which processes that a child has started are known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A run: what, for which date, in which folder, and how it is to be watched or killed (see ``arm``).
+
+    ``fresh`` asks for a new interpreter instead of the copy of one that has imported everything.
+    ``kill_after`` is a number of seconds after which the child is killed from outside.
+    """
+
+    asked: Asked
+    date: str
+    folder: Path
+    arm: str = ""
+    fresh: bool = False
+    kill_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a child ended: ``code`` is None where it did not and had to be killed."""
+
+    code: int | None
+    said: str
+
+    @property
+    def killed(self) -> bool:
+        """Whether the kill that was asked for came in time."""
+        return self.code == -signal.SIGKILL
+
+
+def run_in_child(job: Job) -> Ended:
+    """Run the job in a child process and wait for it."""
+    log = job.folder / "log"
+    if job.fresh:
+        child: BaseProcess = multiprocessing.get_context("spawn").Process(target=_child, args=(job, str(log)))
+    else:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["odibi.chaos.warm"])
+        child = context.Process(target=_child, args=(job, str(log)))
+    child.daemon = True
+    child.start()
+    try:
+        child.join(PATIENCE if job.kill_after is None else job.kill_after)
+        stuck = child.is_alive() and job.kill_after is None
+    finally:
+        child.kill()
+        child.join()
+    said = log.read_text("utf-8", "replace") if log.exists() else ""
+    return Ended(None if stuck else child.exitcode, said)
+
+
+def processes(folder: Path) -> list[str]:
+    """What is still alive of the processes that children of this folder have started, such as a JVM."""
+    mark = f"{MARK}={folder}\0".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (process / "environ").read_bytes():
+                command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+                found.append(f"{process.name} {command[:60]}".strip())
+        except OSError:
+            continue  # it has ended, or is somebody else's
+    return found
+
+
+def _child(job: Job, log: str) -> None:
+    """Run the job in this process, whose output goes to the log."""
+    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for stream in (1, 2):
+        os.dup2(out, stream)
+    os.environ[MARK] = str(job.folder)
+    if job.arm:
+        arm(job.arm)
+    try:
+        result = run(moved(job.asked, job.date, job.folder), home=home_in(job.folder))
+    except OdibiError as error:
+        sys.exit(f"error: {error}")
+    sys.exit(f"error: {result.error}" if not result.success else 0)

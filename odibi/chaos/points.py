@@ -1,0 +1,60 @@
+"""Where runs are killed: at crossings, all of them or some spread evenly, and at random times."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from odibi.chaos.place import Unfit
+from odibi.errors import nearest
+
+__all__ = ["Point", "found", "spread", "timed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Where a run is killed: at a crossing, such as ``before commit: silver/orders #1``, or after some milliseconds."""
+
+    date: str
+    moment: str
+
+    def __str__(self) -> str:
+        return f"{self.date} {self.moment}"
+
+    @property
+    def kind(self) -> str:
+        """The kind of moment, whatever table it is of."""
+        return (
+            "at any time" if self.milliseconds is not None else self.moment.rpartition(" #")[0].split(":")[0]
+        )
+
+    @property
+    def milliseconds(self) -> int | None:
+        """The time of a kill that is not at a crossing."""
+        words = self.moment.split(" ")
+        return int(words[1]) if len(words) == 3 and words[0] == "after" and words[2] == "ms" else None
+
+
+def found(text: str, every: Sequence[Point]) -> Point:
+    """The point of that name. Raises Unfit where no run comes to it."""
+    date, _, moment = text.partition(" ")
+    point = Point(date, moment)
+    if point not in every and (point.milliseconds is None or date not in {each.date for each in every}):
+        raise Unfit(f"no run comes to {text!r}", hint=nearest(text, map(str, every), "points"))
+    return point
+
+
+def spread(every: Sequence[Point], count: int | None, chance: random.Random) -> list[Point]:
+    """All points, or so many of them: a random one of each stretch of equal length, all again where there are fewer."""
+    if count is None:
+        return list(every)
+    rounds, rest = divmod(count, len(every))
+    stretch = len(every) / max(rest, 1)
+    return [*every] * rounds + [every[int((number + chance.random()) * stretch)] for number in range(rest)]
+
+
+def timed(seconds: Mapping[str, float], count: int, chance: random.Random) -> list[Point]:
+    """Random times within the runs of each date, which take so many seconds."""
+    days = [chance.choice(sorted(seconds)) for _ in range(count)]
+    return [Point(day, f"after {round(chance.uniform(0, seconds[day]) * 1000)} ms") for day in days]

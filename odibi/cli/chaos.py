@@ -1,0 +1,126 @@
+"""``odibi chaos``: kill runs, run again, and certify that nothing is lost, doubled or redone."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import odibi
+from odibi.chaos.place import Asked, Unfit
+from odibi.chaos.trials import Chaos, Trial
+from odibi.chaos.trials import chaos as tried
+from odibi.cli.config import find_config, parameters
+from odibi.cli.exits import Exit, UsageError
+from odibi.cli.terminal import paint, say, say_json
+from odibi.story.text import count
+
+__all__ = ["chaos"]
+
+
+def chaos(
+    *, config: str | None, given: Mapping[str, Any], dates: Sequence[str], points: int | None, timed: int,
+    at: str | None, seed: int, output: str,
+) -> int:  # fmt: skip
+    """Try the points, and print a certificate or the first one that failed and how to see it again."""
+    file = find_config(config)
+    asked = Asked(file, given["target"], parameters(given["param"]), given["engine"])
+    text = output == "text"
+    done: list[Trial] = []
+
+    def told(trial: Trial) -> None:
+        done.append(trial)
+        if text and (trial.wrong or len(done) % 25 == 0):
+            say(f"{len(done)} tried, {sum(each.killed for each in done)} killed")
+
+    begun = partial(_begun, file) if text else lambda _: None
+    try:
+        result = tried(
+            asked, dates=dates, points=points, timed_kills=timed, at=at, seed=seed, begun=begun, told=told
+        )
+    except Unfit as error:
+        raise UsageError(error.message, hint=error.hint) from error
+    again = _command(file, given, result)
+    if text:
+        _ended(file, result, seed, again)
+    else:
+        say_json(_as_data(file, result, seed, again))
+    return Exit.SUCCESS if result.failed is None else Exit.FAILED
+
+
+def _begun(file: str, found: Chaos) -> None:
+    days = " and ".join(found.dates)
+    say(f"Chaos for {file} on {' and '.join(found.engines)}, dates {days}")
+    say(f"undisturbed runs cross {count(found.crossings, 'point')} and leave {count(found.tables, 'table')}")
+    for place in found.unlike:
+        say(f"{place} is filled differently by two undisturbed runs: its rows are not compared")
+
+
+def _ended(file: str, result: Chaos, seed: int, again: str) -> None:
+    failed = result.failed
+    say()
+    if failed is not None:
+        say(paint(f"FAILED at {failed.point}", "red"))
+        for each in failed.wrong:
+            say(f"  {each}")
+        say(f"what is left of it: {failed.folder}")
+        say(f"again: {again}")
+        return
+    kills = sum(trial.killed for trial in result.trials)
+    missed = len(result.trials) - kills
+    twice = sum(trial.twice for trial in result.trials)
+    say(
+        paint(f"{file}: {count(kills, 'kill')}, nothing lost, nothing doubled, nothing redone", "green")
+        + (f" ({missed} more came too late or were not reached)" if missed else "")
+    )
+    if twice:
+        say(f"{twice:>6}  times the next run was killed too, somewhere")
+    for kind, number in result.kinds.items():
+        say(f"{number:>6}  {kind}")
+    say(
+        f"odibi {odibi.__version__}, {', '.join(result.engines)}, seed {seed}, {', '.join(result.dates)}, "
+        f"{count(result.tables, 'table')} compared after each, {result.seconds:.0f} s"
+    )
+
+
+def _command(file: str, given: Mapping[str, Any], result: Chaos) -> str:
+    """What tries the point that failed again."""
+    if result.failed is None:
+        return ""
+    words = ["odibi", "chaos", file, "--at", str(result.failed.point)]
+    for date in result.dates:
+        words += ["--date", date]
+    for name in ("engine", "target"):
+        words += [f"--{name}", given[name]] if given[name] else []
+    for each in given["param"] or ():
+        words += ["--param", each]
+    return shlex.join(words)
+
+
+def _as_data(file: str, result: Chaos, seed: int, again: str) -> dict[str, Any]:
+    failed = result.failed
+    return {
+        "config": file,
+        "odibi": odibi.__version__,
+        "engines": list(result.engines),
+        "dates": list(result.dates),
+        "seed": seed,
+        "holds": failed is None,
+        "points": result.crossings,
+        "tried": len(result.trials),
+        "killed": sum(trial.killed for trial in result.trials),
+        "killed_twice": sum(trial.twice for trial in result.trials),
+        "kinds": result.kinds,
+        "tables": result.tables,
+        "not_compared": list(result.unlike),
+        "seconds": round(result.seconds, 1),
+        "failed": None
+        if failed is None
+        else {
+            "point": str(failed.point),
+            "wrong": list(failed.wrong),
+            "folder": failed.folder,
+            "again": again,
+        },
+    }
