@@ -439,16 +439,15 @@ def _told(store: RunStore, record: RunRecord, home: Home, intents: Intents) -> P
 
 def _remember(request: Request, loaded: Loaded, the_plan: Plan, record: RunRecord, home: Home) -> None:
     """Keep what the run depended on, so that the next one sees in a moment whether any of it has changed."""
-    from odibi.run.unchanged import facts_of, once_more
+    from odibi.run.unchanged import facts_of
     from odibi.story.text import NONE, sentence
 
-    said = sentence(once_more(record))
+    def said(again: RunRecord) -> str:
+        return sentence(again).replace(NONE, "{time}", 1)
+
     path = request.file(home.unchanged)
     try:
-        facts = facts_of(
-            loaded, the_plan, record, home,
-            date=request.date, began=request.began, sentence=said.replace(NONE, "{time}", 1), lock=_lock_name(loaded),
-        )  # fmt: skip
+        facts = facts_of(loaded, the_plan, record, home, request, sentence=said, lock=_lock_name(loaded))
         path.unlink(missing_ok=True) if facts is None else facts.write(path)
     except OSError:
         path.unlink(missing_ok=True)  # then the next run plans
