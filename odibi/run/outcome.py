@@ -86,16 +86,8 @@ def error_record(error: BaseException, files: tuple[str, ...] = ()) -> ErrorReco
     """
     failure, log = failure_of(error), Elsewhere.of(error).log
     permanent, exit_code = not should_retry_failure(failure), failure.exit_code
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryException":
-        hint = "raise memory_limit, or the step's resources: {memory: ...}"
-        said = (
-            str(error).split("\n\n", 1)[0].removeprefix("Out of Memory Error: ")
-            or "Python could not allocate more"
-        )
-        error = ResourceExhausted("memory", f"out of memory: {said}"[:1_000], hint=hint).with_traceback(
-            error.__traceback__
-        )
-    elif _is_duckdb(error):
+    exhausted = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryException"
+    if _is_duckdb(error) and not exhausted:
         of_file = type(error).__name__ == "IOException" or "CSV Error" in str(error) or "JSON" in str(error)
         error = explain(Exception(str(error))) if of_file else error
     if isinstance(error, OdibiError):
@@ -117,10 +109,13 @@ def error_record(error: BaseException, files: tuple[str, ...] = ()) -> ErrorReco
         kind, text, place = _on_worker(text, files, place)
     if _is_duckdb(error):
         text = _quoted(error, text) or text.split("\n\n", 1)[0]
+    if exhausted:
+        kind, text = ResourceExhausted.type, f"out of memory: {text.removeprefix('Out of Memory Error: ')}"
     return ErrorRecord(
         kind=kind,
         message=text[:1_000],
         where=typed(place),
+        hint="raise memory_limit, or the memory of the step's resources" if exhausted else "",
         permanent=permanent,
         detail=detail[-LONGEST_DETAIL:],
         exit_code=exit_code,
