@@ -38,6 +38,7 @@ __all__ = [
     "Timeout",
     "Transient",
     "elsewhere",
+    "exit_code_of",
     "kinds_of",
     "nearest",
 ]
@@ -126,6 +127,14 @@ def _revived(kind: type[OdibiError], args: tuple[Any, ...]) -> OdibiError:
 def kinds_of(kind: type[BaseException]) -> tuple[str, ...]:
     """The dotted names of a class and of those it is derived from, the closest first."""
     return tuple(f"{each.__module__}.{each.__qualname__}" for each in kind.__mro__ if each is not object)
+
+
+def exit_code_of(error: BaseException) -> int | None:
+    """The exit code of the process that an exception tells of, 128 and its number for a signal; None for most."""
+    # Of sys.exit(), of subprocess.CalledProcessError and its like, or of a process of ours.
+    found = error.code if isinstance(error, SystemExit) else getattr(error, "returncode", None)
+    code = found if isinstance(found, int) else Elsewhere.of(error).exit_code
+    return 128 - code if code is not None and code < 0 else code
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,20 +14,21 @@ import signal
 import subprocess
 import sys
 import threading
-import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from io import TextIOWrapper
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from shutil import rmtree
 from typing import IO, TYPE_CHECKING, Any
 
-from odibi.errors import OdibiError, Permanent, ResourceExhausted, elsewhere, kinds_of
+from odibi.errors import OdibiError, Permanent, ResourceExhausted, elsewhere
 from odibi.operations.answer import Answer, Call, answer, opened, spool
 from odibi.operations.memory import excess, peak
+from odibi.operations.raised import Raised
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -78,49 +79,6 @@ class _Done:
     peak: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Raised:
-    """An exception as it can be told to a process that knows none of the user's classes."""
-
-    name: str
-    module: str
-    known: type[BaseException]
-    text: str
-    said: Mapping[str, Any]
-    traceback: str
-    kinds: tuple[str, ...]
-    code: int | None
-
-    @staticmethod
-    def of(error: BaseException) -> _Raised:
-        """What is to be told of an exception."""
-        kind = type(error)
-        known = next(each for each in kind.__mro__ if _is_known(each))
-        said = {
-            name: str(value) for name, value in vars(error).items() if name in ("message", "where", "hint")
-        }
-        told = "".join(traceback.format_exception(error))
-        code = error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else None
-        return _Raised(kind.__name__, kind.__module__, known, str(error), said, told, kinds_of(kind), code)
-
-    def error(self, log: tuple[str, ...]) -> BaseException:
-        """An exception of that name and kind, which tells where it was raised, and what was printed before."""
-        text = self.text
-        fields: dict[str, Any] = {"__module__": self.module}
-        if not issubclass(self.known, OdibiError):
-            fields["__str__"] = lambda _: text
-        kind: type[BaseException] = type(self.name, (self.known,), fields)
-        error = kind.__new__(kind)
-        vars(error).update(self.said)
-        error.add_note(f"In the process that ran it:\n\n{self.traceback}")
-        return elsewhere(error, kinds=self.kinds, exit_code=self.code, log=log)
-
-
-def _is_known(kind: type) -> bool:
-    """Whether any process has it, and can make one without arguments."""
-    return kind.__module__.split(".")[0] in ("builtins", "odibi") and not issubclass(kind, BaseExceptionGroup)
-
-
 # --- in the process of the run ---------------------------------------------------------------------------
 
 
@@ -163,7 +121,7 @@ class Workers:
                 raise InterruptException
             worker = self._idle.pop() if self._idle and memory is None else _Worker()
             self._busy[worker] = threading.get_ident()
-        told: _Done | _Raised | None = None
+        told: _Done | Raised | None = None
         try:
             told = worker.ask(sent, memory)
         finally:
@@ -256,7 +214,7 @@ class _Worker:
                 with suppress(OSError):  # whoever read it has gone
                     os.write(to, line) if to is not None else None
 
-    def ask(self, sent: bytes, memory: int | None) -> _Done | _Raised | None:
+    def ask(self, sent: bytes, memory: int | None) -> _Done | Raised | None:
         """What the process says of a task; None if it died."""
         self.log.clear()
         try:
@@ -265,7 +223,7 @@ class _Worker:
                 if found := excess(self.process.pid, memory):
                     self.exceeded = found
                     self.kill()
-            told: _Done | _Raised = pickle.loads(self._connection.recv_bytes())  # noqa: S301 - our own
+            told: _Done | Raised = pickle.loads(self._connection.recv_bytes())  # noqa: S301 - our own
         except (EOFError, OSError):
             return None
         return told
@@ -321,6 +279,8 @@ def _where_prints_go() -> int | None:
 
 def serve(fd: int) -> None:
     """Answer jobs until the other side is gone, which ends this process at once, in the middle of one too."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # so that the last lines are known, however it ends
     connection = Connection(fd)
     jobs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
@@ -335,13 +295,13 @@ def serve(fd: int) -> None:
         connection.send_bytes(pickle.dumps(_done(jobs.get())))
 
 
-def _done(sent: bytes) -> _Done | _Raised:
+def _done(sent: bytes) -> _Done | Raised:
     """What becomes of a task: what it gives, or what was raised."""
     try:
         task: Task = pickle.loads(sent)  # noqa: S301 - from the process that started this one
         return _Done(task(), peak(os.getpid()))
     except BaseException as error:  # noqa: BLE001 - sys.exit() too: it is told where the run is
-        return _Raised.of(error)
+        return Raised.of(error)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

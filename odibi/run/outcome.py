@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import re
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from odibi.datasets.files import explain
@@ -13,7 +13,7 @@ from odibi.errors import Elsewhere, OdibiError, ResourceExhausted, kinds_of
 from odibi.home import typed
 from odibi.record.model import ErrorRecord, SampleRecord, StepStatus, WriteRecord
 from odibi.relational.schema import Schema
-from odibi.run.retry import Failure, should_retry_failure
+from odibi.run.retry import Failure, Rule, should_retry_failure
 
 __all__ = ["Outcome", "error_record", "failed", "failure_of"]
 
@@ -48,9 +48,11 @@ class Outcome:
     failure: Failure = field(default_factory=Failure)
 
 
-def failed(error: BaseException, files: tuple[str, ...] = (), sql_run: str = "") -> Outcome:
-    """The outcome of an attempt that ended in an exception; for ``files`` see :func:`error_record`."""
-    record = error_record(error, files)
+def failed(
+    error: BaseException, files: tuple[str, ...] = (), rules: Sequence[Rule] = (), sql_run: str = ""
+) -> Outcome:
+    """The outcome of an attempt that ended in an exception; see :func:`error_record`."""
+    record = error_record(error, files, rules)
     return Outcome(StepStatus.FAILED, sql_run=sql_run, error=record, failure=failure_of(error))
 
 
@@ -77,25 +79,20 @@ def _quoted(error: BaseException, text: str) -> str | None:
     return None
 
 
-def error_record(error: BaseException, files: tuple[str, ...] = ()) -> ErrorRecord:
+def error_record(
+    error: BaseException, files: tuple[str, ...] = (), rules: Sequence[Rule] = ()
+) -> ErrorRecord:
     """An exception as a record: where, what, what to do; bounded in length.
 
     Args:
         error: what was raised.
         files: paths of user functions; the innermost line in one of them is the place.
+        rules: what failures mean, before odibi's own table.
     """
     failure, log = failure_of(error), Elsewhere.of(error).log
-    permanent, exit_code = not should_retry_failure(failure), failure.exit_code
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryException":
-        hint = "raise memory_limit, or the step's resources: {memory: ...}"
-        said = (
-            str(error).split("\n\n", 1)[0].removeprefix("Out of Memory Error: ")
-            or "Python could not allocate more"
-        )
-        error = ResourceExhausted("memory", f"out of memory: {said}"[:1_000], hint=hint).with_traceback(
-            error.__traceback__
-        )
-    elif _is_duckdb(error):
+    permanent, exit_code = not should_retry_failure(failure, rules), failure.exit_code
+    exhausted = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryException"
+    if _is_duckdb(error) and not exhausted:
         of_file = type(error).__name__ == "IOException" or "CSV Error" in str(error) or "JSON" in str(error)
         error = explain(Exception(str(error))) if of_file else error
     if isinstance(error, OdibiError):
@@ -117,10 +114,13 @@ def error_record(error: BaseException, files: tuple[str, ...] = ()) -> ErrorReco
         kind, text, place = _on_worker(text, files, place)
     if _is_duckdb(error):
         text = _quoted(error, text) or text.split("\n\n", 1)[0]
+    if exhausted:
+        kind, text = ResourceExhausted.type, f"out of memory: {text.removeprefix('Out of Memory Error: ')}"
     return ErrorRecord(
         kind=kind,
         message=text[:1_000],
         where=typed(place),
+        hint="raise memory_limit, or the memory of the step's resources" if exhausted else "",
         permanent=permanent,
         detail=detail[-LONGEST_DETAIL:],
         exit_code=exit_code,

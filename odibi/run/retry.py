@@ -10,10 +10,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from subprocess import CalledProcessError
 
 from odibi.config.models import Pipeline, RetryRule, Step
-from odibi.errors import Elsewhere, kinds_of
+from odibi.errors import Elsewhere, exit_code_of, kinds_of
 
 __all__ = [
     "RULES",
@@ -56,14 +55,8 @@ class Failure:
     @staticmethod
     def of(error: BaseException) -> Failure:
         """What is known of an exception."""
-        told = Elsewhere.of(error)
-        code = told.exit_code
-        if isinstance(error, SystemExit | CalledProcessError):
-            found = error.code if isinstance(error, SystemExit) else error.returncode
-            code = found if isinstance(found, int) else code
-        if code is not None and code < 0:  # ended by a signal
-            code = 128 - code
-        return Failure(told.kinds or kinds_of(type(error)), str(error), code)
+        kinds = Elsewhere.of(error).kinds or kinds_of(type(error))
+        return Failure(kinds, str(error), exit_code_of(error))
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from odibi.run.context import Dataset, Permit, RunContext, Stopped, kept, standi
 from odibi.run.declared import as_declared
 from odibi.run.keeping import Result
 from odibi.run.outcome import Outcome, failed
+from odibi.run.retry import policy_of
 
 __all__ = ["attempt", "timed_out"]
 
@@ -82,7 +83,8 @@ def attempt(context: RunContext, planned: PlannedStep, permit: Permit) -> Outcom
         modules = planned.function.modules.values() if planned.function else ()
         files = tuple(file for file, _ in modules)
         sql_run = tried.sql_run if tried is not None else ""
-        return failed(error, files, sql_run)
+        rules = policy_of(context.loaded.pipeline, planned.step).rules
+        return failed(error, files, rules, sql_run)
 
 
 def timed_out(planned: PlannedStep, log: tuple[str, ...] = ()) -> Outcome:

@@ -169,6 +169,10 @@ class _Walker:
         try:
             self._release([name for name, before in self.open.items() if not before])
             while self.running or self.ready or self.retries.waiting:
+                if time.monotonic() >= self.deadline:
+                    self._end_in_time()
+                    break
+                self._do_what_is_due()
                 self._start_what_can()
                 with suppress(queue.Empty):
                     kind, what = self.events.get(timeout=self._until_something_is_due())
@@ -176,10 +180,6 @@ class _Walker:
                         self._stop(str(what))
                         break
                     self._ended(*what)  # type: ignore[misc]
-                if time.monotonic() >= self.deadline:
-                    self._end_in_time()
-                    break
-                self._do_what_is_due()
         except BaseException:
             self.listener = lambda _: None  # it may be what raised
             self._stop("an error")  # nothing may be written after the run has ended
@@ -296,13 +296,12 @@ class _Walker:
         skipped = then is Strategy.SKIP
         if skipped and outcome.error is not None:
             why = f"left out after {outcome.error.kind}: {outcome.error.message}"
+        reason = self.halted if outcome.status is StepStatus.CANCELLED else why or outcome.reason
         self._update(
             name,
             status=StepStatus.SKIPPED if skipped else outcome.status,
             ended_at=at,
-            reason=self.halted
-            if outcome.status is StepStatus.CANCELLED
-            else why or outcome.reason or before.reason,
+            reason=reason or before.reason,
             rows_in=dict(outcome.rows_in),
             rows_out=outcome.rows_out,
             columns=tuple(ColumnRecord(name=c.name, type=c.type) for c in outcome.columns),

@@ -52,12 +52,12 @@ def halves(*, fails):
 
 def dies():
     for n in range(80):
-        print("line", n, flush=True)
+        print("line", n)
     os._exit(75)
 
 
 def sleeps(*, seconds):
-    print("asleep", flush=True)
+    print("asleep")
     time.sleep(seconds)
     return [{"x": 1}]
 

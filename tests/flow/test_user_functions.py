@@ -301,7 +301,8 @@ def test_a_stop_ends_the_workers_at_once(tmp_path: Path, number: signal.Signals)
 def test_a_worker_that_is_killed_fails_its_step_alone(tmp_path: Path) -> None:
     work = WORK.replace('both("ping.pid", "pong.pid")', "os.kill(os.getpid(), 9)")
     work = work.replace('both("pong.pid", "ping.pid")', "[{'a': 1}]")
-    folder = project(tmp_path, {"two.yaml": TWO, "steps/work.py": work})
+    once = TWO.replace("backend:", "max_retries: 0\n    backend:")
+    folder = project(tmp_path, {"two.yaml": once, "steps/work.py": work})
     done = odibi("run", "two.yaml", cwd=folder)
     assert done.returncode == 1
     text = " ".join((done.stdout + done.stderr).split())

@@ -70,7 +70,7 @@ def _recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_recorded")
 def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
-    assert status(name=None, output="text") == 0
+    assert status(name=None, verbose=False, output="text") == 0
     assert capsys.readouterr().out.splitlines() == [
         "Pipeline  Phase      Steps  Duration  Started",
         "long      Completed  3/3    2h 15m    2024-01-15 02:00:00",
@@ -82,7 +82,7 @@ def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.usefixtures("_recorded")
 def test_json_has_the_fields_of_the_table(capsys: pytest.CaptureFixture[str]) -> None:
-    status(name=None, output="json")
+    status(name=None, verbose=False, output="json")
     first = json.loads(capsys.readouterr().out)[0]
     assert first == {
         "pipeline": "long", "phase": "Completed", "steps": "3/3", "duration": "2h 15m", "started": "2024-01-15 02:00:00",
@@ -91,7 +91,7 @@ def test_json_has_the_fields_of_the_table(capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.mark.usefixtures("_recorded")
 def test_the_details_of_one(capsys: pytest.CaptureFixture[str]) -> None:
-    status(name="middle", output="text")
+    status(name="middle", verbose=False, output="text")
     assert capsys.readouterr().out == (
         "Pipeline: middle\n"
         "Phase: Failed\n"
@@ -119,7 +119,7 @@ def test_a_running_pipeline(capsys: pytest.CaptureFixture[str]) -> None:
     going = run("going", RunStatus.RUNNING, None, steps)
     with open_store(".odibi/state.db") as store:
         store.start_run(going)
-        status(name="going", output="text")
+        status(name="going", verbose=False, output="text")
         shown = capsys.readouterr().out
     assert "Phase: Running\nSteps: 2/5 completed\n" in shown
     assert "Current Step: now\n" in shown
@@ -132,9 +132,9 @@ def test_a_running_pipeline(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.usefixtures("_recorded")
 def test_names_that_mean_nothing() -> None:
     with pytest.raises(NotFound, match="did you mean 'middle'"):
-        status(name="midle", output="text")
+        status(name="midle", verbose=False, output="text")
     with pytest.raises(NotFound, match="there is no file"):
-        status(name="configs/gone.yaml", output="text")
+        status(name="configs/gone.yaml", verbose=False, output="text")
 
 
 def test_every_status_is_a_phase() -> None:

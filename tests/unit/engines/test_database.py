@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -117,6 +118,26 @@ def test_a_long_query_ends_within_a_second_of_being_interrupted(tmp_path: Path) 
         assert len(ended) == 2
         assert all("nterrupt" in name + text for name, text in ended)  # type: ignore[misc]
         assert db.rows("SELECT 1") == [(1,)]
+
+
+def test_an_interrupt_may_be_for_one_thread(tmp_path: Path) -> None:
+    sql = "SELECT sum(a.i * b.i) AS s FROM range(10000000) a(i), range(1000000) b(i)"
+    ended: list[str] = []
+
+    def work(name: str) -> None:
+        with contextlib.suppress(duckdb.InterruptException):
+            db.rows(sql)
+        ended.append(name)
+
+    with Database(tmp_path / "x") as db:
+        threads = {name: threading.Thread(target=work, args=(name,)) for name in ("one", "other")}
+        for thread in threads.values():
+            thread.start()
+        for name in ("other", "one"):
+            while threads[name].is_alive():
+                db.interrupt(threads[name].ident)
+                threads[name].join(0.1)
+    assert ended == ["other", "one"]
 
 
 def test_names_are_given_once(tmp_path: Path) -> None:

@@ -249,16 +249,27 @@ def test_a_query_that_runs_is_interrupted(spark: Spark, db: Database, tmp_path: 
 
     def work() -> None:
         try:
-            spark.stage(endless, endless.schema, str(tmp_path / "parts"))
-        except InterruptException as error:
+            spark.stage(endless, endless.schema, str(tmp_path / f"parts-{len(list(tmp_path.iterdir()))}"))
+        except Permanent as error:
             caught.append(error)
 
+    thread = threading.Thread(target=work)
+    thread.start()
+    for _ in range(10):  # of another thread: nothing happens
+        time.sleep(0.1)
+        spark.interrupt(threading.get_ident())
+    assert thread.is_alive()
+    while thread.is_alive():
+        time.sleep(0.2)
+        spark.interrupt(thread.ident)
+    assert [type(error) for error in caught] == [Permanent]  # told as any failure: only one attempt ends
+    caught.clear()
     thread = threading.Thread(target=work)
     thread.start()
     while thread.is_alive():
         time.sleep(0.2)
         spark.interrupt()
-    assert len(caught) == 1
+    assert [type(error) for error in caught] == [InterruptException]
     # Jobs of others in the same session go on.
     assert spark.session().range(5).count() == 5
 

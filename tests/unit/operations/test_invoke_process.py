@@ -184,7 +184,7 @@ def test_a_death_fails_that_call_and_no_other(
         import os, signal, time
         from pathlib import Path
         def f(rows: pa.Table):
-            print("the last words", flush=True)
+            print("the last words")
             {body}
         def lives(rows: pa.Table, *, ready, go):
             Path(ready).write_text("ready\\n")

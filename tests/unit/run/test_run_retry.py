@@ -92,6 +92,23 @@ def test_what_a_first_failure_means(error: BaseException, expected: Strategy) ->
     assert error_record(error).permanent is (expected is ESCALATE)
 
 
+def test_memory_that_ran_out_is_told_in_one_word_with_its_place() -> None:
+    def allocates() -> None:
+        raise MemoryError
+
+    try:
+        allocates()
+    except MemoryError as error:
+        told = error_record(error, (__file__,))
+    assert (told.kind, told.message) == ("ResourceExhausted", "out of memory: MemoryError")
+    assert "test_run_retry.py:" in told.where
+    assert "allocates" in told.detail
+    of_the_engine = error_record(
+        of_duckdb("OutOfMemoryException", "Out of Memory Error: no more\n\nSolutions: ...")
+    )
+    assert of_the_engine.message == "out of memory: no more"
+
+
 @pytest.mark.parametrize(("failures", "expected"), [(1, RETRY), (2, RETRY), (3, ESCALATE)])
 @pytest.mark.parametrize("text", ["who knows", "Out of memory", "deadline exceeded"])
 def test_what_may_pass_is_given_up_at_the_third_failure(text: str, failures: int, expected: Strategy) -> None:

@@ -19,6 +19,7 @@ from deltalake import write_deltalake
 from odibi.config.loaded import Loaded
 from odibi.datasets.staging import Intents
 from odibi.engines.database import Database
+from odibi.errors import ConfigError
 from odibi.home import Home
 from odibi.orchestrator import plan
 from odibi.plan.model import Action, Decision, Plan
@@ -360,3 +361,77 @@ def f():
     assert len(step_of(result, "raced").attempts) == RACES
     assert (1,) not in project.rows("silver/raced")
     assert not any((project.root / "lake/silver/raced/parts").rglob("*.parquet"))
+
+
+# --- retries and limits --------------------------------------------------------------------------------
+
+
+def test_a_failure_with_fail_fast_ends_the_waits_of_others(sleeping: Project) -> None:
+    sleeping.write("steps/fails.py", "def f(*, text):\n    raise RuntimeError(text)\n")
+    fails = {"layer": "silver", "function": "steps.fails:f", "write": {"to": "lake"}}
+    steps = [
+        {"name": "waits", **fails, "params": {"text": "x"}, "retry": {"retry_delay": 600, "retry_max_delay": 600}},
+        sleeper("bad", 0.3, fail=True),
+        sleeper("after_waits", 0.0, depends_on=["waits"]),
+    ]  # fmt: skip
+    result = sleeping.run(steps, workers=2, fail_fast=True)
+    assert statuses(result) == {"waits": "failed", "bad": "failed", "after_waits": "not_run"}
+    assert step_of(result, "waits").error.message == "x"  # type: ignore[union-attr]
+
+
+HANGS = """
+import time
+from pathlib import Path
+
+def hang(rows):
+    if not Path("hung").exists():
+        Path("hung").touch()
+        time.sleep(3)
+        Path("woke").touch()
+    return rows
+"""
+
+
+def test_what_cannot_be_ended_is_left_alone_and_publishes_nothing(
+    sleeping: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walking, "GRACE", 0.1)
+    sleeping.write("steps/hangs.py", HANGS)
+    steps = [
+        sql("raw", "SELECT 1 AS x"),
+        {"name": "out", "layer": "silver", "function": "steps.hangs:hang", "inputs": {"rows": "raw"}, "timeout": 1, "retry": {"retry_delay": 0}, "write": {"to": "lake"}},
+        sleeper("beside", 0.0, depends_on=["raw"]),
+    ]  # fmt: skip
+    loaded = sleeping.load(steps)
+    the_plan = plan(loaded)
+    assert ["cannot be ended at its timeout" in text for text in the_plan["out"].warnings] == [True]
+    done = walked(loaded, the_plan, workers=1)
+    assert done.stuck
+    tried = done.records["out"].attempts
+    assert [attempt.error and attempt.error.kind for attempt in tried] == ["Timeout", None]
+    assert {name: str(record.status) for name, record in done.records.items()} == {
+        "raw": "completed", "out": "completed", "beside": "completed",
+    }  # fmt: skip
+    while not (sleeping.root / "woke").exists():
+        time.sleep(0.05)
+    time.sleep(0.3)  # long enough for the thread to write if it could
+    assert sleeping.version("silver/out") == 0
+
+
+def test_resources_do_not_bound_spark_and_native_tables_do_not_move(sleeping: Project) -> None:
+    limited = {"resources": {"memory": "200MB"}}
+    the_plan = sleeping.plan(
+        [sql("a", "SELECT 1 AS x", engine="spark", **limited), sql("b", "SELECT 1 AS x", **limited)]
+    )
+    assert ["resources do not bound Spark" in text for text in the_plan["a"].warnings] == [True]
+    assert the_plan["b"].warnings == ()
+    sleeping.write("steps/hangs.py", HANGS)
+    native = {
+        "name": "c",
+        "layer": "silver",
+        "function": "steps.hangs:hang",
+        "inputs": {"rows": "b"},
+        **limited,
+    }
+    with pytest.raises(ConfigError, match="the engine's own table, which cannot go to another process"):
+        sleeping.plan([sql("b", "SELECT 1 AS x"), native])
