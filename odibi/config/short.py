@@ -40,7 +40,6 @@ LATER_PIPELINE = frozenset(
         "dependencies",
         "hooks",
         "runtime",
-        "resume_from_checkpoint",
         "max_retries",
         "retry_backoff",
         "metrics_manager",
