@@ -69,11 +69,23 @@ def validate(
         the_plan = plan(loaded)
     except ConfigError as error:
         return tuple(sorted({*problems, *error.problems})), None
+    problems += tuple(_runs_each_time(loaded, the_plan, "error" if strict else "warning"))
     if portable:
         from odibi.prove.portable import unportable
 
         problems += unportable(loaded, the_plan, strict=strict)
     return tuple(sorted(problems)), the_plan
+
+
+def _runs_each_time(loaded: Loaded, the_plan: Plan, level: str) -> Iterator[Problem]:
+    """Steps whose query gives another answer each time, although nobody said that this is meant."""
+    for step in the_plan.steps:
+        if step.volatile and step.step.cache and step.function is None:
+            message = (
+                f"step {step.name!r}: it runs each time, because its answer depends on the clock or on chance"
+            )
+            hint = "take the date from {{ date }}, or say that it is meant: cache: false"
+            yield loaded.problem(("steps", step.index), message, hint, level)
 
 
 def plan(

@@ -69,4 +69,8 @@ def clear(*, config: str | None, step: str | None, target: str | None) -> int:
         raise NotFound(f"{loaded.pipeline.pipeline} has no step {step!r}", hint=nearest(step, names, "steps"))
     number = cache_of(loaded, Home.find()).clear(step)
     say(f"Removed {number} result{'s' * (number != 1)}")
+    if step is not None and not number:
+        say(
+            f"What {step} wrote to tables counts as long as it stands: odibi run --select {step} --no-cache runs it."
+        )
     return Exit.SUCCESS

@@ -37,7 +37,6 @@ LATER_PIPELINE = frozenset(
         "dependencies",
         "hooks",
         "runtime",
-        "resume_from_checkpoint",
         "metrics_manager",
         "event_bus",
         "on_code_change",

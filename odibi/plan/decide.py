@@ -52,7 +52,8 @@ def decide(
         )
     beside = any(target.format != "delta" for group in observed.targets.values() for target in group)
     if beside or not observed.targets:
-        reason = _unsteady(observed) if volatile else _not_kept(observed, key, parts, versions)
+        steady = not volatile or any(one.resumed for one in observed.kept)
+        reason = _not_kept(observed, key, parts, versions) if steady else _unsteady(observed)
         return Decision(Action.RUN, reason)
     commits = [observed.commits.get(dataset) for dataset in observed.targets]
     known = [commit for commit in commits if commit is not None]

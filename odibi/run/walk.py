@@ -88,7 +88,9 @@ def _held(planned: PlannedStep) -> Mapping[str, Any]:
     commit = next(iter(planned.commits.values()), None)
     if commit is not None:
         return commit.note
-    found = next(one for one in planned.kept if one.key == planned.key)
+    found = next((one for one in planned.kept if one.key == planned.key), None)
+    if found is None:
+        return {}
     first = next(iter(found.datasets.values()))
     return {"rows": first.rows, "schema": first.columns, "key": found.key, "digest": first.version}
 

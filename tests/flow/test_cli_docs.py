@@ -47,7 +47,8 @@ def normal(text: str) -> str:
 def test_every_command_is_documented(command: str) -> None:
     section = SECTIONS[f"odibi {command}"]
     assert f"$ odibi {command}" in section, "an example"
-    for parameter in COMMANDS[command].params:
+    own = getattr(COMMANDS[command], "commands", {})
+    for parameter in [*COMMANDS[command].params, *(one for sub in own.values() for one in sub.params)]:
         names = parameter.opts if parameter.param_type_name == "option" else []
         for name in names:
             if name not in ("--help", "-h"):  # what a letter means is said once

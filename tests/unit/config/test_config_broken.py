@@ -40,7 +40,7 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
         [
             (
                 "12:5: step 'a': unknown key 'zzz' "
-                "(known keys: depends_on, description, engine, function, inputs, layer, name, outputs, ...)"
+                "(known keys: cache, depends_on, description, engine, function, inputs, layer, name, ...)"
             )
         ],
     ),
@@ -394,8 +394,8 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
             "13:5: step 'a': unknown key 'wirte' (did you mean 'write'?)",
             (
                 "15:1: unknown key 'bogus' "
-                "(known keys: backend, connections, date, description, distributed, distributed_max_workers, "
-                "enable_tracker, engine, ...)"
+                "(known keys: backend, cache_dir, cache_keep_days, cache_max_size, checkpoint_dir, "
+                "checkpoint_interval, checkpoint_keep, checkpoint_keep_days, ...)"
             ),
         ],
     ),

@@ -234,12 +234,12 @@ def test_python_steps_are_rendered_and_checked_alike() -> None:
     assert loaded.pipeline.steps[0].value == "x/2024-01-15.csv"
     assert loaded.pipeline.steps[0].params == {"n": 5}
     with pytest.raises(ConfigError) as caught:
-        from_steps([step.model_copy(update={"params": {"from": "lake"}})], engine="pandas", cache=True)
+        from_steps([step.model_copy(update={"params": {"from": "lake"}})], engine="pandas", zzz=True)
     assert str(caught.value).split("\n") == [
         "<python>: step 'a': unknown connection 'lake' (declare it in connections)",
         (
-            "<python>: unknown key 'cache' (known keys: backend, connections, date, description, distributed, "
-            "distributed_max_workers, enable_tracker, engine, ...)"
+            "<python>: unknown key 'zzz' (known keys: backend, cache_dir, cache_keep_days, cache_max_size, "
+            "checkpoint_dir, checkpoint_interval, checkpoint_keep, checkpoint_keep_days, ...)"
         ),
     ]
     with pytest.raises(ConfigError, match="--param x: nothing in the config uses it"):

@@ -196,7 +196,7 @@ def test_no_step_starts_before_its_dependencies_have_ended(
         query = " UNION ALL ".join([f"SELECT {node} AS n", *(f"SELECT n FROM s_{other}" for other in before)])
         steps.append(sql(f"s_{node}", query, kept=False))
     shuffled.shuffle(steps)
-    result = project.run(steps, workers=workers)
+    result = project.run(steps, workers=workers, enable_cache=False, enable_checkpoints=False)
     assert set(statuses(result).values()) == {"completed"}, result.error
     by_name = {step.name: step for step in result.run.steps}
     for node, before in enumerate(dag):

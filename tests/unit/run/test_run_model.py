@@ -97,6 +97,6 @@ def test_after_any_history_a_whole_run_leaves_what_should_be(
         model.run(last, "")
         model.check()
         plan = model.project.plan(model.write(), date=last)
-        assert actions(plan) == {"lazy": "skip"} | dict.fromkeys(
-            ("raw", "ref", "total", "scored", "op"), "reuse"
-        )
+        found = actions(plan)
+        assert found.pop("lazy") in ("skip", "reuse")
+        assert found == dict.fromkeys(("raw", "ref", "total", "scored", "op"), "reuse")
