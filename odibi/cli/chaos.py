@@ -79,7 +79,7 @@ def _ended(file: str, result: Chaos, seed: int, again: str) -> None:
     for kind, number in result.kinds.items():
         say(f"{number:>6}  {kind}")
     say(
-        f"odibi {odibi.__version__}, {', '.join(result.engines)}, seed {seed}, {', '.join(result.dates)}, "
+        f"odibi {odibi.__version__} on {' and '.join(result.engines)}, seed {seed}, {', '.join(result.dates)}, "
         f"{count(result.tables, 'table')} compared after each, {result.seconds:.0f} s"
     )
 

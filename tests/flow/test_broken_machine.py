@@ -299,6 +299,11 @@ def test_a_clock_that_jumps(undisturbed: dict[str, list[tuple[Any, ...]]], tmp_p
     stdout, stderr = process.communicate()
     assert process.returncode == 0, stdout + stderr
     assert tables(folder) == undisturbed
+    for file in (folder / ".odibi").glob("state.db*"):
+        file.unlink()  # and with it what was known of the clock that was ahead
+    put(folder, 1)
+    assert_good(odibi("run", cwd=folder))
+    put(folder, 0)
     assert_good(odibi("run", cwd=folder))
     assert tables(folder) == undisturbed
     assert orphans(folder) == []

@@ -88,6 +88,7 @@ def test_make_alone_lists_every_target() -> None:
         ("run", "-m odibi run configs/daily.yaml"),
         ("test", "-m pytest"),
         ("bench", "tests/benchmarks/bench.py"),
+        ("chaos", "-m odibi chaos configs/chaos.yaml --points 100 --engine spark"),
     ],
 )
 def test_make_would_run(target: str, command: str) -> None:

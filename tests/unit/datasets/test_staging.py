@@ -154,6 +154,44 @@ def test_a_note_that_was_being_written_and_places_that_are_gone_do_not_stop_the_
     assert sweep(tmp_path / "nowhere") == ()
 
 
+def test_log_entries_that_dead_writers_wrote_aside_go_once_they_cannot_become_commits(
+    at: Lake, tmp_path: Path
+) -> None:
+    at.write("SELECT 1 AS a")
+    log, notes = tmp_path / "lake/t/_delta_log", tmp_path / "notes"
+    aside = [log / f"{version:020}.json#{number}" for version, number in ((0, 1), (0, 2), (1, 1))]
+    for path in aside:
+        path.write_text("{")
+        os.utime(path, (0, 0))
+    os.utime(aside[1])  # its writer may be alive
+    notes.mkdir()
+    note = {"target": str(log.parent), "folder": str(tmp_path / "gone"), "final": ""}
+    (notes / "dead.jsonl").write_text(json.dumps(note))
+    sweep(notes)
+    assert [path.exists() for path in aside] == [False, True, True]
+
+
+def test_a_note_stays_until_all_that_it_names_is_gone(tmp_path: Path) -> None:
+    """What a JVM that outlives its run adds to a folder while it is swept is swept the next time."""
+    notes, folder = tmp_path / "notes", tmp_path / "parts"
+    notes.mkdir()
+    (notes / "dead.jsonl").write_text(json.dumps({"target": "", "folder": str(folder), "final": ""}))
+    mount = ["mount", "-t", "tmpfs", "tmpfs", str(folder)]
+    folder.mkdir()
+    if os.getuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip(
+            "NOT TESTED: a folder that cannot be removed; only root may mount one, run the tests as root"
+        )
+    try:
+        sweep(notes)
+        assert list(notes.iterdir())
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+    sweep(notes)
+    assert list(notes.iterdir()) == []
+    assert not folder.exists()
+
+
 def test_notes_of_a_run_started_elsewhere_name_the_same_places(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -396,3 +396,17 @@ def test_combinations_without_an_honest_meaning_are_refused(given: dict[str, Any
 def test_the_digest_of_plain_files_is_that_of_their_rows(at: Lake) -> None:
     delta, plain = at.write(TYPED, "one"), at.write(TYPED, "two", format="parquet")
     assert delta.digest == plain.digest == str(digest(at.db, at.table("one").location()))
+
+
+@pytest.mark.parametrize("mode", ["overwrite", "append"])
+def test_the_rows_that_the_table_has_of_a_write_are_not_written_again(at: Lake, mode: str) -> None:
+    """Steps that also write a plain file run each time; their table stays as it is."""
+    both = {"mode": mode, "formats": ("delta", "parquet")}
+    at.write("SELECT 1 AS a", key="k", **both)
+    again = at.write("SELECT 1 AS a", key="k", **both)
+    assert (again.version, again.note, again.rows) == (0, "it holds these rows already", 1)
+    assert again.table is not None
+    assert len(at.files()) == 3
+    assert at.write("SELECT 2 AS a", key="k", **both).version == 1
+    assert at.write("SELECT 2 AS a", key="another", **both).version == 2
+    assert at.rows(columns="a") == [(2,)]
