@@ -5,18 +5,14 @@ Each verb is a function over what the one before it gave; nothing else ties the 
 
 from __future__ import annotations
 
-import hashlib
-import queue
-import signal
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from odibi.boundaries import cross
@@ -25,7 +21,6 @@ from odibi.config.load import from_steps, load
 from odibi.config.loaded import Loaded
 from odibi.config.models import Step
 from odibi.config.secrets import Redactor
-from odibi.datasets.delta import Fence, open_table
 from odibi.datasets.staging import Intents, sweep
 from odibi.engines import ENGINES
 from odibi.engines.database import Database
@@ -39,20 +34,18 @@ from odibi.relational.bind import Binder
 from odibi.run.context import RunContext
 from odibi.run.final import final_result
 from odibi.run.goingon import going_on, keeping_of, noted, resuming, saver_of, tidy
-from odibi.run.recording import Recorder, begun, broken, ended, hiding
+from odibi.run.recording import Hide, Recorder, begun, broken, ended, hiding
 from odibi.run.saving import Saver
-from odibi.run.walk import Listener, walk
+from odibi.run.signals import Signals, signals
+from odibi.run.turn import CANCEL, NEWS, fence, free_epoch, lock_name, locked
+from odibi.run.walk import Listener, Walk, walk
 from odibi.unchanged import Request
 
 if TYPE_CHECKING:
     from odibi.datasets.kept import Kept
-    from odibi.record.locks import Lock
     from odibi.record.store import RunStore
 
 __all__ = ["CANCEL", "Orchestrator", "Result", "plan", "run", "validate"]
-
-CANCEL = "odibi cancel"
-"""What has stopped a run that was cancelled from elsewhere."""
 
 
 def validate(
@@ -258,7 +251,10 @@ def run(
     store_import = threading.Thread(target=_import_store)  # no daemon: it may not outlive the interpreter
     store_import.start()
     with Database(home.scratch(loaded.run_id), pipeline.memory_limit) as db, closing(Binder()) as binder:
-        before = _free_epoch(home, loaded, store_import)
+        before = 0
+        if home.has_state:  # it is made only when nothing is wrong with the config
+            store_import.join()
+            before = free_epoch(home, loaded)
         the_plan, redactor = _planned(loaded, db, asked, noted(loaded, home, before_it), binder)
         for engine in {step.engine for step in the_plan.steps if step.decision.action is Action.RUN}:
             ENGINES.get(engine)(db)  # before anything runs: its extra, or Java, may not be installed
@@ -269,15 +265,15 @@ def run(
 
         with (
             open_store(home.state) as store,
-            _locked(store, loaded, 0 if before else _fenced(store, loaded, the_plan)) as lock,
+            locked(store, loaded, the_plan, before) as lock,
             Intents(home.intents, loaded.run_id) as intents,
             db,  # is closed here, while it is noted what it would leave behind
-            _signals() as signals,
+            signals() as heard,
         ):
             if lock.previous != before:
                 # Another run has ended meanwhile: its tables are not those of the plan.
                 the_plan, redactor = _planned(loaded, db, asked, noted(loaded, home, before_it), binder)
-            lock.told = lambda news: signals.stop.put(("stop", _NEWS[news]))
+            lock.told = lambda news: heard.stop.put(("stop", NEWS[news]))
             intents.temporary(db.scratch)
             intents.temporary(session_folder(db.scratch))
             sweep(home.intents)
@@ -287,26 +283,12 @@ def run(
             record = hide(begun(loaded, the_plan, __version__).model_copy(update=begins))
             store.start_run(record)
             keeping = keeping_of(loaded, home, the_plan, hide)
-            context = RunContext(loaded, the_plan, db, intents, binder, _fence(store, loaded, lock), keeping)
+            context = RunContext(loaded, the_plan, db, intents, binder, fence(store, loaded, lock), keeping)
             saver = saver_of(loaded, home, record, keeping, intents, before_it, asked.chosen, asked.excluded)
-            try:
-                if planned is not None:
-                    planned(the_plan)
-                with saver, Recorder(store, loaded.run_id, _both(saver, listener), hide) as recorder:
-                    signals.saver = saver
-                    done = walk(
-                        context,
-                        workers=workers or (pipeline.distributed_max_workers if pipeline.distributed else 1),
-                        fail_fast=pipeline.fail_fast if fail_fast is None else fail_fast,
-                        listener=recorder,
-                        stop=signals.stop,
-                    )
-            except BaseException as error:
-                store.finish_run(hide(broken(record, error)))
-                context.close()
-                raise
-            record = hide(ended(record, done, the_plan, tracked=pipeline.enable_tracker))
-            store.finish_run(record)
+            done, record = _walked(
+                context, store, record, saver, _both(saver, listener), hide,
+                workers=workers, fail_fast=fail_fast, heard=heard, planned=planned,
+            )  # fmt: skip
             tidy(loaded, home, record, saver)
             final = final_result(context, done.records, home) if keep_final else None
             if not done.stuck:
@@ -321,58 +303,31 @@ def run(
     return Result(record, story, done.stuck, done.stopped, resuming(record, saver), final or (lambda: None))
 
 
-_NEWS = {"cancelled": CANCEL, "lost": "the loss of its lock to a later run"}
-"""Why a run ends that hears this from its lock."""
-
-
-def _lock_name(loaded: Loaded) -> str:
-    return f"{loaded.pipeline.pipeline} for {loaded.logical_date.isoformat()} ({loaded.target})"
-
-
-def _free_epoch(home: Home, loaded: Loaded, store_import: threading.Thread) -> int:
-    """The epoch of the pipeline's last run for this date. Raises Busy while one is under way."""
-    if not home.has_state:  # it is made only when nothing is wrong with the config
-        return 0
-    store_import.join()
-    from odibi.record.database import Damaged, set_aside
-    from odibi.record.locks import free_epoch
-    from odibi.record.store import open_store
-
+def _walked(
+    context: RunContext, store: RunStore, record: RunRecord, saver: Saver, listener: Listener, hide: Hide, *,
+    workers: int | None, fail_fast: bool | None, heard: Signals, planned: Callable[[Plan], None] | None,
+) -> tuple[Walk, RunRecord]:  # fmt: skip
+    """Walk the plan; what happened is in the store when this returns, and also when it raises."""
+    pipeline = context.loaded.pipeline
     try:
-        with open_store(home.state) as store:
-            return free_epoch(store, _lock_name(loaded))
-    except Damaged as error:
-        # What must not be lost or doubled is known to the tables: a run does not fail for its history.
-        aside = set_aside(home.state)
-        said = f"odibi: {error.where}: {error.message}; it is kept as {aside}, a new one begins"
-        print(said, file=sys.stderr)  # noqa: T201
-        return 0
-
-
-def _locked(store: RunStore, loaded: Loaded, fenced: int) -> Lock:
-    from odibi.record.locks import take
-
-    return take(store, _lock_name(loaded), loaded.run_id, above=fenced)
-
-
-def _fenced(store: RunStore, loaded: Loaded, the_plan: Plan) -> int:
-    """The greatest epoch of the lock that a table knows: a run store that was lost may have been ahead of the clock."""
-    name = _fence_name(store, loaded)
-    targets = [target for step in the_plan.steps for group in step.targets.values() for target in group]
-    tables = [open_table(target.url) for target in targets if target.format == "delta"]
-    return max((table.handle.transaction_version(name) or 0 for table in tables if table), default=0)
-
-
-def _fence(store: RunStore, loaded: Loaded, lock: Lock) -> Fence:
-    return Fence(_fence_name(store, loaded), lock.epoch)
-
-
-def _fence_name(store: RunStore, loaded: Loaded) -> str:
-    """What tables know the lock by; locks of other run stores are others."""
-    place = store.database.place or ""
-    where = place if "://" in place else str(Path(place).absolute())
-    known = hashlib.blake2b(where.encode(), digest_size=4).hexdigest()
-    return f"odibi:lock/{known}/{loaded.pipeline.pipeline}/{loaded.logical_date.isoformat()}"
+        if planned is not None:
+            planned(context.plan)
+        with saver, Recorder(store, record.run_id, listener, hide) as recorder:
+            heard.saver = saver
+            done = walk(
+                context,
+                workers=workers or (pipeline.distributed_max_workers if pipeline.distributed else 1),
+                fail_fast=pipeline.fail_fast if fail_fast is None else fail_fast,
+                listener=recorder,
+                stop=heard.stop,
+            )
+    except BaseException as error:
+        store.finish_run(hide(broken(record, error)))
+        context.close()
+        raise
+    record = hide(ended(record, done, context.plan, tracked=pipeline.enable_tracker))
+    store.finish_run(record)
+    return done, record
 
 
 def _import_store() -> None:
@@ -413,38 +368,6 @@ def _both(first: Listener | None, second: Listener | None) -> Listener:
     return told
 
 
-@dataclass
-class _Signals:
-    """What signals reach: a queue that gets ``("stop", reason)``, and who saves a checkpoint when asked."""
-
-    stop: queue.SimpleQueue[tuple[str, object]] = field(default_factory=queue.SimpleQueue)
-    saver: Saver | None = None
-
-    def asked(self, number: int, frame: FrameType | None) -> None:
-        """Answer a signal."""
-        del frame
-        if number != signal.SIGUSR1:
-            self.stop.put(("stop", signal.Signals(number).name))
-        elif self.saver is not None:
-            self.saver.request()
-
-
-@contextmanager
-def _signals() -> Iterator[_Signals]:
-    """Listens to the signals that ask the process to end, or to save a checkpoint."""
-    signals = _Signals()
-    if threading.current_thread() is not threading.main_thread():
-        yield signals
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-    before = {number: signal.signal(number, signals.asked) for number in numbers}
-    try:
-        yield signals
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _told(store: RunStore, record: RunRecord, home: Home, intents: Intents) -> Path | None:
     """The story of the run, None if it could not be written: a run does not fail for its story."""
     from odibi import story
@@ -469,7 +392,7 @@ def _remember(request: Request, loaded: Loaded, the_plan: Plan, record: RunRecor
 
     path = request.file(home.unchanged)
     try:
-        facts = facts_of(loaded, the_plan, record, home, request, sentence=said, lock=_lock_name(loaded))
+        facts = facts_of(loaded, the_plan, record, home, request, sentence=said, lock=lock_name(loaded))
         path.unlink(missing_ok=True) if facts is None else facts.write(path)
     except OSError:
         path.unlink(missing_ok=True)  # then the next run plans

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from odibi.boundaries import cross
 from odibi.datasets import files
 from odibi.datasets.staging import Intents
 
@@ -42,11 +43,15 @@ def put(url: str, data: bytes, intents: Intents) -> None:
     final = Path(url)
     final.parent.mkdir(parents=True, exist_ok=True)
     aside = intents.aside(final)
+    what = final.parts[-3] if len(final.parts) > 2 else ""  # its own name is another one in each run
+    cross("before writing", what)
     with aside.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+    cross("amid writing", what)
     aside.replace(final)
+    cross("after writing", what)
 
 
 def lay(folder: str, parts: Mapping[str, str], texts: Mapping[str, bytes], intents: Intents) -> None:
@@ -64,6 +69,8 @@ def lay(folder: str, parts: Mapping[str, str], texts: Mapping[str, bytes], inten
         return
     final = Path(folder)
     aside = intents.aside(final)
+    what = final.parent.name
+    cross("before keeping", what)
     aside.mkdir(parents=True)
     for name, source in parts.items():
         try:
@@ -74,9 +81,11 @@ def lay(folder: str, parts: Mapping[str, str], texts: Mapping[str, bytes], inten
     for name, data in texts.items():
         (aside / name).write_bytes(data)
         _flush(aside / name)
+    cross("amid keeping", what)
     if final.exists():
         shutil.rmtree(final)
     aside.rename(final)
+    cross("after keeping", what)
 
 
 def _flush(path: Path) -> None:

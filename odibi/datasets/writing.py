@@ -79,20 +79,9 @@ def write_delta(
         if same:
             version = same.version
             sums = tuple(same.note.get("sets", ()))
-        elif handle is None:
-            version = create_table(
-                target.url, staged, schema=change.schema, note=note, apps=apps, fence=job.fence
-            )
         else:
-            version = handle.commit(
-                staged,
-                schema=change.schema,
-                removed="all" if kept is None else removed,
-                note=note,
-                apps=apps,
-                added=change.added if kept is not None and removed != "all" else (),
-                fence=job.fence,
-            )
+            removed = "all" if kept is None else removed
+            version = _published(handle, target, staged, change, removed, note, apps, job)
     except BaseException:
         for folder in folders:
             discard(target.url, folder)
@@ -116,10 +105,22 @@ def write_delta(
     if same:
         discard(target.url, folders[0])
     # An overwrite's table is its parts; of the others readers see more than what was staged.
-    parts_only = target.mode is WriteMode.OVERWRITE
-    table = handle if same else None if parts_only else open_table(target.url, version)
-    said = "it holds these rows already" if same else ""
+    table = None if target.mode is WriteMode.OVERWRITE else open_table(target.url, version)
+    table, said = (handle, "it holds these rows already") if same else (table, "")
     return Written(targets, staged, change.schema, str(whole), table, version, rows, sample, said, sums)
+
+
+def _published(
+    handle: Table | None, target: Target, staged: Staged, change: Change,
+    removed: Sequence[DataFile] | Literal["all"], note: dict[str, object], apps: Sequence[str], job: Job,
+) -> int:  # fmt: skip
+    """The version of the table, made now if it was not there, that has the staged parts."""
+    if handle is None:
+        return create_table(target.url, staged, schema=change.schema, note=note, apps=apps, fence=job.fence)
+    added = change.added if removed != "all" else ()
+    return handle.commit(
+        staged, schema=change.schema, removed=removed, note=note, apps=apps, added=added, fence=job.fence
+    )
 
 
 def _staged_beside(

@@ -23,7 +23,7 @@ from odibi.run.walk import Listener, Walk, first_records
 if TYPE_CHECKING:
     from odibi.record.store import RunStore
 
-__all__ = ["LINEAGE_UP_TO", "Recorder", "begun", "broken", "ended", "hiding"]
+__all__ = ["LINEAGE_UP_TO", "Hide", "Recorder", "begun", "broken", "ended", "hiding"]
 
 LINEAGE_UP_TO = 200
 """Steps of a pipeline that keeps column lineage in every run; ``odibi plan --lineage`` computes it for more."""
