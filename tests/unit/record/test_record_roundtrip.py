@@ -33,7 +33,7 @@ _leaves: dict[Any, st.SearchStrategy[Any]] = {
     str: st.text(max_size=12),  # with NUL, quotes and everything else Unicode has
     int: st.integers(-(2**31), 2**31 - 1) | st.integers(-(2**63), 2**63 - 1),
     bool: st.booleans(),
-    float: st.floats(allow_nan=False, allow_infinity=False),
+    float: st.floats(min_value=0, max_value=1e9),
     datetime: st.datetimes(timezones=st.just(UTC)),
     NoneType: st.none(),
     Any: _json,
