@@ -19,7 +19,7 @@ from typing import Any
 from odibi.datasets import files
 from odibi.datasets.staging import Intents
 
-__all__ = ["Item", "lay", "listed", "load", "put", "remove", "sealed", "unsealed"]
+__all__ = ["Item", "folders", "lay", "listed", "load", "put", "remove", "sealed", "unsealed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,12 @@ def put(url: str, data: bytes, intents: Intents) -> None:
     final = Path(url)
     final.parent.mkdir(parents=True, exist_ok=True)
     aside = intents.aside(final)
-    with aside.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(final)
+    try:
+        aside.write_bytes(data)
+        _flush(aside)
+        aside.replace(final)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def lay(folder: str, parts: Mapping[str, str], texts: Mapping[str, bytes], intents: Intents) -> None:
@@ -65,18 +66,21 @@ def lay(folder: str, parts: Mapping[str, str], texts: Mapping[str, bytes], inten
     final = Path(folder)
     aside = intents.aside(final)
     aside.mkdir(parents=True)
-    for name, source in parts.items():
-        try:
-            os.link(source, aside / name)
-        except OSError:  # another file system, or one without links
-            shutil.copy2(source, aside / name)
-        _flush(aside / name)
-    for name, data in texts.items():
-        (aside / name).write_bytes(data)
-        _flush(aside / name)
-    if final.exists():
-        shutil.rmtree(final)
-    aside.rename(final)
+    try:
+        for name, source in parts.items():
+            try:
+                os.link(source, aside / name)
+            except OSError:  # another file system, or one without links
+                shutil.copy2(source, aside / name)
+            _flush(aside / name)
+        for name, data in texts.items():
+            (aside / name).write_bytes(data)
+            _flush(aside / name)
+        if final.exists():
+            shutil.rmtree(final)
+        aside.rename(final)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _flush(path: Path) -> None:
@@ -85,11 +89,11 @@ def _flush(path: Path) -> None:
 
 
 def load(url: str) -> bytes | None:
-    """What a file holds, None where there is none."""
+    """What a file holds, None where there is none that can be read."""
     if files.is_remote(url):
         system, path = _system(url)
         return bytes(system.cat_file(path)) if system.exists(path) else None
-    with suppress(FileNotFoundError, NotADirectoryError):
+    with suppress(OSError):
         return Path(url).read_bytes()
     return None
 
@@ -111,6 +115,15 @@ def listed(url: str) -> tuple[Item, ...]:
                 stat = Path(path).stat()
                 items.append(Item(path, stat.st_size, stat.st_mtime))
     return tuple(sorted(items, key=lambda item: item.path))
+
+
+def folders(url: str) -> tuple[str, ...]:
+    """The names of the folders right below a folder, also of those that hold nothing."""
+    if files.is_remote(url):  # there a folder is what is in it
+        return tuple({item.path[len(url.rstrip("/")) + 1 :].partition("/")[0] for item in listed(url)})
+    with suppress(OSError):
+        return tuple(path.name for path in Path(url).iterdir() if path.is_dir())
+    return ()
 
 
 def remove(url: str) -> None:
