@@ -32,8 +32,8 @@ from odibi.plan import Action, Plan, build
 from odibi.record.model import ProofRecord, RunRecord, RunStatus, StepRecord, StepStatus
 from odibi.relational.bind import Binder
 from odibi.run.context import RunContext
+from odibi.run.earlier import going_on, keeping_of, noted, resuming, saver_of, tidy
 from odibi.run.final import final_result
-from odibi.run.goingon import going_on, keeping_of, noted, resuming, saver_of, tidy
 from odibi.run.recording import Hide, Recorder, begun, broken, ended, hiding
 from odibi.run.saving import Saver
 from odibi.run.signals import Signals, signals

@@ -26,7 +26,7 @@ def _loaded(config: str | None, target: str | None) -> Loaded:
 
 def list_(*, config: str | None, target: str | None, output: str) -> int:
     """Print a line for each result."""
-    from odibi.run.goingon import cache_of
+    from odibi.run.earlier import cache_of
 
     entries = cache_of(_loaded(config, target), Home.find()).entries()
     found = [
@@ -61,7 +61,7 @@ def list_(*, config: str | None, target: str | None, output: str) -> int:
 
 def clear(*, config: str | None, step: str | None, target: str | None) -> int:
     """Remove the results of a step, or all of the pipeline."""
-    from odibi.run.goingon import cache_of
+    from odibi.run.earlier import cache_of
 
     loaded = _loaded(config, target)
     names = [one.name for one in loaded.pipeline.steps]

@@ -19,7 +19,7 @@ __all__ = ["clear", "list_", "show"]
 
 
 def _place(config: str | None, target: str | None) -> Checkpoints:
-    from odibi.run.goingon import checkpoints_of
+    from odibi.run.earlier import checkpoints_of
 
     config, target = of_last_run(config, target)
     return checkpoints_of(load_config(config, target=target), Home.find())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from json import dumps
 from pathlib import Path
 
 from odibi.cli.exits import NotFound, UsageError
@@ -25,14 +26,17 @@ def retry(*, name: str | None, step: str | None, parallel: int | None, output: s
             hint=f"odibi run {before.config} runs what has changed since, with --no-cache everything",
         )
     _refuse(before)
+    # Text is quoted, or it would be read as the number or the truth value that it may look like.
     loaded = load(
         before.config,
         date=before.logical_date,
         target=before.target,
-        params=before.params,
+        params={
+            name: dumps(value) if isinstance(value, str) else value for name, value in before.params.items()
+        },
         engine=before.engine,
     )
-    from odibi.run.goingon import going_on
+    from odibi.run.earlier import going_on
 
     with not_found():
         found = going_on(loaded, Home.find(), before.run_id)

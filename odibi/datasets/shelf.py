@@ -20,7 +20,7 @@ from odibi.boundaries import cross
 from odibi.datasets import files
 from odibi.datasets.staging import Intents
 
-__all__ = ["Item", "lay", "listed", "load", "put", "remove", "sealed", "unsealed"]
+__all__ = ["Item", "folders", "lay", "listed", "load", "put", "remove", "sealed", "unsealed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +45,14 @@ def put(url: str, data: bytes, intents: Intents) -> None:
     aside = intents.aside(final)
     what = final.parts[-3] if len(final.parts) > 2 else ""  # its own name is another one in each run
     cross("before writing", what)
-    with aside.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    cross("amid writing", what)
-    aside.replace(final)
-    cross("after writing", what)
+    try:
+        aside.write_bytes(data)
+        _flush(aside)
+        cross("amid writing", what)
+        aside.replace(final)
+        cross("after writing", what)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def lay(folder: str, parts: Mapping[str, str], texts: Mapping[str, bytes], intents: Intents) -> None:
@@ -72,20 +73,23 @@ def lay(folder: str, parts: Mapping[str, str], texts: Mapping[str, bytes], inten
     what = final.parent.name
     cross("before keeping", what)
     aside.mkdir(parents=True)
-    for name, source in parts.items():
-        try:
-            os.link(source, aside / name)
-        except OSError:  # another file system, or one without links
-            shutil.copy2(source, aside / name)
-        _flush(aside / name)
-    for name, data in texts.items():
-        (aside / name).write_bytes(data)
-        _flush(aside / name)
-    cross("amid keeping", what)
-    if final.exists():
-        shutil.rmtree(final)
-    aside.rename(final)
-    cross("after keeping", what)
+    try:
+        for name, source in parts.items():
+            try:
+                os.link(source, aside / name)
+            except OSError:  # another file system, or one without links
+                shutil.copy2(source, aside / name)
+            _flush(aside / name)
+        for name, data in texts.items():
+            (aside / name).write_bytes(data)
+            _flush(aside / name)
+        cross("amid keeping", what)
+        if final.exists():
+            shutil.rmtree(final)
+        aside.rename(final)
+        cross("after keeping", what)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _flush(path: Path) -> None:
@@ -94,11 +98,11 @@ def _flush(path: Path) -> None:
 
 
 def load(url: str) -> bytes | None:
-    """What a file holds, None where there is none."""
+    """What a file holds, None where there is none that can be read."""
     if files.is_remote(url):
         system, path = _system(url)
         return bytes(system.cat_file(path)) if system.exists(path) else None
-    with suppress(FileNotFoundError, NotADirectoryError):
+    with suppress(OSError):
         return Path(url).read_bytes()
     return None
 
@@ -120,6 +124,15 @@ def listed(url: str) -> tuple[Item, ...]:
                 stat = Path(path).stat()
                 items.append(Item(path, stat.st_size, stat.st_mtime))
     return tuple(sorted(items, key=lambda item: item.path))
+
+
+def folders(url: str) -> tuple[str, ...]:
+    """The names of the folders right below a folder, also of those that hold nothing."""
+    if files.is_remote(url):  # there a folder is what is in it
+        return tuple({item.path[len(url.rstrip("/")) + 1 :].partition("/")[0] for item in listed(url)})
+    with suppress(OSError):
+        return tuple(path.name for path in Path(url).iterdir() if path.is_dir())
+    return ()
 
 
 def remove(url: str) -> None:

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from odibi.config.base import Frozen
 from odibi.datasets.files import is_remote
 from odibi.datasets.kept import Kept
-from odibi.datasets.shelf import Item, listed, load, put, remove, sealed, unsealed
+from odibi.datasets.shelf import Item, folders, listed, load, put, remove, sealed, unsealed
 from odibi.datasets.staging import Intents
 from odibi.errors import Permanent
 
@@ -131,13 +131,10 @@ class Checkpoints:
     def sweep(self, living: Collection[str]) -> None:
         """Remove what runs have spilled that died before they wrote a manifest, and manifests half put."""
         with_manifest = self._runs()
-        for item in listed(self.folder):
-            run = self._run_of(item.path)
-            if run in living:
-                continue
-            if run not in with_manifest:
-                remove(f"{self.folder}/{run}")
-            elif is_remote(item.path) and item.path.endswith(".tmp"):
+        for run in set(folders(self.folder)) - {*living, *with_manifest}:
+            remove(f"{self.folder}/{run}")
+        for item in listed(self.folder) if is_remote(self.folder) else ():
+            if item.path.endswith(".tmp") and self._run_of(item.path) not in living:
                 remove(item.path)
 
     def prune(self, keep: int, days: int, now: Callable[[], float] = time.time) -> None:
@@ -151,8 +148,8 @@ class Checkpoints:
 
     def drop_data(self, logical_date: str, target: str, living: Collection[str]) -> None:
         """Remove what runs for that date and target have spilled: a run has completed what they began."""
-        spilled = {self._run_of(item.path) for item in listed(self.folder) if "/data/" in item.path}
-        for run in spilled - set(living):
+        spilled = {run for run in folders(self.folder) if listed(self.data(run))}
+        for run in spilled - {*living}:
             found, _ = self.of_run(run)
             if found is not None and (found.logical_date, found.target) == (logical_date, target):
                 remove(self.data(run))

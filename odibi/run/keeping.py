@@ -66,13 +66,10 @@ class Keeping:
         volatile: bool,
     ) -> tuple[str, ...]:
         """Note what a step has made. What could not be kept is told, and is no failure of the step."""
-        tables = planned.targets and all(
-            t.format == "delta" for group in planned.targets.values() for t in group
-        )
-        cache = self.cache if planned.step.cache and not volatile and not tables else None
-        if (cache is None and not self.data) or any(
-            r.written is None and r.staged is None for r in results.values()
-        ):
+        formats = {target.format for group in planned.targets.values() for target in group}
+        cache = self.cache if planned.step.cache and not volatile and formats != {"delta"} else None
+        handed_over = any(result.written is None and result.staged is None for result in results.values())
+        if handed_over or (cache is None and not self.data):
             return ()
         try:
             kept = Kept(
@@ -89,11 +86,11 @@ class Keeping:
             if self.hide(kept) != kept:
                 return ()
             # Readers of files are given the types and the order that were computed, not what a file says of them.
-            beside = planned.readers if planned.targets and not tables else not planned.targets
+            beside = not formats or (planned.readers and "delta" not in formats)
             parts = {
                 name: result.parts
                 for name, result in results.items()
-                if beside and kept.datasets[name].version and kept.datasets[name].parts is None
+                if beside and kept.datasets[name].version
             }
             if cache is not None:
                 kept = cache.save(kept, parts, intents)
@@ -102,11 +99,7 @@ class Keeping:
                 kept, files = with_parts(kept, parts, folder)
                 lay(folder, files, {}, intents)
         except OSError as error:
-            return (
-                f"its result could not be kept: {error.filename or ''} {error.strerror or error}".replace(
-                    "  ", " "
-                ),
-            )
+            return (f"its result could not be kept: {error.strerror or error}",)
         if self.data and (planned.targets or all(held.parts is not None for held in kept.datasets.values())):
             self.noted[planned.name] = kept
         return ()

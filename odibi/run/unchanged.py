@@ -14,7 +14,7 @@ from odibi.config.loaded import PYTHON
 from odibi.datasets.files import is_remote
 from odibi.datasets.kept import Kept, Mark
 from odibi.record.model import RunRecord, RunStatus, StepRecord, StepStatus
-from odibi.run.goingon import cache_of, noted
+from odibi.run.earlier import cache_of, noted
 from odibi.unchanged import Facts, Request, stamp
 from odibi.unchanged.facts import files_at, hashed, newest_log, older
 

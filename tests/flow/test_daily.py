@@ -71,6 +71,7 @@ def test_every_table_equals_the_plain_python_computation(project: Path) -> None:
     assert_as_expected(project, DATES[-1:])
     done = odibi("run", "configs/daily.yaml", cwd=project)
     assert done.returncode == 0
+    assert "all 18 steps reused" in done.stdout, "with the CSV file, and the result that is only handed on"
     assert_as_expected(project, DATES[-1:])
     for date in DATES[:-1]:
         assert odibi("run", "configs/daily.yaml", "--date", date, cwd=project).returncode == 0

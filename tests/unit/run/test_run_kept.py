@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from odibi import orchestrator
+from odibi.cli import cache
+from odibi.cli.exits import NotFound
 from odibi.config.load import load
 from odibi.errors import ConfigError
 from odibi.orchestrator import Orchestrator
@@ -105,14 +107,47 @@ def test_two_targets_have_results_of_their_own(project: Project, steps: list[dic
 
 def test_damaged_entries_are_misses(project: Project, steps: list[dict[str, Any]]) -> None:
     project.run(steps)
-    cache = Path(os.environ["ODIBI_HOME"]) / "cache/shop"
-    (entry,) = cache.glob("big_csv/*/entry.json")
+    folder = Path(os.environ["ODIBI_HOME"]) / "cache/shop"
+    (entry,) = folder.glob("big_csv/*/entry.json")
     entry.write_bytes(entry.read_bytes()[:-20])
-    (part,) = cache.glob("last/*/*.parquet")
+    (part,) = folder.glob("last/*/*.parquet")
     part.write_bytes(part.read_bytes()[:-20])
     result = project.run(steps)
     assert {"big_csv", "last"} <= executed(result) <= {"big_csv", "last", "raw"}
     assert executed(project.run(steps)) == set()
+
+
+def test_what_is_cleared_runs_again_and_nothing_else(
+    project: Project, steps: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = project.config([*steps, sql("kept", "SELECT 1 AS n")])
+    project.run(path)
+    cache.list_(config=path, target=None, output="json")
+    listed = json.loads(capsys.readouterr().out)
+    assert {one["step"] for one in listed} == {step["name"] for step in steps}
+    assert all(one["bytes"] > 0 for one in listed)
+    cache.clear(config=path, step="big_csv", target=None)
+    assert executed(project.run(path)) == {"big_csv"}
+    cache.clear(config=path, step="kept", target=None)
+    assert "odibi run --select kept --no-cache" in capsys.readouterr().out
+    with pytest.raises(NotFound, match="big_csv"):
+        cache.clear(config=path, step="big_cvs", target=None)
+    cache.clear(config=path, step=None, target=None)
+    cache.list_(config=path, target=None, output="text")
+    assert capsys.readouterr().out.splitlines()[-1] == "The cache is empty"
+
+
+def test_a_place_whose_url_holds_a_secret_is_nowhere_noted(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ODIBI_SECRET_PLACE", "hushhush")
+    steps = [{**plain("out_csv", "SELECT 1 AS n"), "write": {"to": "out", "path": "out.csv"}}]
+    places = {"in": {"url": "in"}, "out": {"url": "memory://${secret:place}"}}
+    for _ in range(2):
+        assert executed(project.run(steps, connections=places)) == {"out_csv"}
+    home = Path(os.environ["ODIBI_HOME"])
+    files = [path for path in home.rglob("*") if path.is_file()]
+    assert [path.name for path in files if b"hushhush" in path.read_bytes()] == []
 
 
 def test_no_cache_and_cache_false_run_what_has_a_result(project: Project) -> None:
@@ -132,6 +167,12 @@ def test_no_cache_and_cache_false_run_what_has_a_result(project: Project) -> Non
 
 
 def test_what_the_clock_tells_is_never_cached(project: Project) -> None:
+    asks = sql("asks", "SELECT current_timestamp AS at")
+    loaded = project.load([asks, sql("meant", "SELECT now() AS at", cache=False)])
+    (problem,), the_plan = orchestrator.validate(loaded)
+    assert (problem.level, problem.line > 0, the_plan is not None) == ("warning", True, True)
+    assert "'asks': it runs each time, because its answer depends on the clock" in problem.message
+    assert orchestrator.validate(loaded, strict=True)[0][0].level == "error"
     steps = [plain("at_csv", "SELECT now() AS at"), sql("dice", "SELECT random() AS r", kept=False)]
     project.run(steps)
     assert executed(project.run(steps)) == {"at_csv", "dice"}
@@ -226,14 +267,19 @@ def slow(fast) -> pd.DataFrame:
     assert [one["reason"] for one in manifests(project)] == ["interval", "request", "final"]
 
 
-def test_a_resume_in_python_goes_on_where_the_failed_run_stopped(project: Project) -> None:
+@pytest.mark.parametrize("engine", ["duckdb", "pandas"])
+def test_a_resume_in_python_goes_on_where_the_failed_run_stopped(project: Project, engine: str) -> None:
     told = {"name": "told", "layer": "gold", "write": {"to": "lake"}}
     steps: list[dict[str, Any]] = [
         {"name": "seen", "layer": "bronze", "sql": "SELECT random() AS r", "write": {"to": "lake"}},
         {"name": "picked", "layer": "silver", "sql": "SELECT r AS p FROM seen"},
         {**told, "sql": "SELECT error('not today') AS p FROM picked"},
     ]
-    place: dict[str, Any] = {"checkpoint_dir": "memory://points", "enable_cache": False}
+    place: dict[str, Any] = {
+        "checkpoint_dir": f"memory://points-{engine}",
+        "enable_cache": False,
+        "engine": engine,
+    }
     path = project.config(steps, **place)
     with pytest.raises(NoCheckpoint):
         Orchestrator(path, resume_from_checkpoint=True).execute()

@@ -15,7 +15,7 @@ from odibi.plan import Plan
 from odibi.plan.engines import size_of
 from odibi.record.cache import Cache
 from odibi.record.checkpoints import Checkpoint, Checkpoints, NoCheckpoint
-from odibi.record.model import RunRecord, RunStatus
+from odibi.record.model import RunRecord, RunStatus, StepStatus
 from odibi.run.keeping import Keeping, needed_later, resumed
 from odibi.run.saving import Saver
 
@@ -112,15 +112,22 @@ def saver_of(
 
 def tidy(loaded: Loaded, home: Home, record: RunRecord, saver: Saver) -> None:
     """Remove what no later run can use any more, and what is beyond the limits of the pipeline."""
-    pipeline = loaded.pipeline
     if saver.failed:
         _warn(f"a checkpoint could not be written: {saver.failed}")
+    try:
+        _tidy(loaded, home, record)
+    except OSError as error:
+        _warn(f"old checkpoints and results could not be removed: {error.filename}: {error.strerror}")
+
+
+def _tidy(loaded: Loaded, home: Home, record: RunRecord) -> None:
+    pipeline = loaded.pipeline
     if pipeline.enable_checkpoints:
         place = checkpoints_of(loaded, home)
         if record.status is RunStatus.SUCCEEDED:
             place.drop_data(record.logical_date, record.target, _living(home) - {record.run_id})
         place.prune(pipeline.checkpoint_keep, pipeline.checkpoint_keep_days)
-    if _caches(loaded):
+    if _caches(loaded) and record.count(StepStatus.COMPLETED):
         cache_of(loaded, home).prune(size_of(pipeline.cache_max_size), pipeline.cache_keep_days)
 
 
