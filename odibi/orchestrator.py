@@ -25,7 +25,7 @@ from odibi.config.load import from_steps, load
 from odibi.config.loaded import Loaded
 from odibi.config.models import Step
 from odibi.config.secrets import Redactor
-from odibi.datasets.delta import Fence, open_table
+from odibi.datasets.delta import Fence
 from odibi.datasets.staging import Intents, sweep
 from odibi.engines import ENGINES
 from odibi.engines.database import Database
@@ -222,7 +222,7 @@ def run(
 
         with (
             open_store(home.state) as store,
-            _locked(store, loaded, 0 if before else _fenced(store, loaded, the_plan)) as lock,
+            _locked(store, loaded) as lock,
             Intents(home.intents, loaded.run_id) as intents,
             db,  # is closed here, while it is noted what it would leave behind
             _signals() as stop,
@@ -301,30 +301,20 @@ def _free_epoch(home: Home, loaded: Loaded, store_import: threading.Thread) -> i
         return 0
 
 
-def _locked(store: RunStore, loaded: Loaded, fenced: int) -> Lock:
+def _locked(store: RunStore, loaded: Loaded) -> Lock:
     from odibi.record.locks import take
 
-    return take(store, _lock_name(loaded), loaded.run_id, above=fenced)
-
-
-def _fenced(store: RunStore, loaded: Loaded, the_plan: Plan) -> int:
-    """The greatest epoch of the lock that a table knows: a run store that was lost may have been ahead of the clock."""
-    name = _fence_name(store, loaded)
-    targets = [target for step in the_plan.steps for group in step.targets.values() for target in group]
-    tables = [open_table(target.url) for target in targets if target.format == "delta"]
-    return max((table.handle.transaction_version(name) or 0 for table in tables if table), default=0)
+    return take(store, _lock_name(loaded), loaded.run_id)
 
 
 def _fence(store: RunStore, loaded: Loaded, lock: Lock) -> Fence:
-    return Fence(_fence_name(store, loaded), lock.epoch)
-
-
-def _fence_name(store: RunStore, loaded: Loaded) -> str:
-    """What tables know the lock by; locks of other run stores are others."""
+    """What tables know the lock by; locks of other run stores are others, also of one that was lost here."""
     place = store.database.place or ""
     where = place if "://" in place else str(Path(place).absolute())
-    known = hashlib.blake2b(where.encode(), digest_size=4).hexdigest()
-    return f"odibi:lock/{known}/{loaded.pipeline.pipeline}/{loaded.logical_date.isoformat()}"
+    known = hashlib.blake2b(f"{where} {store.begun()}".encode(), digest_size=4).hexdigest()
+    return Fence(
+        f"odibi:lock/{known}/{loaded.pipeline.pipeline}/{loaded.logical_date.isoformat()}", lock.epoch
+    )
 
 
 def _import_store() -> None:

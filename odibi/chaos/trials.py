@@ -236,7 +236,6 @@ def _tried(scratch: _Scratch, points: Sequence[Point], seed: int) -> Iterator[Tr
     """The trials in the order in which they end; none is begun after one that failed."""
     with ThreadPoolExecutor(1 if scratch.fresh else LANES) as pool:
         yield from pool.map(lambda each: _trial(scratch, each[0], each[1], seed), enumerate(points))
-        pool.shutdown(cancel_futures=True)
 
 
 def _trial(scratch: _Scratch, number: int, point: Point, seed: int) -> Trial:
