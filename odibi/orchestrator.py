@@ -265,7 +265,7 @@ def run(
 
         with (
             open_store(home.state) as store,
-            locked(store, loaded, the_plan, before) as lock,
+            locked(store, loaded) as lock,
             Intents(home.intents, loaded.run_id) as intents,
             db,  # is closed here, while it is noted what it would leave behind
             signals() as heard,

@@ -62,7 +62,6 @@ def run_in_child(job: Job) -> Ended:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["odibi.chaos.warm"])
         child = context.Process(target=_child, args=(job, str(log)))
-    child.daemon = True
     child.start()
     try:
         child.join(PATIENCE if job.kill_after is None else job.kill_after)

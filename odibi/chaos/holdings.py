@@ -114,7 +114,7 @@ def orphans(folder: Path, targets: Sequence[Target]) -> list[str]:
 
 
 _LOG = re.compile(r"\d{20}(\.json|\.checkpoint.*\.parquet)|_last_checkpoint")
-_HOME = re.compile(r"state\.db(-wal|-shm)?|intents|tmp|stories(/[^./][^/]*)*")
+_HOME = re.compile(r"state\.db(-wal|-shm)?|intents|tmp|(stories|cache|checkpoints)(/[^./][^/]*)*")
 
 
 def recorded(folder: Path) -> Recorded:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 from odibi.chaos import verdict
@@ -85,7 +85,7 @@ class _Day:
 
 @dataclass
 class _Scratch:
-    """The scratch folder with the states before each date."""
+    """The scratch folder with the states before each date. ``fresh`` children are new interpreters."""
 
     root: Path
     asked: Asked
@@ -130,13 +130,16 @@ def chaos(
         Unfit: the pipeline cannot be moved, fails undisturbed, or has no such point.
     """
     started = time.monotonic()
-    with _scratch(asked) as scratch:
-        days = list(dates) or _two_days(scratch)
-        for date in days:
-            _prepare(scratch, date)
-        every = [Point(day.date, moment) for day in scratch.days for moment in day.moments]
+    with _scratch() as root:
+        scratch = _Scratch(root, asked)
+        days = [_day(scratch, each) for each in dates] or _two_days(scratch)
+        for day in days:
+            scratch.fresh |= any(step.engine == "spark" for step in _checked(scratch, day).steps)
+        for day in days:
+            _prepare(scratch, day)
+        every = [Point(one.date, moment) for one in scratch.days for moment in one.moments]
         chance = random.Random(seed)  # noqa: S311 - to be had again, not to be secret
-        lasting = {day.date: day.seconds for day in scratch.days}
+        lasting = {one.date: one.seconds for one in scratch.days}
         chosen = (
             [found(at, every)]
             if at
@@ -148,7 +151,7 @@ def chaos(
             tuple(sorted({step.engine for step in plan.steps})),
             len(every),
             len(scratch.days[-1].undisturbed.held),
-            tuple(sorted({place for day in scratch.days for place in day.undisturbed.unlike})),
+            tuple(sorted({place for one in scratch.days for place in one.undisturbed.unlike})),
             0.0,
         )
         begun(report)
@@ -162,15 +165,12 @@ def chaos(
 
 
 @contextmanager
-def _scratch(asked: Asked) -> Iterator[_Scratch]:
+def _scratch() -> Iterator[Path]:
     """The scratch folder, which goes away unless a trial has left something to look at."""
     root = Path(tempfile.mkdtemp(prefix="odibi-chaos-")).resolve()
     try:
-        base = root / "base"
-        base.mkdir()
-        scratch = _Scratch(root, asked)
-        scratch.fresh = any(step.engine == "spark" for step in _checked(scratch, None).steps)
-        yield scratch
+        (root / "base").mkdir()
+        yield root
     finally:
         (root / "moments").unlink(missing_ok=True)
         for path in root.iterdir():
@@ -180,22 +180,26 @@ def _scratch(asked: Asked) -> Iterator[_Scratch]:
             root.rmdir()
 
 
-def _checked(scratch: _Scratch, date: str | None) -> Plan:
+def _checked(scratch: _Scratch, date: str) -> Plan:
     base = scratch.root / "base"
-    plan = planned(moved(scratch.asked, date, base), home=home_in(base))
+    plan = scratch.plan(date, base)
     refuse_elsewhere(plan, base)
     return plan
 
 
+def _day(scratch: _Scratch, date: str | None) -> str:
+    return moved(scratch.asked, date, scratch.root / "base").logical_date.isoformat()
+
+
 def _two_days(scratch: _Scratch) -> list[str]:
     """The pipeline's own date, and the one before it where that can be run too."""
-    day = moved(scratch.asked, None, scratch.root / "base").logical_date
-    before = (day - timedelta(days=1)).isoformat()
+    day = _day(scratch, None)
+    before = (date.fromisoformat(day) - timedelta(days=1)).isoformat()
     try:
-        _checked(scratch, before)
+        scratch.plan(before, scratch.root / "base")
     except ConfigError:
-        return [day.isoformat()]
-    return [before, day.isoformat()]
+        return [day]
+    return [before, day]
 
 
 def _prepare(scratch: _Scratch, date: str) -> None:
@@ -233,10 +237,9 @@ def _must(ended: Ended, date: str) -> None:
 
 
 def _tried(scratch: _Scratch, points: Sequence[Point], seed: int) -> Iterator[Trial]:
-    """The trials in the order in which they end; none is begun after one that failed."""
+    """The trials in their order; who listens to no more of them has none begun any more."""
     with ThreadPoolExecutor(1 if scratch.fresh else LANES) as pool:
         yield from pool.map(lambda each: _trial(scratch, each[0], each[1], seed), enumerate(points))
-        pool.shutdown(cancel_futures=True)
 
 
 def _trial(scratch: _Scratch, number: int, point: Point, seed: int) -> Trial:

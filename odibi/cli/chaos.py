@@ -41,7 +41,7 @@ def chaos(
         )
     except Unfit as error:
         raise UsageError(error.message, hint=error.hint) from error
-    again = _command(file, given, result)
+    again = _command(file, given, seed, result)
     if text:
         _ended(file, result, seed, again)
     else:
@@ -84,11 +84,11 @@ def _ended(file: str, result: Chaos, seed: int, again: str) -> None:
     )
 
 
-def _command(file: str, given: Mapping[str, Any], result: Chaos) -> str:
+def _command(file: str, given: Mapping[str, Any], seed: int, result: Chaos) -> str:
     """What tries the point that failed again."""
     if result.failed is None:
         return ""
-    words = ["odibi", "chaos", file, "--at", str(result.failed.point)]
+    words = ["odibi", "chaos", file, "--at", str(result.failed.point), "--seed", str(seed)]
     for date in result.dates:
         words += ["--date", date]
     for name in ("engine", "target"):

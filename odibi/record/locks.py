@@ -57,10 +57,8 @@ def free_epoch(store: RunStore, name: str) -> int:
     return int(row["epoch"])
 
 
-def take(store: RunStore, name: str, run_id: str, *, silence: float = SILENCE, above: int = 0) -> Lock:
+def take(store: RunStore, name: str, run_id: str, *, silence: float = SILENCE) -> Lock:
     """Take the lock. Waits only where a process elsewhere may be dead: until a beat of it, or ``silence`` seconds.
-
-    Its epoch is greater than those of all holders before, and than ``above``.
 
     Raises:
         Busy: another run holds it.
@@ -72,7 +70,7 @@ def take(store: RunStore, name: str, run_id: str, *, silence: float = SILENCE, a
             row = _found(connection, name)
             silent = time.monotonic() > deadline
             if row is None or not row["run_id"] or _gone(row) or (silent and heard == _heart(row)):
-                return _taken(connection, store, name, run_id, int(row["epoch"]) if row else 0, above)
+                return _taken(connection, store, name, run_id, int(row["epoch"]) if row else 0)
         if can_tell(row["host"]) or (heard is not None and heard != _heart(row)):
             raise _busy(name, row)
         heard = _heart(row)
@@ -136,11 +134,9 @@ class Lock:
                 return
 
 
-def _taken(
-    connection: Connection, store: RunStore, name: str, run_id: str, previous: int, above: int
-) -> Lock:
+def _taken(connection: Connection, store: RunStore, name: str, run_id: str, previous: int) -> Lock:
     # Tables keep epochs longer than a run store may live: a new one goes on from the clock.
-    epoch = max(max(previous, above) + 1, time.time_ns() // 1_000_000)
+    epoch = max(previous + 1, time.time_ns() // 1_000_000)
     process = this_process()
     _run(connection, _TAKE, name=storable(name), epoch=epoch, run_id=storable(run_id), **process)
     return Lock(store, name, run_id, epoch, previous)

@@ -94,6 +94,12 @@ class RunStore:
         """Let go of the database."""
         self.database.close()
 
+    def begun(self) -> str:
+        """When this store was made, to the microsecond: another one in its place is known by it."""
+        with self.database.read() as connection:
+            found = _rows(connection, "SELECT applied_at FROM schema_migrations WHERE version = 1")
+        return str(found[0]["applied_at"])
+
     def start_run(self, run: RunRecord) -> None:
         """Record a new run with all its steps; this process is remembered as the one that runs it.
 

@@ -7,12 +7,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from odibi.datasets.delta import Fence, open_table
+from odibi.datasets.delta import Fence
 from odibi.home import Home
 
 if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
-    from odibi.plan import Plan
     from odibi.record.locks import Lock
     from odibi.record.store import RunStore
 
@@ -50,30 +49,21 @@ def free_epoch(home: Home, loaded: Loaded) -> int:
         return 0
 
 
-def locked(store: RunStore, loaded: Loaded, plan: Plan, before: int) -> Lock:
-    """The lock, taken. Raises Busy while another run has it; ``before`` is the epoch of the last one, 0 for none."""
+def locked(store: RunStore, loaded: Loaded) -> Lock:
+    """The lock, taken. Raises Busy while another run has it."""
     from odibi.record.locks import take
 
-    above = 0 if before else _known_to_tables(store, loaded, plan)
-    return take(store, lock_name(loaded), loaded.run_id, above=above)
+    return take(store, lock_name(loaded), loaded.run_id)
 
 
 def fence(store: RunStore, loaded: Loaded, lock: Lock) -> Fence:
-    """What the run's commits carry, so that tables refuse a run that has lost its lock."""
-    return Fence(_fence_name(store, loaded), lock.epoch)
+    """What the run's commits carry, so that tables refuse a run that has lost its lock.
 
-
-def _known_to_tables(store: RunStore, loaded: Loaded, plan: Plan) -> int:
-    """The greatest epoch of the lock that a table knows: a run store that was lost may have been ahead of the clock."""
-    name = _fence_name(store, loaded)
-    targets = [target for step in plan.steps for group in step.targets.values() for target in group]
-    tables = [open_table(target.url) for target in targets if target.format == "delta"]
-    return max((table.handle.transaction_version(name) or 0 for table in tables if table), default=0)
-
-
-def _fence_name(store: RunStore, loaded: Loaded) -> str:
-    """What tables know the lock by; locks of other run stores are others."""
+    Locks of other run stores are others, also of one that was lost here.
+    """
     place = store.database.place or ""
     where = place if "://" in place else str(Path(place).absolute())
-    known = hashlib.blake2b(where.encode(), digest_size=4).hexdigest()
-    return f"odibi:lock/{known}/{loaded.pipeline.pipeline}/{loaded.logical_date.isoformat()}"
+    known = hashlib.blake2b(f"{where} {store.begun()}".encode(), digest_size=4).hexdigest()
+    return Fence(
+        f"odibi:lock/{known}/{loaded.pipeline.pipeline}/{loaded.logical_date.isoformat()}", lock.epoch
+    )
