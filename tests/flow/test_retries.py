@@ -111,7 +111,7 @@ def test_failures_that_pass_and_failures_that_stay(tmp_path: Path) -> None:
     )  # fmt: skip
     done = odibi("run", "p.yaml", cwd=tmp_path)
     assert done.returncode == 1, done.stderr
-    assert "retrying   third_time   attempt 3 failed: RuntimeError: not yet: 3" in done.stdout
+    assert "retrying   third_time   attempt 3 of 4 failed: RuntimeError: not yet: 3" in done.stdout
     found = steps_of(tmp_path)
     assert {name: (step["status"], step["retry_count"]) for name, step in found.items()} == {
         "third_time": ("completed", 3),
@@ -126,7 +126,7 @@ def test_failures_that_pass_and_failures_that_stay(tmp_path: Path) -> None:
         "after_never": ("not_run", 0),
     }
     tried = found["third_time"]["attempts"]
-    assert [attempt["number"] for attempt in tried] == [1, 2, 3, 4]
+    assert [(attempt["number"], attempt["of"]) for attempt in tried] == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert [attempt["error"]["message"] for attempt in tried[:3]] == [f"not yet: {n}" for n in (1, 2, 3)]
     assert tried[0]["delay"] == 0
     for attempt, most in zip(tried[1:], (0.05, 0.1, 0.2), strict=True):
