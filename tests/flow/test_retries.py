@@ -57,7 +57,6 @@ def dies():
 
 
 def sleeps(*, seconds):
-    print("asleep")
     time.sleep(seconds)
     return [{"x": 1}]
 
@@ -171,7 +170,7 @@ def test_a_cancelled_wait_ends_at_once(tmp_path: Path) -> None:
 def test_limits_of_time(tmp_path: Path) -> None:
     config(
         tmp_path,
-        function("slow", "sleeps", ", timeout: 4, retry: 0", seconds=600),
+        function("slow", "sleeps", ", timeout: 2, retry: 0", seconds=600),
         query("slow_query", "SELECT count(*) AS n FROM range(9000000) a, range(9000000) b WHERE (a.range * b.range) % 7 = 3", ", timeout: 0.3, retry: 1"),
         query("after_slow", "SELECT * FROM slow"),
         query("beside", "SELECT 1 AS i"),
@@ -186,8 +185,7 @@ def test_limits_of_time(tmp_path: Path) -> None:
         "beside": "completed",
     }
     assert found["slow"]["error"]["kind"] == "Timeout"
-    assert found["slow"]["error"]["message"] == "the attempt took longer than its timeout of 4 s"
-    assert found["slow"]["error"]["log"] == ["asleep"]
+    assert found["slow"]["error"]["message"] == "the attempt took longer than its timeout of 2 s"
     assert [a["error"]["kind"] for a in found["slow_query"]["attempts"]] == ["Timeout", "Timeout"]
     assert not list((tmp_path / "lake/silver").rglob("slow_query/**/*.parquet"))
 
