@@ -82,7 +82,7 @@ class Lines(Reporter):
         if record.status.ended and (record.status is not StepStatus.SKIPPED or last is not None):
             self.write(self.line(record))
         elif last is not None and last.error is not None:
-            said = f"attempt {last.number} failed: {last.error.kind}: {clean(last.error.message)}"
+            said = f"attempt {last.which} failed: {last.error.kind}: {clean(last.error.message)}"
             self.write(f"{paint('retrying ', 'yellow')}  {record.name:{self.width}}  {said}")
 
     def line(self, record: StepRecord) -> str:

@@ -152,7 +152,7 @@ def _print_attempt(attempt: AttemptRecord, margin: str) -> None:
     ended = attempt.ended_at or datetime.now(UTC)
     took = duration((ended - attempt.started_at).total_seconds())
     start = attempt.started_at.astimezone(UTC).strftime("%H:%M:%S")
-    say(f"{margin}attempt {attempt.number} at {start}{waited}: {attempt.status.value} in {took}")
+    say(f"{margin}attempt {attempt.which} at {start}{waited}: {attempt.status.value} in {took}")
     if (error := attempt.error) is not None:
         place = f"{error.where}: " if error.where else ""
         code = f" (exit code {error.exit_code})" if error.exit_code is not None else ""

@@ -111,15 +111,21 @@ class WriteRecord(Frozen):
 
 
 class AttemptRecord(Frozen):
-    """One try at a step: ``delay`` is how many seconds were waited before it."""
+    """One try at a step: number ``number`` of as many as there may be, after a wait of ``delay`` seconds."""
 
     number: int
+    of: int = 1
     status: StepStatus
     started_at: datetime
     ended_at: datetime | None = None
     delay: float = 0.0
     config_hash: str = ""
     error: ErrorRecord | None = None
+
+    @property
+    def which(self) -> str:
+        """``3 of 4``; just the number where lost races have made more of them."""
+        return f"{self.number} of {self.of}" if self.number <= self.of else str(self.number)
 
 
 class StepRecord(Frozen):

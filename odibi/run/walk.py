@@ -27,7 +27,7 @@ from odibi.record.model import AttemptRecord, ColumnRecord, ErrorRecord, StepRec
 from odibi.run.context import Permit, RunContext
 from odibi.run.outcome import Outcome
 from odibi.run.retries import Retries
-from odibi.run.retry import Strategy
+from odibi.run.retry import Strategy, policy_of
 from odibi.run.task import attempt, timed_out
 
 __all__ = ["Listener", "Walk", "first_records", "walk"]
@@ -281,6 +281,7 @@ class _Walker:
             *before.attempts,
             AttemptRecord(
                 number=len(before.attempts) + 1,
+                of=policy_of(self.context.loaded.pipeline, job.planned.step).max_retries + 1,
                 status=outcome.status,
                 started_at=job.started_at,
                 ended_at=at,

@@ -57,7 +57,6 @@ def dies():
 
 
 def sleeps(*, seconds):
-    print("asleep")
     time.sleep(seconds)
     return [{"x": 1}]
 
@@ -111,7 +110,7 @@ def test_failures_that_pass_and_failures_that_stay(tmp_path: Path) -> None:
     )  # fmt: skip
     done = odibi("run", "p.yaml", cwd=tmp_path)
     assert done.returncode == 1, done.stderr
-    assert "retrying   third_time   attempt 3 failed: RuntimeError: not yet: 3" in done.stdout
+    assert "retrying   third_time   attempt 3 of 4 failed: RuntimeError: not yet: 3" in done.stdout
     found = steps_of(tmp_path)
     assert {name: (step["status"], step["retry_count"]) for name, step in found.items()} == {
         "third_time": ("completed", 3),
@@ -126,7 +125,7 @@ def test_failures_that_pass_and_failures_that_stay(tmp_path: Path) -> None:
         "after_never": ("not_run", 0),
     }
     tried = found["third_time"]["attempts"]
-    assert [attempt["number"] for attempt in tried] == [1, 2, 3, 4]
+    assert [(attempt["number"], attempt["of"]) for attempt in tried] == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert [attempt["error"]["message"] for attempt in tried[:3]] == [f"not yet: {n}" for n in (1, 2, 3)]
     assert tried[0]["delay"] == 0
     for attempt, most in zip(tried[1:], (0.05, 0.1, 0.2), strict=True):
@@ -171,7 +170,7 @@ def test_a_cancelled_wait_ends_at_once(tmp_path: Path) -> None:
 def test_limits_of_time(tmp_path: Path) -> None:
     config(
         tmp_path,
-        function("slow", "sleeps", ", timeout: 4, retry: 0", seconds=600),
+        function("slow", "sleeps", ", timeout: 2, retry: 0", seconds=600),
         query("slow_query", "SELECT count(*) AS n FROM range(9000000) a, range(9000000) b WHERE (a.range * b.range) % 7 = 3", ", timeout: 0.3, retry: 1"),
         query("after_slow", "SELECT * FROM slow"),
         query("beside", "SELECT 1 AS i"),
@@ -186,8 +185,7 @@ def test_limits_of_time(tmp_path: Path) -> None:
         "beside": "completed",
     }
     assert found["slow"]["error"]["kind"] == "Timeout"
-    assert found["slow"]["error"]["message"] == "the attempt took longer than its timeout of 4 s"
-    assert found["slow"]["error"]["log"] == ["asleep"]
+    assert found["slow"]["error"]["message"] == "the attempt took longer than its timeout of 2 s"
     assert [a["error"]["kind"] for a in found["slow_query"]["attempts"]] == ["Timeout", "Timeout"]
     assert not list((tmp_path / "lake/silver").rglob("slow_query/**/*.parquet"))
 

@@ -218,6 +218,7 @@ SLEEPS = """
 import os, time
 from pathlib import Path
 def f(rows: pa.Table, *, pid):
+    print("at work")
     Path(pid).write_text(f"{os.getpid()}\\n")
     while True:
         sum(range(1000))
@@ -238,10 +239,23 @@ def test_an_interrupt_ends_what_computes_at_once(bench: Bench) -> None:
     thread = threading.Thread(target=work)
     thread.start()
     pid = int(wait_for(bench.root / "pid"))
+    workers.interrupt(threading.get_ident())  # nothing is done for this thread
+    assert not gone(pid)
+    workers.interrupt(thread.ident)
+    thread.join()
+    assert gone(pid)
+    assert [Elsewhere.of(error).log for error in raised] == [("at work",)]
+    bench.write("def f(rows: pa.Table, *, pid):\n    return rows\n")
+    assert bench.rows("SELECT 1 AS i", workers=workers, pid="") == [(1,)]
+    bench.write(SLEEPS)
+    (bench.root / "pid").unlink()
+    thread = threading.Thread(target=work)
+    thread.start()
+    pid = int(wait_for(bench.root / "pid"))
     workers.interrupt()
     thread.join()
     assert gone(pid)
-    assert len(raised) == 1
+    assert len(raised) == 2
     with pytest.raises(InterruptException):
         bench.call("SELECT 1 AS i", workers=workers, pid="")
     workers.close()
