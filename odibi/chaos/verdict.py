@@ -13,7 +13,18 @@ from odibi.plan.model import Plan
 from odibi.record.model import RunRecord, RunStatus, StepStatus
 from odibi.record.store import ABANDONED
 
-__all__ = ["Undisturbed", "Wreck", "held", "records", "redone", "rows", "wreck"]
+__all__ = [
+    "Undisturbed",
+    "Wreck",
+    "executed",
+    "held",
+    "left_over",
+    "records",
+    "redone",
+    "rows",
+    "targets",
+    "wreck",
+]
 
 
 @dataclass(frozen=True, slots=True)
