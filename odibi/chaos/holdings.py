@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,11 +121,15 @@ _HOME = re.compile(r"state\.db(-wal|-shm)?|intents|tmp|(stories|cache|checkpoint
 
 
 def recorded(folder: Path) -> Recorded:
-    """What the run store in the folder says; nothing where there is none yet."""
-    home = home_in(folder)
-    if not home.has_state:
-        return Recorded((), ())
-    with open_store(home.state) as store:
-        with store.database.read() as connection:
-            held = connection.exec_driver_sql("SELECT name FROM locks WHERE run_id <> ''").scalars().all()
-        return Recorded(tuple(store.runs(limit=10)), tuple(map(str, held)))
+    """What the run store in the folder says; nothing where there is none yet.
+
+    It is a copy that is asked: opening a store repairs what a kill has left, and that is for the next run to do.
+    """
+    with tempfile.TemporaryDirectory(dir=folder) as copy:
+        for name in ("state.db", "state.db-wal"):
+            with suppress(FileNotFoundError):
+                shutil.copy(home_in(folder).path / name, copy)
+        with open_store(f"{copy}/state.db") as store:
+            with store.database.read() as connection:
+                held = connection.exec_driver_sql("SELECT name FROM locks WHERE run_id <> ''").scalars().all()
+            return Recorded(tuple(store.runs(limit=10)), tuple(map(str, held)))

@@ -13,7 +13,18 @@ from odibi.plan.model import Plan
 from odibi.record.model import RunRecord, RunStatus, StepStatus
 from odibi.record.store import ABANDONED
 
-__all__ = ["Undisturbed", "Wreck", "held", "records", "redone", "rows", "wreck"]
+__all__ = [
+    "Undisturbed",
+    "Wreck",
+    "executed",
+    "held",
+    "left_over",
+    "records",
+    "redone",
+    "rows",
+    "targets",
+    "wreck",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +136,10 @@ def records(folder: Path, before: Collection[str], *, killed: bool) -> list[str]
     """What the run store says of the killed run and the next, where it is not the truth."""
     found = recorded(folder)
     wrong = [f"the lock {name!r} is still held" for name in found.locks]
-    last, *others = [run for run in found.runs if run.run_id not in before]
+    new = [run for run in found.runs if run.run_id not in before]
+    if not new:
+        return [*wrong, "the next run is not recorded"]
+    last, *others = new
     if last.status is not RunStatus.SUCCEEDED:
         wrong.append(f"the next run is recorded as {last.status}: {last.error}")
     open_steps = [step.name for step in last.steps if not step.status.ended]
