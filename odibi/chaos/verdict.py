@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from odibi.chaos.holdings import Holding, committed_by, holding, orphans, recorded
+from odibi.chaos.place import home_in
 from odibi.datasets.target import Target
 from odibi.engines.database import Database
 from odibi.plan.model import Plan
+from odibi.record.cache import Cache
 from odibi.record.model import RunRecord, RunStatus, StepStatus
 from odibi.record.store import ABANDONED
 
@@ -46,7 +48,10 @@ class Undisturbed:
 
 @dataclass(frozen=True, slots=True)
 class Wreck:
-    """What a killed run has left: the runs there were, and the steps whose commits are durable."""
+    """What a killed run has left: the runs there were, and the steps whose results are durable.
+
+    Of a step that writes files, the cache has to tell that it was done with them.
+    """
 
     runs: tuple[str, ...]
     durable: frozenset[str]
@@ -75,17 +80,27 @@ def wreck(plan: Plan, folder: Path, before: Collection[str]) -> Wreck:
     """What there is after one kill or two; ``before`` are the ids of the runs there were before."""
     runs = tuple(run.run_id for run in recorded(folder).runs)
     new = [run for run in runs if run not in before]
+    noted = _noted(folder, new)
     durable = {
         step.name
         for step in plan.steps
         if step.targets
         and all(
-            target.format != "delta" or any(committed_by(target, run) for run in new)
+            step.name in noted if target.format != "delta" else any(committed_by(target, run) for run in new)
             for group in step.targets.values()
             for target in group
         )
     }
     return Wreck(runs, frozenset(durable))
+
+
+def _noted(folder: Path, runs: Collection[str]) -> set[str]:
+    """The steps of which the cache has a result of one of the runs."""
+    place = home_in(folder).cache
+    caches = [Cache(each) for each in place.iterdir()] if place.is_dir() else []
+    return {
+        one.step for cache in caches for found in cache.kept().values() for one in found if one.run_id in runs
+    }
 
 
 def rows(expected: Undisturbed, found: Mapping[str, Holding | None]) -> list[str]:
