@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +42,7 @@ from odibi.run.walk import Listener, Walk, walk
 from odibi.unchanged import Request
 
 if TYPE_CHECKING:
-    from odibi.datasets.kept import Kept
+    from odibi.record.checkpoints import Checkpoint
     from odibi.record.store import RunStore
 
 __all__ = ["CANCEL", "Orchestrator", "Result", "plan", "run", "validate"]
@@ -99,39 +99,55 @@ def plan(
     """
     _refuse(loaded)
     home = home or Home.find()
-    asked = Asked(tuple(chosen), tuple(excluded), full_refresh, fresh=_fresh(loaded, no_cache, ()))
-    before = going_on(loaded, home, resume)
+    asked = _Asked(tuple(chosen), tuple(excluded), full_refresh, no_cache).after(
+        going_on(loaded, home, resume)
+    )
     with Database(home.scratch(loaded.run_id), threads=1) as db:
-        return _planned(loaded, db, asked, noted(loaded, home, before))[0]
+        return _planned(loaded, db, home, asked)[0]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What of the pipeline is to be done: selectors, and the steps that no earlier result may stand in for."""
+class _Asked:
+    """What of the pipeline is to be done, and the checkpoint it goes on from."""
 
     chosen: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
     full_refresh: bool = False
-    fresh: frozenset[str] = frozenset()
+    no_cache: bool = False
+    again: tuple[str, ...] = ()
+    before: Checkpoint | None = None
 
+    def after(self, before: Checkpoint | None) -> _Asked:
+        """The same, from a checkpoint: what it left undone is to be done as it was to be."""
+        if before is None:
+            return self
+        return replace(self, before=before, full_refresh=before.full_refresh, no_cache=before.no_cache)
 
-def _fresh(loaded: Loaded, no_cache: bool, again: Sequence[str]) -> frozenset[str]:
-    return frozenset(step.name for step in loaded.pipeline.steps) if no_cache else frozenset(again)
+    def told(self) -> dict[str, Any]:
+        """What a checkpoint says of it."""
+        return {
+            "chosen": self.chosen,
+            "excluded": self.excluded,
+            "full_refresh": self.full_refresh,
+            "no_cache": self.no_cache,
+            "resumed_from": self.before.run_id if self.before is not None else "",
+        }
 
 
 def _planned(
     loaded: Loaded,
     db: Database,
-    asked: Asked,
-    kept: Mapping[str, Sequence[Kept]],
+    home: Home,
+    asked: _Asked,
     binder: Binder | None = None,
 ) -> tuple[Plan, Redactor]:
     """The plan, and the secrets it used; what a selection gets wrong is a problem like any other."""
     try:
-        seen = observe(loaded, db, kept)
+        seen = observe(loaded, db, noted(loaded, home, asked.before, asked.again))
+        every = [step.name for step in loaded.pipeline.steps]
         the_plan = build(
             loaded, seen, chosen=asked.chosen, excluded=asked.excluded, binder=binder,
-            full_refresh=asked.full_refresh, fresh=asked.fresh,
+            full_refresh=asked.full_refresh, fresh=frozenset(every if asked.no_cache else asked.again),
         )  # fmt: skip
     except ConfigError:
         raise
@@ -246,8 +262,9 @@ def run(
     _refuse(loaded)
     home = home or Home.find()
     pipeline = loaded.pipeline
-    asked = Asked(tuple(chosen), tuple(excluded), full_refresh, _fresh(loaded, no_cache, again))
-    before_it = going_on(loaded, home, resume)
+    asked = _Asked(tuple(chosen), tuple(excluded), full_refresh, no_cache, tuple(again)).after(
+        going_on(loaded, home, resume)
+    )
     store_import = threading.Thread(target=_import_store)  # no daemon: it may not outlive the interpreter
     store_import.start()
     with Database(home.scratch(loaded.run_id), pipeline.memory_limit) as db, closing(Binder()) as binder:
@@ -255,7 +272,7 @@ def run(
         if home.has_state:  # it is made only when nothing is wrong with the config
             store_import.join()
             before = free_epoch(home, loaded)
-        the_plan, redactor = _planned(loaded, db, asked, noted(loaded, home, before_it), binder)
+        the_plan, redactor = _planned(loaded, db, home, asked, binder)
         for engine in {step.engine for step in the_plan.steps if step.decision.action is Action.RUN}:
             ENGINES.get(engine)(db)  # before anything runs: its extra, or Java, may not be installed
         _writable(home)
@@ -272,19 +289,19 @@ def run(
         ):
             if lock.previous != before:
                 # Another run has ended meanwhile: its tables are not those of the plan.
-                the_plan, redactor = _planned(loaded, db, asked, noted(loaded, home, before_it), binder)
+                the_plan, redactor = _planned(loaded, db, home, asked, binder)
             lock.told = lambda news: heard.stop.put(("stop", NEWS[news]))
             intents.temporary(db.scratch)
             intents.temporary(session_folder(db.scratch))
             sweep(home.intents)
             hide = hiding(loaded, redactor)
             proof = _proof(home, loaded, the_plan)
-            begins = {"proof": proof, "resumed_from": before_it.run_id if before_it is not None else ""}
+            begins = {"proof": proof, "resumed_from": asked.told()["resumed_from"]}
             record = hide(begun(loaded, the_plan, __version__).model_copy(update=begins))
             store.start_run(record)
             keeping = keeping_of(loaded, home, the_plan, hide)
             context = RunContext(loaded, the_plan, db, intents, binder, fence(store, loaded, lock), keeping)
-            saver = saver_of(loaded, home, record, keeping, intents, before_it, asked.chosen, asked.excluded)
+            saver = saver_of(loaded, home, record, keeping, intents, asked.told())
             done, record = _walked(
                 context, store, record, saver, _both(saver, listener), hide,
                 workers=workers, fail_fast=fail_fast, heard=heard, planned=planned,

@@ -128,7 +128,7 @@ def sweep(folder: Path) -> tuple[str, ...]:
                     swept.append(intent["folder"])
                     gone = gone and not Path(intent["folder"]).exists()
                 if intent["target"]:
-                    _tidy_log(Path(intent["target"]) / "_delta_log")
+                    gone = _tidied(Path(intent["target"]) / "_delta_log") and gone
             if gone:  # else the next sweep tries again
                 cross("before removal of dead intents")
                 note.unlink(missing_ok=True)
@@ -136,16 +136,17 @@ def sweep(folder: Path) -> tuple[str, ...]:
     return tuple(swept)
 
 
-def _tidy_log(log: Path) -> None:
-    """Remove entries that were written aside, as ``00000000000000000007.json#1``, by who then died.
+def _tidied(log: Path) -> bool:
+    """Whether no entry is left that was written aside, as ``00000000000000000007.json#1``, by who then died.
 
-    Only of versions that were committed since, and older than any living writer's, which last milliseconds.
+    Only those older than any living writer's are removed, which last milliseconds.
     """
     for aside in log.glob("*.json#*"):
         with suppress(OSError):
-            committed = aside.with_name(aside.name.partition("#")[0]).exists()
-            if committed and time.time() - aside.stat().st_mtime > 1:
-                aside.unlink()
+            if time.time() - aside.stat().st_mtime < 1:
+                return False
+            aside.unlink()
+    return True
 
 
 def _restore(old: Path, final: str) -> None:

@@ -19,7 +19,7 @@ from odibi.operations.call import OperationError
 from odibi.operations.placing import cautions, objections
 from odibi.plan.columns import uses, with_sets
 from odibi.plan.compile import StepError, compile_step
-from odibi.plan.decide import decide, held_of, seen_by_readers, without_idle
+from odibi.plan.decide import decide, held_of, seen_by_readers, stands, without_idle
 from odibi.plan.engines import Sizes, engine_of, too_large
 from odibi.plan.fingerprint import code_version, key_of, own_versions, parts_of, volatile
 from odibi.plan.graph import Cycle, graph, ordered
@@ -59,7 +59,7 @@ def build(
         excluded: selectors of steps not to run.
         binder: types the queries; a new one if None.
         full_refresh: run the chosen steps whatever they have, and let their tables keep no rows.
-        fresh: names of the steps that no earlier result may stand in for.
+        fresh: names of the steps that no result of an earlier run may stand in for.
 
     Raises:
         ConfigError: with every problem that was found; nothing may run.
@@ -158,9 +158,11 @@ class _Builder:
             self._refuse_unportable(at, observed, compiled)
         unsteady = not step.cache or volatile(observed.script, observed.function, compiled)
         warnings = (*warnings, *self._placed(at, observed, engine))
+        found = stands(observed.kept, key, volatile=unsteady)
+        done = found is not None and found.resumed
         if not wanted:
             decision = Decision(Action.SKIP, "not selected")
-        elif step.name in self.fresh:
+        elif step.name in self.fresh and not done:
             decision = Decision(Action.RUN, "no earlier result may stand in for it")
         else:
             day = self.loaded.logical_date
@@ -173,7 +175,7 @@ class _Builder:
             if not asked and decision.action is Action.RUN:
                 decision = Decision(Action.RUN, "a selected step needs it, and it is not kept")
         rebuild = False
-        if asked and observed.targets:
+        if asked and observed.targets and not done:
             decision, rebuild = self._code_change(at, observed, code, decision)
         if decision.action is Action.RUN:
             absent = (self.seen.absent.get(dataset) for dataset in observed.inputs.values())

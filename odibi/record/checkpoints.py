@@ -48,6 +48,8 @@ class Checkpoint(Frozen):
     params: dict[str, Any] = {}
     chosen: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
+    full_refresh: bool = False
+    no_cache: bool = False
     resumed_from: str = ""
     number: int
     reason: str

@@ -76,13 +76,18 @@ def going_on(loaded: Loaded, home: Home, resume: bool | str) -> Checkpoint | Non
     return None if found.status == "completed" else found
 
 
-def noted(loaded: Loaded, home: Home, checkpoint: Checkpoint | None) -> Mapping[str, Sequence[Kept]]:
-    """The results that may stand in for steps: those of the checkpoint before those of the cache."""
+def noted(
+    loaded: Loaded, home: Home, checkpoint: Checkpoint | None, again: Sequence[str] = ()
+) -> Mapping[str, Sequence[Kept]]:
+    """The results that may stand in for steps: those of the checkpoint before those of the cache.
+
+    ``again`` names steps of which none may.
+    """
     found = dict(cache_of(loaded, home).kept()) if _caches(loaded) else {}
     for kept in checkpoint.kept if checkpoint is not None else ():
         mine = kept.model_copy(update={"resumed": True})
         found[kept.step] = (mine, *found.get(kept.step, ()))
-    return found
+    return {step: results for step, results in found.items() if step not in again}
 
 
 def keeping_of(loaded: Loaded, home: Home, plan: Plan, hide: Callable[[Any], Any]) -> Keeping:
@@ -97,17 +102,21 @@ def keeping_of(loaded: Loaded, home: Home, plan: Plan, hide: Callable[[Any], Any
 
 
 def saver_of(
-    loaded: Loaded, home: Home, record: RunRecord, keeping: Keeping, intents: Intents,
-    before: Checkpoint | None, chosen: tuple[str, ...], excluded: tuple[str, ...],
-) -> Saver:  # fmt: skip
-    """Who saves the checkpoints of this run; what dead runs left half done is swept first."""
+    loaded: Loaded,
+    home: Home,
+    record: RunRecord,
+    keeping: Keeping,
+    intents: Intents,
+    asked: Mapping[str, Any],
+) -> Saver:
+    """Who saves the checkpoints of this run; what dead runs left half done is swept first.
+
+    ``asked`` are the fields of a checkpoint that say what was asked of the run.
+    """
     place = checkpoints_of(loaded, home) if loaded.pipeline.enable_checkpoints else None
     if place is not None:
         place.sweep(_living(home))
-    return Saver(
-        place, loaded.pipeline, record, keeping.noted, intents,
-        resumed_from=before.run_id if before is not None else "", chosen=chosen, excluded=excluded,
-    )  # fmt: skip
+    return Saver(place, loaded.pipeline, record, keeping.noted, intents, asked)
 
 
 def tidy(loaded: Loaded, home: Home, record: RunRecord, saver: Saver) -> None:

@@ -6,7 +6,7 @@ import queue
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from odibi.record.checkpoints import Checkpoint, Checkpoints
 from odibi.record.model import RunRecord, StepRecord, StepStatus
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Saver"]
 
+_OF_THE_RUN = ("run_id", "pipeline", "config", "config_hash", "logical_date", "target", "engine", "params")
 _COMPLETED = (StepStatus.COMPLETED, StepStatus.REUSED)
 _DONE = (*_COMPLETED, StepStatus.SKIPPED)
 
@@ -29,33 +30,20 @@ class Saver:
     each step that was computed; INTERVAL every so many seconds in which something has ended; each of them
     also when asked. The last one is saved at the end, however the run ends. Without a place none is.
     ``failed`` says why a checkpoint could not be written, which does not fail the run; ``saved`` whether
-    the last one was.
+    the last one was. ``asked`` are the fields that say what was asked of the run.
     """
 
     def __init__(
         self, place: Checkpoints | None, pipeline: Pipeline, record: RunRecord, noted: Mapping[str, Kept], intents: Intents,
-        *, resumed_from: str = "", chosen: tuple[str, ...] = (), excluded: tuple[str, ...] = (),
+        asked: Mapping[str, Any],
     ) -> None:  # fmt: skip
         self.failed = ""
         self.saved = False
         self._place, self._intents, self._noted = place, intents, noted
         self._mode, self._interval = pipeline.checkpoint_mode, pipeline.checkpoint_interval
         self._run = {
-            **record.model_dump(
-                include={
-                    "run_id",
-                    "pipeline",
-                    "config",
-                    "config_hash",
-                    "logical_date",
-                    "target",
-                    "engine",
-                    "params",
-                }
-            ),
-            "resumed_from": resumed_from,
-            "chosen": chosen,
-            "excluded": excluded,
+            **record.model_dump(include={*_OF_THE_RUN}),
+            **asked,
         }
         self._records = {step.name: step for step in record.steps}
         self._open: dict[str, set[str]] = {}

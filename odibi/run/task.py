@@ -11,6 +11,7 @@ from functools import partial
 from odibi.config.models import StepType
 from odibi.datasets.delta import Table, open_table
 from odibi.datasets.digest import Digest, Sample, measure, narrowed
+from odibi.datasets.kept import intact
 from odibi.datasets.source import read
 from odibi.datasets.target import Job, Target, Written, ledger, write
 from odibi.engines.base import Engine, Frame, Staged
@@ -140,7 +141,8 @@ class _Attempt:
             go_on=partial(self.context.go_on, self.permit),
         )
         # What is not kept is told apart by what it was made of, unless that does not tell.
-        self.version = f"run:{job.run_id}" if self._volatile(inputs) else f"key:{key}"
+        unsteady = self._volatile(inputs)
+        self.version = f"run:{job.run_id}" if unsteady else f"key:{key}"
         made = {
             name: self._made(
                 self._bounded(result),
@@ -154,9 +156,8 @@ class _Attempt:
             {name: m.dataset for name, m in made.items() if name in planned.step.outputs.values()}
         )
         results = {name: m.result() for name, m in made.items()}
-        self.warnings += self.context.keeping.keep(
-            planned, job, results, self.context.intents, volatile=self.version.startswith("run:")
-        )
+        keep = self.context.keeping.keep
+        self.warnings += keep(planned, job, results, self.context.intents, volatile=unsteady)
         first = next(iter(made.values()))
         return Outcome(
             StepStatus.COMPLETED,
@@ -233,8 +234,13 @@ class _Attempt:
 
     def _still_kept(self, key: str, inputs: Mapping[str, Dataset]) -> Outcome | None:
         """The outcome where a result of this key is in the cache, or was made by the run that is resumed."""
-        found = stands(self.planned.kept, key, volatile=self._volatile(inputs))
-        if found is None:
+        planned = self.planned
+        if not planned.kept:
+            return None
+        found = stands(planned.kept, key, volatile=self._volatile(inputs))
+        mine = app_id(self.context.loaded, planned.step)
+        commits = {dataset: ledger(group[0], mine) for dataset, group in planned.targets.items()}
+        if found is None or not intact(found, planned.targets, commits):
             return None
         self.context.stand_in(found)
         held = next(iter(found.datasets.values()))

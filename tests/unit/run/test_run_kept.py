@@ -141,10 +141,13 @@ def test_a_place_whose_url_holds_a_secret_is_nowhere_noted(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ODIBI_SECRET_PLACE", "hushhush")
-    steps = [{**plain("out_csv", "SELECT 1 AS n"), "write": {"to": "out", "path": "out.csv"}}]
+    steps = [
+        {**plain("out_csv", "SELECT 1 AS n"), "write": {"to": "out", "path": "out.csv"}},
+        sql("other", "SELECT 2 AS n", kept=False),
+    ]
     places = {"in": {"url": "in"}, "out": {"url": "memory://${secret:place}"}}
-    for _ in range(2):
-        assert executed(project.run(steps, connections=places)) == {"out_csv"}
+    for expected in ({"out_csv", "other"}, {"out_csv"}):
+        assert executed(project.run(steps, connections=places)) == expected
     home = Path(os.environ["ODIBI_HOME"])
     files = [path for path in home.rglob("*") if path.is_file()]
     assert [path.name for path in files if b"hushhush" in path.read_bytes()] == []
@@ -292,6 +295,19 @@ def test_a_resume_in_python_goes_on_where_the_failed_run_stopped(project: Projec
     assert project.rows("gold/told") == project.rows("bronze/seen")
     again = Orchestrator(path, resume_from_checkpoint=True).execute()
     assert executed(again) >= {"seen"}, "the last run has succeeded: this is a run like any other"
+
+
+def test_what_a_full_refresh_left_undone_is_built_anew_by_the_resume(project: Project) -> None:
+    append = {"to": "lake", "mode": "append"}
+    made = sql("made", "SELECT '{{ date }}' AS day", write=append)
+    good = {"name": "told", "layer": "gold", "sql": "SELECT day FROM made", "write": append}
+    bad = {**good, "sql": "SELECT error('not today') AS day FROM made"}
+    orchestrator.run(project.load([made, good], date="2026-01-04"))
+    failed = orchestrator.run(project.load([made, bad]), full_refresh=True)
+    assert statuses(failed) == {"made": "completed", "told": "failed"}
+    done = orchestrator.run(project.load([made, good]), resume=True)
+    assert statuses(done) == {"made": "reused", "told": "completed"}
+    assert [row[0] for row in project.rows("gold/told")] == ["2026-01-05"]
 
 
 def test_a_checkpoint_that_cannot_be_written_fails_no_run(
