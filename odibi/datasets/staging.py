@@ -141,12 +141,14 @@ def _tidied(log: Path) -> bool:
 
     Only those older than any living writer's are removed, which last milliseconds.
     """
+    done = True
     for aside in log.glob("*.json#*"):
         with suppress(OSError):
             if time.time() - aside.stat().st_mtime < 1:
-                return False
-            aside.unlink()
-    return True
+                done = False
+            else:
+                aside.unlink()
+    return done
 
 
 def _restore(old: Path, final: str) -> None:

@@ -154,7 +154,7 @@ def test_a_note_that_was_being_written_and_places_that_are_gone_do_not_stop_the_
     assert sweep(tmp_path / "nowhere") == ()
 
 
-def test_log_entries_that_dead_writers_wrote_aside_go_once_they_cannot_become_commits(
+def test_log_entries_that_dead_writers_wrote_aside_go_once_no_living_one_can_have_written_them(
     at: Lake, tmp_path: Path
 ) -> None:
     at.write("SELECT 1 AS a")
@@ -168,7 +168,11 @@ def test_log_entries_that_dead_writers_wrote_aside_go_once_they_cannot_become_co
     note = {"target": str(log.parent), "folder": str(tmp_path / "gone"), "final": ""}
     (notes / "dead.jsonl").write_text(json.dumps(note))
     sweep(notes)
-    assert [path.exists() for path in aside] == [False, True, True]
+    assert [path.exists() for path in aside] == [False, True, False]
+    os.utime(aside[1], (0, 0))
+    sweep(notes)  # the note has stayed
+    assert not aside[1].exists()
+    assert not list(notes.iterdir())
 
 
 def test_a_note_stays_until_all_that_it_names_is_gone(tmp_path: Path) -> None:
