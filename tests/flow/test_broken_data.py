@@ -215,7 +215,8 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> Days:
     project.put(SECOND, damaged=True)
     failed = project.run()
     after, record = project.tables(), project.record()
-    story = (project.folder / failed.stdout.splitlines()[-1].removeprefix("Story: ")).read_text("utf-8")
+    (told,) = (line for line in failed.stdout.splitlines() if line.startswith("Story: "))
+    story = (project.folder / told.removeprefix("Story: ")).read_text("utf-8")
     project.put(SECOND)
     repaired = project.run()
     steps = {step["name"]: step for step in record["steps"]}
