@@ -29,7 +29,7 @@ from odibi.home import Home
 from odibi.record.model import StepStatus
 from tests.unit.run.project import Project, Row
 
-EDITS = int(os.environ.get("ODIBI_EDITS", "40"))
+EDITS = int(os.environ.get("ODIBI_EDITS", "24"))
 PER_EXAMPLE = 8
 DATES = ("2026-01-01", "2026-01-02", "2026-01-03", "2026-01-04")
 
