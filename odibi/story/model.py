@@ -121,7 +121,6 @@ class IndexView:
     """The runs of every pipeline, the newest first."""
 
     pipelines: tuple[tuple[str, tuple[RunLine, ...]], ...]
-    total: int
 
 
 def story_view(run: RunRecord, previous: RunRecord | None = None) -> StoryView:
@@ -166,7 +165,7 @@ def index_view(runs: Sequence[RunRecord], links: Mapping[str, str]) -> IndexView
         )
         for name in names
     }
-    return IndexView(tuple(lines.items()), len(runs))
+    return IndexView(tuple(lines.items()))
 
 
 def _steps(
