@@ -329,12 +329,11 @@ Tree = dict[str, tuple[bytes | None, int]]
 
 
 def tree(folder: Path) -> Tree:
-    """Everything below the folder: what is in it and when it changed."""
+    """Everything below the folder: what is in it and when it changed. Of folders it is their files that count."""
     return {
-        str(path.relative_to(folder)): (
-            path.read_bytes() if path.is_file() else None,
-            path.stat().st_mtime_ns,
-        )
+        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns)
+        if path.is_file()
+        else (None, 0)
         for path in sorted(folder.rglob("*"))
     }
 
