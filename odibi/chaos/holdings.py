@@ -117,7 +117,7 @@ def orphans(folder: Path, targets: Sequence[Target]) -> list[str]:
 
 
 _LOG = re.compile(r"\d{20}(\.json|\.checkpoint.*\.parquet)|_last_checkpoint")
-_HOME = re.compile(r"state\.db(-wal|-shm)?|intents|tmp|(stories|cache|checkpoints)(/[^./][^/]*)*")
+_HOME = re.compile(r"state\.db(-wal|-shm)?|intents|tmp|(stories|cache|checkpoints|unchanged)(/[^./][^/]*)*")
 
 
 def recorded(folder: Path) -> Recorded:
