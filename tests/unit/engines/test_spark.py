@@ -243,13 +243,14 @@ def test_a_query_that_runs_is_interrupted(spark: Spark, db: Database, tmp_path: 
     from odibi.engines.spark import InterruptException
 
     caught: list[BaseException] = []
-    many = frame(spark, db, "SELECT i FROM range(1000) r(i)")
-    sql = "SELECT sum(a.i + b.i + c.i + d.i)::BIGINT AS i FROM t a, t b, t c, t d"
-    endless = spark.query(query(sql), {"t": many}, schema_of({"i": "BIGINT"}))
+    # Long, but not without end: tasks that are cancelled hold their place until they look up.
+    many = frame(spark, db, "SELECT i FROM range(1300) r(i)")
+    sql = "SELECT sum(a.i + b.i + c.i)::BIGINT AS i FROM t a, t b, t c"
+    long = spark.query(query(sql), {"t": many}, schema_of({"i": "BIGINT"}))
 
     def work() -> None:
         try:
-            spark.stage(endless, endless.schema, str(tmp_path / f"parts-{len(list(tmp_path.iterdir()))}"))
+            spark.stage(long, long.schema, str(tmp_path / f"parts-{len(list(tmp_path.iterdir()))}"))
         except Permanent as error:
             caught.append(error)
 
