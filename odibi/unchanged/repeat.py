@@ -14,7 +14,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from shlex import join
 from uuid import uuid4
@@ -112,6 +111,9 @@ def _moment(value: datetime) -> str:
 
 # --- the story -----------------------------------------------------------------------------------
 
+# By its place: naming the package would import it.
+_STYLE = Path(__file__).parents[1] / "story" / "templates" / "style.css"
+
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -148,7 +150,7 @@ def _told(stories: Path, facts: Facts, run_id: str, sentence: str, began: dateti
     at = f"{began:%Y-%m-%d %H:%M:%S} UTC"
     page = _PAGE.format(
         title=escape(facts.started.partition(" started")[0]),
-        style=(files("odibi.story") / "templates" / "style.css").read_text("utf-8"),
+        style=_STYLE.read_text("utf-8"),
         sentence=escape(sentence),
         before=facts.run_id[:8],
         link=f'Its story: <a href="{found.name}">{facts.run_id[:8]}</a>.',
