@@ -81,7 +81,7 @@ def facts_of(
         (target.url, target.format)
         for step in plan.steps
         for dataset, group in step.targets.items()
-        if step in active or dataset in read
+        if step.decision.action != "skip" or dataset in read
         for target in group
     ]
     sources = [(step.source.url, step.source.format) for step in active if step.source]
