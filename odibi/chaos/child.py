@@ -15,10 +15,13 @@ from odibi.chaos.place import Asked, home_in, moved
 from odibi.errors import OdibiError
 from odibi.orchestrator import run
 
-__all__ = ["PATIENCE", "Ended", "Job", "processes", "run_in_child"]
+__all__ = ["LOST", "PATIENCE", "Ended", "Job", "processes", "run_in_child"]
 
 PATIENCE = 600.0
 """Seconds after which a child that does not end is taken for stuck."""
+
+LOST = 255
+"""What multiprocessing says of a child where it could not read how that has ended; odibi never ends so."""
 
 MARK = "ODIBI_CHAOS_TRIAL"
 """The variable by which processes that a child has started are known."""
@@ -49,8 +52,8 @@ class Ended:
 
     @property
     def killed(self) -> bool:
-        """Whether the kill that was asked for came in time."""
-        return self.code == -signal.SIGKILL
+        """Whether the kill that was asked for came in time. If it is not known it did: the record tells."""
+        return self.code in (-signal.SIGKILL, LOST)
 
 
 def run_in_child(job: Job) -> Ended:

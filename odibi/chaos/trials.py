@@ -15,7 +15,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from odibi.chaos import verdict
-from odibi.chaos.child import Ended, Job, processes, run_in_child
+from odibi.chaos.child import LOST, Ended, Job, processes, run_in_child
 from odibi.chaos.holdings import recorded
 from odibi.chaos.place import Asked, Unfit, home_in, moved, refuse_elsewhere
 from odibi.chaos.points import Point, found, spread, timed
@@ -282,7 +282,7 @@ def _wrong(
     for each in killed:
         if each.code != 0 and not each.killed:
             return [f"the run that was to be killed ended with {_code(each)}"]
-    if ended.code != 0:
+    if ended.code not in (0, LOST):  # then the record tells whether it succeeded
         return [f"the next run ended with {_code(ended)}"]
     wrong = verdict.rows(day.undisturbed, verdict.held(plan, folder))
     wrong += verdict.records(folder, before, killed=any(each.killed for each in killed))
