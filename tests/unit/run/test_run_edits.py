@@ -268,7 +268,7 @@ def _printed(request: pytest.FixtureRequest) -> Iterator[None]:
     if terminal is not None and total:
         terminal.write_line(
             f"\n{SEEN['edits']} edits: {SEEN['reused']} of {total} steps ({SEEN['reused'] / total:.0%}) "
-            f"were not run again; every table was that of a rebuild"
+            f"were not run again"
         )
 
 
@@ -291,6 +291,8 @@ def test_after_any_edit_a_planned_rerun_is_a_rebuild(
     draw: Any = data.draw
     for _ in range(PER_EXAMPLE):
         what = edit(draw, world, root / "lake")
+        if what in ("nothing", "style"):
+            replay(root, "lake", list(world.files))  # the merges of early dates look at what came later
         lay_out(world, root)
         ended = replay(root, "lake", list(world.files))
         if what in ("nothing", "style"):
