@@ -235,7 +235,7 @@ def test_an_error_is_a_sentence(spark: Spark, db: Database, tmp_path: Path) -> N
     assert "'x'" in caught.value.message
     assert "\n" not in caught.value.message
     assert "spark.sql.ansi.enabled" not in caught.value.message
-    with pytest.raises(Permanent, match="column .b. could not be resolved"):
+    with pytest.raises(Permanent, match=r"column .b. could not be resolved"):
         spark.query(query("SELECT b FROM t"), {"t": made}, schema)
 
 
