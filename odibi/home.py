@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Home", "typed"]
+__all__ = ["Home", "command", "typed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,12 @@ class Home:
     def scratch(self, run_id: str) -> Path:
         """A run's folder for what spills; the run removes it."""
         return self.path / "tmp" / run_id
+
+
+def command() -> str:
+    """The command line that this process was started with, as a person would type it again."""
+    name = Path(sys.argv[0]).name
+    return shlex.join(["odibi" if name in ("odibi", "__main__.py") else name, *sys.argv[1:]])
 
 
 def typed(place: str) -> str:

@@ -21,6 +21,7 @@ from odibi.config.load import from_steps, load
 from odibi.config.loaded import Loaded
 from odibi.config.models import Step
 from odibi.config.secrets import Redactor
+from odibi.datasets.shelf import put
 from odibi.datasets.staging import Intents, sweep
 from odibi.engines import ENGINES
 from odibi.engines.database import Database
@@ -312,7 +313,7 @@ def run(
                 context.close()
             story = _told(store, record, home, intents) if pipeline.enable_tracker else None
             if request is not None:
-                _remember(request, loaded, the_plan, record, home)
+                _remember(request, loaded, the_plan, record, home, intents)
             # Again, for what outlived a run that was killed: its JVM goes on for a moment.
             sweep(home.intents)
             if done.stuck:
@@ -399,7 +400,9 @@ def _told(store: RunStore, record: RunRecord, home: Home, intents: Intents) -> P
     return path
 
 
-def _remember(request: Request, loaded: Loaded, the_plan: Plan, record: RunRecord, home: Home) -> None:
+def _remember(
+    request: Request, loaded: Loaded, the_plan: Plan, record: RunRecord, home: Home, intents: Intents
+) -> None:
     """Keep what the run depended on, so that the next one sees in a moment whether any of it has changed."""
     from odibi.run.unchanged import facts_of
     from odibi.story.text import NONE, sentence
@@ -410,7 +413,7 @@ def _remember(request: Request, loaded: Loaded, the_plan: Plan, record: RunRecor
     path = request.file(home.unchanged)
     try:
         facts = facts_of(loaded, the_plan, record, home, request, sentence=said, lock=lock_name(loaded))
-        path.unlink(missing_ok=True) if facts is None else facts.write(path)
+        path.unlink(missing_ok=True) if facts is None else put(str(path), facts.as_json(), intents)
     except OSError:
         path.unlink(missing_ok=True)  # then the next run plans
 

@@ -6,11 +6,12 @@ Everything else is imported when there is something to do, because importing it 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from odibi import __version__
-from odibi.cli.terminal import paint, say
+from odibi.cli.terminal import ClosedPipe, paint, say
 from odibi.home import Home
 from odibi.unchanged import Repeated, Request, repeat
 
@@ -39,7 +40,8 @@ def start(
         )
         if output == "text" and Path(config).is_file() and (done := repeat(request, Home.find())) is not None:
             if not quiet:
-                _tell(done)
+                with suppress(ClosedPipe, OSError):  # the run is done, whoever listens
+                    _tell(done)
             return 0
     from odibi.cli.run import run
 

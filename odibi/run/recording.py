@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import platform
 import queue
-import shlex
-import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from odibi.config.loaded import Loaded
 from odibi.config.secrets import Redactor
 from odibi.engines.packages import versions
 from odibi.errors import OdibiError
+from odibi.home import command
 from odibi.plan import Plan
 from odibi.record.model import ColumnLineage, RunRecord, RunStatus, StepRecord, StepStatus
 from odibi.run.walk import Listener, Walk, first_records
@@ -96,7 +94,6 @@ def begun(loaded: Loaded, plan: Plan, version: str) -> RunRecord:
     """The record of a run before its first step; ``version`` is odibi's."""
     pipeline = loaded.pipeline
     engines = {"duckdb", *(step.engine for step in plan.steps)}
-    name = Path(sys.argv[0]).name
     return RunRecord(
         run_id=loaded.run_id,
         pipeline=pipeline.pipeline,
@@ -110,7 +107,7 @@ def begun(loaded: Loaded, plan: Plan, version: str) -> RunRecord:
         description=pipeline.description,
         owner=pipeline.owner,
         runbook=pipeline.runbook,
-        command=shlex.join(["odibi" if name in ("odibi", "__main__.py") else name, *sys.argv[1:]]),
+        command=command(),
         params=dict(loaded.params),
         versions={"odibi": version, "python": platform.python_version(), **versions(sorted(engines))},
         steps=tuple(first_records(plan).values()),

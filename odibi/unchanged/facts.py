@@ -92,15 +92,9 @@ class Facts:
                 return Facts(**data)
         return None
 
-    def write(self, path: Path) -> None:
-        """Keep the facts. Raises OSError."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            aside.write_text(json.dumps(asdict(self)), "utf-8")
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
+    def as_json(self) -> bytes:
+        """What :meth:`read` reads."""
+        return json.dumps(asdict(self)).encode()
 
     def hold(self, environ: Mapping[str, str] = os.environ) -> bool:
         """Whether all of it still is as it was."""

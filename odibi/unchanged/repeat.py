@@ -10,21 +10,23 @@ import sqlite3
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
-from shlex import join
 from uuid import uuid4
 
-from odibi.home import Home
+from odibi.home import Home, command
 from odibi.unchanged.facts import Facts, Request
 
 __all__ = ["SCHEMA", "Repeated", "repeat"]
 
 SCHEMA = 2
 """The version of the run store's schema that these statements are for."""
+
+LISTED = 200
+"""Runs of a pipeline that the index lists at most."""
 
 _RUN = """
 INSERT INTO runs SELECT :run_id, pipeline, config, config_hash, logical_date, target, engine, status, :started,
@@ -80,14 +82,13 @@ def repeat(request: Request, home: Home) -> Repeated | None:
 def _recorded(database: Path, facts: Facts, run_id: str, began: datetime) -> bool:
     if not database.is_file():
         return False
-    name = Path(sys.argv[0]).name
     values = {
         "run_id": run_id,
         "repeats": facts.run_id,
         "steps": json.dumps(facts.steps),
         "started": _moment(began),
         "ended": _moment(datetime.now(UTC)),
-        "command": join(["odibi" if name in ("odibi", "__main__.py") else name, *sys.argv[1:]]),
+        "command": command(),
         "host": platform.node(),
         "pid": os.getpid(),
     }
@@ -160,7 +161,7 @@ def _told(stories: Path, facts: Facts, run_id: str, sentence: str, began: dateti
     )
     path = found.with_name(f"{run_id}.html")
     try:
-        path.write_text(page, "utf-8")
+        _put(path, page)
         _listed(stories, found, path, sentence, at)
     except OSError as error:
         print(f"odibi: the story could not be written: {error}", file=sys.stderr)  # noqa: T201
@@ -185,6 +186,17 @@ def _listed(stories: Path, before: Path, path: Path, sentence: str, at: str) -> 
     ):
         fresh = re.sub(pattern, lambda m, v=value: f"{m[1]}{v}{m[2]}", fresh, count=1)  # type: ignore[misc]
     top = text.rindex("<tbody>", 0, text.index(row)) + len("<tbody>\n")
-    aside = index.with_name(f".{index.name}.{os.getpid()}")
-    aside.write_text(text[:top] + fresh + "\n" + text[top:], "utf-8")
-    aside.replace(index)
+    rows, end, rest = text[top:].partition("</tbody>")
+    lines = [fresh, *rows.splitlines()][:LISTED]
+    _put(index, text[:top] + "\n".join(lines) + "\n" + end + rest)
+
+
+def _put(path: Path, text: str) -> None:
+    """Write a file: whole, or not at all. What one that was killed has left goes with the next."""
+    for left in path.parent.glob(".*.repeat"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > 60:
+                left.unlink()
+    aside = path.with_name(f".{path.name}.{os.getpid()}.repeat")
+    aside.write_text(text, "utf-8")
+    aside.replace(path)

@@ -15,7 +15,7 @@ from deltalake import DeltaTable, write_deltalake
 from odibi.record.migrations import MIGRATIONS
 from odibi.record.store import open_store
 from odibi.unchanged.repeat import SCHEMA
-from tests.flow.helpers import odibi, project
+from tests.flow.helpers import odibi, project, start
 
 CONFIG = """
     pipeline: still
@@ -131,6 +131,15 @@ def test_whatever_changes_is_noticed(still: Path) -> None:
         change(still)
         assert planned(still), name
         assert not planned(still), f"the run after {name}"
+
+
+def test_it_is_done_whoever_listens(still: Path) -> None:
+    with start("run", "c.yaml", cwd=still) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(60) == 0
+    left = [path.name for path in (still / ".odibi").rglob(".*")]
+    assert left == []
 
 
 def test_what_is_asked_for_is_noticed(still: Path) -> None:
