@@ -18,7 +18,6 @@ VERBS = ("read", "transform", "sql", "function")
 
 LATER_STEP = frozenset(
     {
-        "checks",
         "condition",
         "runtime",
         "on_code_change",

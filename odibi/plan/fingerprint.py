@@ -58,7 +58,7 @@ def code_version(observed: Observed) -> str:
             "type": step.type,
             "what": what,
             "params": params,
-            "inputs": dict(observed.inputs),
+            "inputs": dict(observed.tables),
             "outputs": dict(step.outputs),
             "write": write,
         }
@@ -100,6 +100,8 @@ def own_versions(observed: Observed, loaded: Loaded) -> dict[str, str]:
     own = {f"parameter {name}": str(loaded.context.get(name)) for name in used}
     if observed.seen is not None:
         own["files"] = observed.seen.version
+    if observed.declared.checks:
+        own["checks"] = observed.declared.version
     if observed.function is not None and observed.function.context:
         own["logical date"] = loaded.logical_date.isoformat()
         own["run parameters"] = _hash(dict(loaded.params))

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from odibi.config.checks import without_checked
 from odibi.config.models import Node, Step
 from odibi.datasets.delta import Commit
 from odibi.datasets.kept import Kept
 from odibi.datasets.source import Seen, Source
 from odibi.datasets.target import Target
 from odibi.operations.python import Function
+from odibi.quality.declared import Declared
 from odibi.relational.compile import Compiled
 from odibi.relational.parse import Script
 from odibi.relational.schema import Schema
@@ -41,7 +43,7 @@ class PlannedStep:
     """A step, what will be done with it, and all that is known of it before the run.
 
     Attributes:
-        inputs: table name in the step to dataset.
+        inputs: table name in the step to dataset, and those that checks look things up in.
         upstream: names of the steps that must end first.
         readers: how many steps of this run read its datasets.
         code: the code version, a hash of what the step declares.
@@ -56,6 +58,7 @@ class PlannedStep:
         bound: functions that only this engine knows.
         fresh: no earlier result may stand in for it.
         kept: its results that still stand, the newest first.
+        declared: its checks.
     """
 
     index: int
@@ -86,6 +89,12 @@ class PlannedStep:
     warnings: tuple[str, ...] = ()
     fresh: bool = False
     kept: tuple[Kept, ...] = ()
+    declared: Declared = field(default_factory=Declared)
+
+    @property
+    def tables(self) -> Mapping[str, str]:
+        """Its inputs without those that only its checks read."""
+        return without_checked(self.inputs)
 
     @property
     def name(self) -> str:

@@ -7,14 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import partial
+from typing import TYPE_CHECKING
 
+from odibi.config.checks import CHECKED
 from odibi.config.models import StepType
 from odibi.datasets.delta import Table, open_table
 from odibi.datasets.digest import Digest, Sample, measure, narrowed
+from odibi.datasets.files import newest
 from odibi.datasets.kept import intact
 from odibi.datasets.source import read
-from odibi.datasets.target import Job, Target, Written, ledger, write
+from odibi.datasets.target import Job, Target, Written, judged, ledger, write
 from odibi.engines.base import Engine, Frame, Staged
+from odibi.engines.duckdb import scan
 from odibi.errors import Elsewhere, Permanent, SchemaMismatch, Timeout, elsewhere
 from odibi.observe.snapshot import app_id
 from odibi.operations.answer import Call
@@ -27,15 +31,19 @@ from odibi.plan.decide import stands
 from odibi.plan.fingerprint import key_of, parts_of, volatile
 from odibi.plan.model import PlannedStep
 from odibi.plan.writes import write_objections
-from odibi.record.model import SampleRecord, StepStatus, WriteRecord
+from odibi.record.model import CheckRecord, QualityRecord, SampleRecord, StepStatus, WriteRecord
 from odibi.relational.compile import Compiled
 from odibi.relational.rules import closing_cast
 from odibi.relational.schema import Column, Schema, schema_of
+from odibi.run.checked import check_records, quality_of
 from odibi.run.context import Dataset, Permit, RunContext, Stopped, kept, standing
 from odibi.run.declared import as_declared
 from odibi.run.keeping import Result
 from odibi.run.outcome import Outcome, failed
 from odibi.run.retry import policy_of
+
+if TYPE_CHECKING:
+    from odibi.quality.judge import Judge
 
 __all__ = ["attempt", "timed_out"]
 
@@ -85,7 +93,8 @@ def attempt(context: RunContext, planned: PlannedStep, permit: Permit) -> Outcom
         files = tuple(file for file, _ in modules)
         sql_run = tried.sql_run if tried is not None else ""
         rules = policy_of(context.loaded.pipeline, planned.step).rules
-        return failed(error, files, rules, sql_run)
+        outcome = failed(error, files, rules, sql_run)
+        return replace(outcome, checks=tried.checks, quality=tried.quality) if tried is not None else outcome
 
 
 def timed_out(planned: PlannedStep, log: tuple[str, ...] = ()) -> Outcome:
@@ -104,6 +113,7 @@ class _Attempt:
         self.sql_run = ""
         self.aside = context.aside(planned)
         self.warnings: tuple[str, ...] = ()
+        self.judge: Judge | None = None
 
     def outcome(self) -> Outcome:
         planned = self.planned
@@ -116,9 +126,14 @@ class _Attempt:
         }
         inputs = {
             alias: self._movable(self.context.dataset(dataset, self.engine))
-            for alias, dataset in planned.inputs.items()
+            for alias, dataset in planned.tables.items()
         }
-        versions = self._versions(inputs)
+        looked_up = {
+            alias: self.context.dataset(dataset, self.context.engine("duckdb"))
+            for alias, dataset in planned.inputs.items()
+            if alias not in inputs
+        }
+        versions = self._versions(inputs) | {alias: d.version for alias, d in looked_up.items()}
         parts = parts_of(planned.code, planned.engine, {**versions, **planned.own})
         key = key_of(parts)
         rows_in = {alias: dataset.rows for alias, dataset in inputs.items()}
@@ -148,7 +163,7 @@ class _Attempt:
                 self._bounded(result),
                 planned.targets.get(name, ()),
                 handles.get(name),
-                replace(job, sets=planned.sets.get(name, ())),
+                replace(job, sets=planned.sets.get(name, ()), judge=self._judge(name, result, looked_up)),
             )
             for name, result in self._computed(inputs).items()
         }
@@ -169,6 +184,8 @@ class _Attempt:
             sql_run=self.sql_run,
             key=key,
             digest=first.dataset.version,
+            checks=self.checks,
+            quality=self.quality,
             warnings=self.warnings,
             peak_memory=self.aside.peak if self.aside is not None else None,
         )
@@ -226,7 +243,9 @@ class _Attempt:
         planned = self.planned
         queries = self._compiled(inputs) if planned.relational else {}
         schemas = {planned.inputs[alias]: dataset.schema for alias, dataset in inputs.items()}
-        used = planned.uses if queries is planned.compiled else uses(queries, schemas)
+        used = dict(planned.uses if queries is planned.compiled else uses(queries, schemas))
+        for dataset in planned.declared.datasets:  # a check may look at any column of them
+            used.pop(dataset, None)
         return {
             alias: narrowed(d.version, d.sets, d.schema, used.get(planned.inputs[alias]))
             for alias, d in inputs.items()
@@ -256,10 +275,53 @@ class _Attempt:
 
     def _volatile(self, inputs: Mapping[str, Dataset]) -> bool:
         """Whether equal inputs may give another result; of operations only their queries tell."""
-        if not self.planned.step.cache:
+        if not self.planned.step.cache or self.planned.declared.clocked:
             return True
         waited = self.planned.compiled is None and "operations" in self.planned.step.params
         return volatile(None, None, self._compiled(inputs)) if waited else self.planned.volatile
+
+    # --- held against its checks --------------------------------------------------------------
+
+    def _judge(self, dataset: str, result: _Computed, looked_up: Mapping[str, Dataset]) -> Judge | None:
+        """Who holds the result against the step's checks, None where it has none."""
+        planned, loaded, db = self.planned, self.context.loaded, self.context.db
+        if not planned.declared.checks:
+            return None
+        from odibi.quality.judge import Judge
+        from odibi.quality.records import Asking
+        from odibi.quality.rules import bound, rules_of
+
+        schemas = {alias: d.schema for alias, d in looked_up.items()}
+        queries = {alias: d.frame.sql for alias, d in looked_up.items()}
+        known = Context(loaded.run_id, loaded.logical_date.isoformat(), planned.name, loaded.params)
+        self.judge = Judge(
+            db=db,
+            rules=bound(rules_of(planned.declared.checks), result.schema, schemas, self.context.binder),
+            lookups=queries | {alias.removeprefix(CHECKED): sql for alias, sql in queries.items()},
+            dataset=next(iter(planned.tables.values())) if planned.step.stores else dataset,
+            ask=Asking(db, planned.declared.functions, planned.declared.schemas, known, as_declared),
+            keep=self._quarantine,
+            source=planned.source.url if planned.source is not None else ", ".join(planned.tables.values()),
+            newest=newest(planned.seen.files) if planned.seen is not None else None,
+            masked=_masked(result.schema, loaded.pipeline.sensitive),
+        )
+        return self.judge
+
+    def _quarantine(self, job: Job, rows: Staged | None) -> None:
+        from odibi.quality.quarantine import keep, quarantine_of
+
+        (target, *_), *_ = self.planned.targets.values()
+        keep(self.context.db, self.context.intents, quarantine_of(target), job, rows)
+
+    @property
+    def checks(self) -> tuple[CheckRecord, ...]:
+        """What came of the checks, as far as they were asked."""
+        return check_records(self.judge) if self.judge is not None else ()
+
+    @property
+    def quality(self) -> QualityRecord | None:
+        """How good the rows were, None where nothing was asked."""
+        return quality_of(self.judge, self.planned.targets) if self.judge is not None else None
 
     # --- in the memory it may have ------------------------------------------------------------
 
@@ -322,7 +384,7 @@ class _Attempt:
             self.queries = planned.compiled
         if self.queries is None:
             binder = self.context.binder
-            self.queries = compile_step(planned.step, planned.script, planned.inputs, actual, binder)
+            self.queries = compile_step(planned.step, planned.script, planned.tables, actual, binder)
         return self.queries
 
     def _called(self, inputs: Mapping[str, Dataset]) -> tuple[Frame, Schema]:
@@ -377,13 +439,17 @@ class _Attempt:
 
     def _handed_over(self, result: _Computed, job: Job) -> _Made:
         """A result nobody keeps: lazy for one reader, computed once for several, or to show it."""
-        if self.planned.readers == 1 and self.planned.name not in self.context.keeping.spilled:
+        lazy = self.planned.readers == 1 and job.judge is None
+        if lazy and self.planned.name not in self.context.keeping.spilled:
             dataset = Dataset(
                 result.frame, result.schema, self.version, rounded=result.rounded, engine=self.engine.name
             )
             return _Made(dataset, result.schema)
         db = self.context.db
         staged = self.engine.stage(result.frame, result.schema, str(db.scratch / db.new_name()), ())
+        staged = judged(db, staged, job)
+        if job.judge is not None:
+            job.judge.table(scan(staged.location), result.schema, staged.bytes)
         _, rows = measure(db, staged.location, sample=job.sample, masked=job.masked)
         dataset = standing(self.engine, staged.location, self.version, staged.rows)
         return _Made(dataset, result.schema, staged.rows, _shown(staged, rows, job.masked), staged=staged)
