@@ -268,7 +268,12 @@ class _Base:
     def _numbered(self) -> Location:
         """The rows with the place of each in its file."""
         options = {**self.rows.options, "filename": PART, ROW: True}
-        return replace(self.rows, schema=(*self.schema, Column(PART, "VARCHAR")), options=options)
+        added = (
+            (Column(PART, "VARCHAR"),)
+            if self.rows.exact
+            else (Column(PART, "VARCHAR"), Column(ROW, "BIGINT"))
+        )
+        return replace(self.rows, schema=(*self.schema, *added), options=options)
 
     def _repeated(self, check: Unique, bad: str) -> str:
         """What tells a row whose key an earlier one has; empty if there is none."""

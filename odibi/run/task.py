@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -34,8 +32,8 @@ from odibi.plan.writes import write_objections
 from odibi.record.model import CheckRecord, QualityRecord, SampleRecord, StepStatus, WriteRecord
 from odibi.relational.compile import Compiled
 from odibi.relational.rules import closing_cast
-from odibi.relational.schema import Column, Schema, schema_of
-from odibi.run.checked import check_records, quality_of
+from odibi.relational.schema import Schema, schema_of
+from odibi.run.checked import check_records, masked, quality_of
 from odibi.run.context import Dataset, Permit, RunContext, Stopped, kept, standing
 from odibi.run.declared import as_declared
 from odibi.run.keeping import Result
@@ -192,8 +190,8 @@ class _Attempt:
 
     def _made(self, result: _Computed, targets: tuple[Target, ...], handle: Table | None, job: Job) -> _Made:
         """A computed result kept in its targets, or handed over where it has none."""
-        masked = _masked(result.schema, self.context.loaded.pipeline.sensitive)
-        job = replace(job, rounded=result.rounded, masked=masked)
+        hidden = masked(result.schema, self.context.loaded.pipeline.sensitive)
+        job = replace(job, rounded=result.rounded, masked=hidden)
         job.go_on()
         if not targets:
             return self._handed_over(result, job)
@@ -207,7 +205,7 @@ class _Attempt:
             self._as_read(written),
             written.schema,
             written.rows,
-            _shown(written.staged, written.sample, masked),
+            _shown(written.staged, written.sample, hidden),
             tuple(_records(written)),
             written,
         )
@@ -303,7 +301,7 @@ class _Attempt:
             keep=self._quarantine,
             source=planned.source.url if planned.source is not None else ", ".join(planned.tables.values()),
             newest=newest(planned.seen.files) if planned.seen is not None else None,
-            masked=_masked(result.schema, loaded.pipeline.sensitive),
+            masked=masked(result.schema, loaded.pipeline.sensitive),
         )
         return self.judge
 
@@ -453,18 +451,6 @@ class _Attempt:
         _, rows = measure(db, staged.location, sample=job.sample, masked=job.masked)
         dataset = standing(self.engine, staged.location, self.version, staged.rows)
         return _Made(dataset, result.schema, staged.rows, _shown(staged, rows, job.masked), staged=staged)
-
-
-def _masked(schema: Schema, patterns: Sequence[str]) -> tuple[str, ...]:
-    """The columns that hold, or have a field that holds, what the patterns name; case does not count."""
-
-    def hides(name: str) -> bool:
-        return any(fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)
-
-    def names(column: Column) -> list[str]:
-        return [column.name, *(re.findall(r"\w+", column.type) if "STRUCT(" in column.type else ())]
-
-    return tuple(column.name for column in schema if any(hides(name) for name in names(column)))
 
 
 def _shown(staged: Staged, rows: Sample, masked: tuple[str, ...]) -> SampleRecord | None:
