@@ -327,7 +327,12 @@ class _Builder:
             which = ", ".join(unknown)
             return None, {}, (f"its columns are bound in the run: those of {which} are not known before",)
         try:
-            return compile_step(step, observed.script, observed.inputs, assumed, self.binder), assumed, ()
+            day = self.loaded.logical_date
+            return (
+                compile_step(step, observed.script, observed.inputs, assumed, self.binder, day),
+                assumed,
+                (),
+            )
         except SqlError as error:
             problem = sql_problem(self.loaded, at, error, observed.sql_file)
         except (StepError, OperationError) as error:

@@ -14,6 +14,7 @@ from odibi import relational
 from odibi.observe import Observed
 from odibi.operations import OPERATIONS
 from odibi.operations.columns import Value
+from odibi.operations.enrich import stamped
 from odibi.operations.python import Function
 from odibi.operations.signature import parameters_of
 from odibi.relational.compile import Compiled
@@ -68,6 +69,8 @@ def code_version(observed: Observed) -> str:
 def _operation(item: Mapping[str, Any]) -> list[Any]:
     """An operation with the layout of its expressions gone; constants stay as they are."""
     ((name, value),) = item.items()
+    if isinstance(value, str):
+        return [name, _tokens(value)]
     if name in OPERATIONS and any(_holds(p.annotation, Value) for p in parameters_of(OPERATIONS.get(name))):
         return [name, value]
     return [name, _tokens(value)]
@@ -100,6 +103,9 @@ def own_versions(observed: Observed, loaded: Loaded) -> dict[str, str]:
     own = {f"parameter {name}": str(loaded.context.get(name)) for name in used}
     if observed.seen is not None:
         own["files"] = observed.seen.version
+    operations = observed.step.params.get("operations", ())
+    if any(name == "enrich" and stamped(value) for item in operations for name, value in item.items()):
+        own["logical date"] = loaded.logical_date.isoformat()
     if observed.function is not None and observed.function.context:
         own["logical date"] = loaded.logical_date.isoformat()
         own["run parameters"] = _hash(dict(loaded.params))

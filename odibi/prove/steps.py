@@ -99,7 +99,8 @@ class StepProver:
         schemas = {dataset: table.schema for dataset, table in by_dataset.items()}
         compiled = planned.compiled if planned.assumed == schemas else None
         if compiled is None:
-            compiled = compile_step(planned.step, planned.script, planned.inputs, schemas, self.binder)
+            day = self.loaded.logical_date
+            compiled = compile_step(planned.step, planned.script, planned.inputs, schemas, self.binder, day)
         found = []
         for dataset, query in compiled.items():
             if planned.compiled is None:

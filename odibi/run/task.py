@@ -321,8 +321,8 @@ class _Attempt:
         if self.queries is None and planned.assumed == actual:
             self.queries = planned.compiled
         if self.queries is None:
-            binder = self.context.binder
-            self.queries = compile_step(planned.step, planned.script, planned.inputs, actual, binder)
+            binder, day = self.context.binder, self.context.loaded.logical_date
+            self.queries = compile_step(planned.step, planned.script, planned.inputs, actual, binder, day)
         return self.queries
 
     def _called(self, inputs: Mapping[str, Dataset]) -> tuple[Frame, Schema]:
