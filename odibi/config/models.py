@@ -236,7 +236,8 @@ class Step(Frozen):
     path or registered name for ``function``, the target path for a store. ``inputs`` maps an
     alias to a dataset, ``outputs`` maps ``data`` (or, for SQL that makes several tables, the
     table's name) to the dataset it becomes. ``timeout`` is how many seconds an attempt may take. With
-    ``cache: false`` no earlier result stands for the step's: it runs in every run.
+    ``cache: false`` no earlier result stands for the step's: it runs in every run. ``count_rows`` has
+    the rows of every operation counted.
     """
 
     name: Name
@@ -253,6 +254,7 @@ class Step(Frozen):
     timeout: float | None = Field(default=None, gt=0)
     resources: Resources | None = None
     cache: bool = True
+    count_rows: bool = False
     tags: tuple[str, ...] = ()
     description: str = ""
     owner: str = ""

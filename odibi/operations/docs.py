@@ -150,7 +150,11 @@ that an operation names must be among the step's inputs.
 
 Text that is exactly the name of a column is that column, whatever characters it has; other text is an
 expression in DuckDB's SQL, where text stands in single quotes. Names of columns match whatever their
-case. This page is made from the operations' own docstrings by `python -m odibi.operations.docs docs`.
+case.
+
+The story of a run shows the rows in and out of every operation as far as they follow from the rows that
+came in and were kept. With `count_rows: true` on the step all of them are counted when it is computed, by
+a query that computes the operations once more. This page is made from the operations' own docstrings by `python -m odibi.operations.docs docs`.
 
 The examples use these tables:"""
 

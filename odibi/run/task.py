@@ -27,11 +27,12 @@ from odibi.plan.decide import stands
 from odibi.plan.fingerprint import key_of, parts_of, volatile
 from odibi.plan.model import PlannedStep
 from odibi.plan.writes import write_objections
-from odibi.record.model import SampleRecord, StepStatus, WriteRecord
+from odibi.record.model import OperationRecord, SampleRecord, StepStatus, WriteRecord
 from odibi.relational.compile import Compiled
 from odibi.relational.rules import closing_cast
 from odibi.relational.schema import Column, Schema, schema_of
 from odibi.run.context import Dataset, Permit, RunContext, Stopped, kept, standing
+from odibi.run.counting import Counts, count, reported
 from odibi.run.declared import as_declared
 from odibi.run.keeping import Result
 from odibi.run.outcome import Outcome, failed
@@ -104,6 +105,7 @@ class _Attempt:
         self.sql_run = ""
         self.aside = context.aside(planned)
         self.warnings: tuple[str, ...] = ()
+        self.counts = Counts()
 
     def outcome(self) -> Outcome:
         planned = self.planned
@@ -163,6 +165,7 @@ class _Attempt:
             StepStatus.COMPLETED,
             rows_in=rows_in,
             rows_out=first.rows,
+            operations=self._reported(inputs, first.rows),
             columns=first.schema,
             writes=tuple(record for m in made.values() for record in m.writes),
             sample=first.sample,
@@ -305,6 +308,7 @@ class _Attempt:
         compiled = self._compiled(inputs)
         rounded = any(dataset.rounded for dataset in inputs.values())
         self.sql_run = ";\n\n".join(query.sql for query in compiled.values())
+        self._count(compiled, frames)
         return {
             name: _Computed(
                 self.engine.query(query.query, {d: frames[d] for d in query.inputs}, query.schema),
@@ -313,6 +317,24 @@ class _Attempt:
             )
             for name, query in compiled.items()
         }
+
+    def _count(self, compiled: Mapping[str, Compiled], frames: Mapping[str, Frame]) -> None:
+        """Count rows before anything is published, so that what fails here fails the attempt."""
+        operations = self.planned.step.params.get("operations", ())
+        for query in compiled.values() if operations else ():
+            by_chance = volatile(None, None, compiled)
+            rows = self.planned.step.count_rows and not by_chance
+            self.counts = count(self.engine, operations, query, frames, rows=rows)
+            self.warnings += self.counts.warnings
+            if self.planned.step.count_rows and by_chance:
+                self.warnings += ("its rows are not counted: asked again the query gives others",)
+
+    def _reported(self, inputs: Mapping[str, Dataset], last: int | None) -> tuple[OperationRecord, ...]:
+        operations = self.planned.step.params.get("operations", ())
+        if not operations or not self.queries:
+            return ()
+        first = next(iter(inputs.values())).rows
+        return reported(operations, next(iter(self.queries.values())), self.counts, first, last)
 
     def _compiled(self, inputs: Mapping[str, Dataset]) -> Mapping[str, Compiled]:
         """The plan's queries where the inputs are as it assumed, else compiled for what they are."""
