@@ -95,6 +95,7 @@ class StepType(StrEnum):
     CONFIG_OP = "config_op"  # operations named in the config
     SQL = "sql"
     FUNCTION = "function"
+    COMMAND = "command"  # a program
 
 
 class Node(StrEnum):
@@ -233,7 +234,7 @@ class Step(Frozen):
     """One declared unit: inputs, one operation, output. The canonical form.
 
     ``value`` is the source path for an ingest, SQL text or a ``.sql`` file for ``sql``, a dotted
-    path or registered name for ``function``, the target path for a store. ``inputs`` maps an
+    path or registered name for ``function``, a line of arguments for ``command``, the target path for a store. ``inputs`` maps an
     alias to a dataset, ``outputs`` maps ``data`` (or, for SQL that makes several tables, the
     table's name) to the dataset it becomes. ``timeout`` is how many seconds an attempt may take. With
     ``cache: false`` no earlier result stands for the step's: it runs in every run. ``count_rows`` has

@@ -75,8 +75,10 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "transform": "Operations on the first input, in order.",
         "sql": "A query, or a .sql file. The tables in it are the inputs.",
         "function": "A Python function, as package.module:name. Its parameters are the inputs.",
-        "type": "Canonical form: config_op, sql or function.",
-        "value": "Canonical form: the path, the SQL, the function, or the target of a store.",
+        "command": "A program and its arguments, as a list. It finds its inputs by the environment.",
+        "script": "A program and its arguments, as one line that no shell reads.",
+        "type": "Canonical form: config_op, sql, function or command.",
+        "value": "Canonical form: the path, the SQL, the function, the command, or the target of a store.",
         "params": "Options of the operation, or the keyword-only parameters of the function.",
         "engine": "Who computes this step, if not the pipeline's engine.",
         "inputs": "The datasets the step takes: a list, or names in the step mapped to datasets.",
@@ -87,6 +89,7 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "retry": "How this step is tried again: a number of retries, or {max_retries: 5, retry_delay: 10}.",
         "timeout": "Seconds that an attempt at this step may take.",
         "resources": "What this step may have: {memory: 200MB}. It computes in a process of its own.",
+        "count_rows": "Count the rows in and out of every operation of a transform.",
         "cache": "false: the step runs in every run, whatever result it has.",
         "tags": "Words to choose steps by: --select tag:word.",
         "description": "What the step is for; the story shows it.",
@@ -221,6 +224,8 @@ def _short_form(
         "transform": {"anyOf": [{"type": "array", "items": operation, "minItems": 1}, operation]},
         "sql": _TEXT,
         "function": _TEXT,
+        "command": {"type": "array", "items": {"type": ["string", "number"]}, "minItems": 1},
+        "script": _TEXT,
     }
     step["required"] = ["name", "layer"]
     step["oneOf"] = [{"required": ["type", "value"]}, *({"required": [verb]} for verb in VERBS)]

@@ -22,6 +22,7 @@ from odibi.errors import Problem
 from odibi.observe.code import CodeReader
 from odibi.observe.notes import Notes, Place
 from odibi.observe.places import Places, Standing
+from odibi.operations.command import Command
 from odibi.operations.python import Function
 from odibi.relational.parse import Script
 
@@ -61,6 +62,7 @@ class Observed:
     template: Template | None = None
     kept: tuple[Kept, ...] = ()
     lost: bool = False
+    command: Command | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,7 @@ def _observed(
     kept = tuple(one for one in noted if intact(one, targets, commits))
     return Observed(
         step, said.inputs, said.script, said.sql_file, said.function, source, seen, missing,
-        targets, standing, commits, said.template, kept, len(kept) < len(noted),
+        targets, standing, commits, said.template, kept, len(kept) < len(noted), said.command,
     )  # fmt: skip
 
 

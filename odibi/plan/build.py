@@ -156,7 +156,8 @@ class _Builder:
         key = key_of(parts) if len(known) == len(versions) else None
         if engine == "spark" and compiled is not None:
             self._refuse_unportable(at, observed, compiled)
-        unsteady = not step.cache or volatile(observed.script, observed.function, compiled)
+        alone = observed.command is not None and not observed.inputs
+        unsteady = not step.cache or volatile(observed.script, observed.function, compiled, alone=alone)
         warnings = (*warnings, *self._placed(at, observed, engine))
         found = stands(observed.kept, key, volatile=unsteady)
         done = found is not None and found.resumed
@@ -211,6 +212,7 @@ class _Builder:
             uses=used,
             script=observed.script,
             function=observed.function,
+            command=observed.command,
             source=observed.source,
             seen=observed.seen,
             targets=observed.targets,

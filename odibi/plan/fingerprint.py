@@ -49,6 +49,8 @@ def code_version(observed: Observed) -> str:
         what = fingerprint(observed.script) if written == step.value.strip() else _tokens(written)
     elif observed.function is not None:
         what = [observed.function.name, observed.function.source]
+    elif observed.command is not None:
+        what = [written, sorted(observed.command.files.items())]
     elif observed.source is not None:
         what = [written if observed.template else observed.source.url, observed.source.format]
     elif "operations" in params:
@@ -104,7 +106,8 @@ def own_versions(observed: Observed, loaded: Loaded) -> dict[str, str]:
     if observed.seen is not None:
         own["files"] = observed.seen.version
     operations = observed.step.params.get("operations", ())
-    if any(name == "enrich" and stamped(value) for item in operations for name, value in item.items()):
+    dated = any(name == "enrich" and stamped(value) for item in operations for name, value in item.items())
+    if dated or observed.command is not None:
         own["logical date"] = loaded.logical_date.isoformat()
     if observed.function is not None and observed.function.context:
         own["logical date"] = loaded.logical_date.isoformat()
@@ -113,9 +116,18 @@ def own_versions(observed: Observed, loaded: Loaded) -> dict[str, str]:
 
 
 def volatile(
-    script: Script | None, function: Function | None, compiled: Mapping[str, Compiled] | None
+    script: Script | None,
+    function: Function | None,
+    compiled: Mapping[str, Compiled] | None,
+    *,
+    alone: bool = False,
 ) -> bool:
-    """Whether equal inputs may give another result: by the clock, by chance, by the world outside."""
+    """Whether equal inputs may give another result: by the clock, by chance, by the world outside.
+
+    ``alone`` says that it is a command without inputs.
+    """
+    if alone:
+        return True
     if function is not None:
         return not function.inputs
     if script is None:

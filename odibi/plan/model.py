@@ -12,6 +12,7 @@ from odibi.datasets.delta import Commit
 from odibi.datasets.kept import Kept
 from odibi.datasets.source import Seen, Source
 from odibi.datasets.target import Target
+from odibi.operations.command import Command
 from odibi.operations.python import Function
 from odibi.relational.compile import Compiled
 from odibi.relational.parse import Script
@@ -86,6 +87,7 @@ class PlannedStep:
     warnings: tuple[str, ...] = ()
     fresh: bool = False
     kept: tuple[Kept, ...] = ()
+    command: Command | None = None
 
     @property
     def name(self) -> str:

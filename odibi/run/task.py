@@ -12,11 +12,12 @@ from odibi.config.models import StepType
 from odibi.datasets.delta import Table, open_table
 from odibi.datasets.digest import Digest, Sample, measure, narrowed
 from odibi.datasets.kept import intact
-from odibi.datasets.source import read
+from odibi.datasets.source import Source, look, read
 from odibi.datasets.target import Job, Target, Written, ledger, write
 from odibi.engines.base import Engine, Frame, Staged
 from odibi.errors import Elsewhere, Permanent, SchemaMismatch, Timeout, elsewhere
 from odibi.observe.snapshot import app_id
+from odibi.operations import command
 from odibi.operations.answer import Call
 from odibi.operations.bounded import ENGINES, bounded, movable
 from odibi.operations.invoke import call
@@ -286,7 +287,9 @@ class _Attempt:
     def _is_bounded(self) -> bool:
         step = self.planned.step
         return (
-            step.resources is not None and self.engine.name in ENGINES and step.type is not StepType.FUNCTION
+            step.resources is not None
+            and self.engine.name in ENGINES
+            and step.type not in (StepType.FUNCTION, StepType.COMMAND)
         )
 
     # --- computing ---------------------------------------------------------------------------
@@ -301,6 +304,8 @@ class _Attempt:
             return {next(iter(step.outputs.values())): _Computed(*self._closed(frame, schema))}
         if step.type is StepType.FUNCTION:
             return {next(iter(step.outputs.values())): _Computed(*self._called(inputs))}
+        if step.type is StepType.COMMAND:
+            return {next(iter(step.outputs.values())): _Computed(*self._commanded(inputs))}
         if step.stores:
             dataset = next(iter(inputs.values()))
             return {step.name: _Computed(dataset.frame, dataset.schema, dataset.rounded)}
@@ -369,6 +374,21 @@ class _Attempt:
         except Permanent as error:
             error.where = f"{function.file}:{function.line}"
             raise
+
+    def _commanded(self, inputs: Mapping[str, Dataset]) -> tuple[Frame, Schema]:
+        """What a command makes of the inputs: read like any file, which stays until the run ends."""
+        step, loaded, db = self.planned.step, self.context.loaded, self.context.db
+        if self.planned.command is None or self.aside is None:
+            raise Permanent(f"there is no command {step.value!r}")
+        context = Context(loaded.run_id, loaded.logical_date.isoformat(), step.name, loaded.params)
+        tables = {alias: self.engine.to_arrow(dataset.frame) for alias, dataset in inputs.items()}
+        folder = db.scratch / db.new_name()
+        file = command.run(self.planned.command, step.params, context, tables, folder, self.aside)
+        source = Source(str(file), "parquet")
+        seen = look(db, source)
+        if seen is None:
+            raise Permanent(f"there is no file {file}")
+        return self._closed(*read(self.engine, source, seen))
 
     def _closed(self, frame: Frame, schema: Schema) -> tuple[Frame, Schema]:
         """The frame with its columns cast to types that can be stored."""
