@@ -23,6 +23,7 @@ __all__ = [
     "Name",
     "Node",
     "OnCodeChange",
+    "Optimize",
     "Pipeline",
     "Resources",
     "Retry",
@@ -152,6 +153,23 @@ class Target(Frozen):
     variables: dict[str, Any] = {}
 
 
+class Optimize(Frozen):
+    """How a step looks after its Delta table: the short form ``optimize: 50`` means ``max_files: 50``.
+
+    A table with more than ``max_files`` files has its small ones written together; files that no version of
+    the last ``vacuum_hours`` needs are deleted.
+    """
+
+    max_files: int | None = Field(default=None, ge=1)
+    vacuum_hours: int | None = Field(default=None, ge=168)
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Optimize:
+        if self.max_files is None and self.vacuum_hours is None:
+            raise ValueError("optimize needs max_files or vacuum_hours")
+        return self
+
+
 class Write(Frozen):
     """Where and how a step's output is kept.
 
@@ -167,6 +185,7 @@ class Write(Frozen):
     does not keep. ``where`` is the condition of ``replace_where``. ``on_code_change`` says what
     becomes of rows that the step's old code made: ``rebuild`` the table, go ``forward_only``, or
     ``refuse``; unset means refuse for merge and scd2, forward_only for the others that keep rows.
+    ``optimize`` says how the table is looked after when it has been written.
     """
 
     to: str | None = None
@@ -182,6 +201,7 @@ class Write(Frozen):
     exclude: tuple[str, ...] = ()
     where: str | None = None
     on_code_change: OnCodeChange | None = None
+    optimize: Optimize | None = None
 
     @property
     def code_change(self) -> OnCodeChange:
@@ -224,6 +244,8 @@ class Write(Frozen):
                 if "partition_by" in data:
                     raise ValueError("give either partition_by or partitionBy, not both")
                 data["partition_by"] = data.pop("partitionBy")
+            if isinstance(data.get("optimize"), int) and not isinstance(data["optimize"], bool):
+                data["optimize"] = {"max_files": data["optimize"]}
             for key in ("formats", "partition_by", "keys", "exclude"):
                 if isinstance(data.get(key), str):
                     data[key] = (data[key],)

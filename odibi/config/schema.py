@@ -111,6 +111,11 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "exclude": "Columns of the incoming rows that the table does not keep (merge, scd2).",
         "where": "The condition on the rows that the incoming ones replace (replace_where).",
         "on_code_change": "What becomes of rows that the step's old code made: rebuild, forward_only or refuse.",
+        "optimize": "How the Delta table is looked after: {max_files: 50, vacuum_hours: 168}, or a number of files.",
+    },
+    "Optimize": {
+        "max_files": "Write small files together when the table has more files than this.",
+        "vacuum_hours": "Delete files that no version this young needs; at least 168.",
     },
     "Retry": {
         "max_retries": "How often the step is tried again.",
@@ -202,6 +207,7 @@ def _add_spellings(model: dict[str, Any], name: str) -> None:
             "partitionBy": _TEXTS,
             "keys": _TEXTS,
             "exclude": _TEXTS,
+            "optimize": {"anyOf": [{"type": "integer", "minimum": 1}, *properties["optimize"]["anyOf"]]},
         }
 
 

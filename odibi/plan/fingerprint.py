@@ -56,6 +56,8 @@ def code_version(observed: Observed) -> str:
     elif "operations" in params:
         params["operations"] = [_operation(item) for item in params["operations"]]
     write = said["write"] if "write" in said else step.write.model_dump(mode="json") if step.write else None
+    if isinstance(write, Mapping):  # how a table is looked after changes no row
+        write = {key: value for key, value in write.items() if key != "optimize"}
     return _hash(
         {
             "type": step.type,

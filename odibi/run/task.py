@@ -14,8 +14,9 @@ from odibi.datasets.digest import Digest, Sample, measure, narrowed
 from odibi.datasets.kept import intact
 from odibi.datasets.source import Source, look, read
 from odibi.datasets.target import Job, Target, Written, ledger, write
+from odibi.datasets.upkeep import tend
 from odibi.engines.base import Engine, Frame, Staged
-from odibi.errors import Elsewhere, Permanent, SchemaMismatch, Timeout, elsewhere
+from odibi.errors import Elsewhere, OdibiError, Permanent, SchemaMismatch, Timeout, elsewhere
 from odibi.observe.snapshot import app_id
 from odibi.operations import command
 from odibi.operations.answer import Call
@@ -190,6 +191,7 @@ class _Attempt:
         written = write(
             context.db, self.engine, context.intents, result.frame, result.schema, targets, handle, job
         )
+        written = replace(written, note=", ".join(filter(None, (written.note, self._tended(targets[0])))))
         return _Made(
             self._as_read(written),
             written.schema,
@@ -198,6 +200,17 @@ class _Attempt:
             tuple(_records(written)),
             written,
         )
+
+    def _tended(self, target: Target) -> str:
+        """What was done for the table after it was written; its rows are safe whatever comes of that."""
+        asked = target.write.optimize
+        if asked is None or target.format != "delta":
+            return ""
+        try:
+            return tend(target.url, asked.max_files, asked.vacuum_hours, self.context.intents.noted())
+        except OdibiError as error:
+            self.warnings += (f"{target.url} could not be optimized: {error.message}",)
+            return ""
 
     def _unchanged(self, key: str, inputs: Mapping[str, Dataset]) -> Outcome | None:
         """The outcome where the inputs came out equal to those of the last result."""
