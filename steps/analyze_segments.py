@@ -32,8 +32,8 @@ def main() -> None:
         for segment, amounts in sorted(spent.items())
     ]
     money = pa.decimal128(18, 2)
-    columns = {"segment": pa.string(), "customers": pa.int64(), "net_eur": money, "most_eur": money}
-    pq.write_table(pa.Table.from_pylist(rows, pa.schema(columns.items())), os.environ["ODIBI_OUTPUT"])
+    fields = [("segment", pa.string()), ("customers", pa.int64()), ("net_eur", money), ("most_eur", money)]
+    pq.write_table(pa.Table.from_pylist(rows, pa.schema(fields)), os.environ["ODIBI_OUTPUT"])
     print(f"{len(rows)} segments of {sum(map(len, spent.values()))} customers")  # noqa: T201 - shown by the run
 
 

@@ -108,7 +108,8 @@ def _numbers(samples: pd.DataFrame, features: Sequence[str]) -> Floats:
     """The features, each with mean 0 and deviation 1."""
     points: Floats = _ordered(samples)[list(features)].to_numpy(dtype=np.float64)
     spread = points.std(axis=0)
-    return (points - points.mean(axis=0)) / np.where(spread == 0, 1.0, spread)
+    scaled: Floats = (points - points.mean(axis=0)) / np.where(spread == 0, 1.0, spread)
+    return scaled
 
 
 def _split(count: int) -> tuple[Labels, Labels]:
@@ -126,7 +127,8 @@ def _with_one(points: Floats) -> Floats:
 
 
 def _distances(points: Floats, others: Floats) -> Floats:
-    return np.linalg.norm(points[:, None] - others[None], axis=2)
+    found: Floats = np.linalg.norm(points[:, None] - others[None], axis=2)
+    return found
 
 
 def _nearest_centroid(points: Floats, truth: Labels, new: Floats) -> Labels:
