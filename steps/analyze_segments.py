@@ -32,7 +32,12 @@ def main() -> None:
         for segment, amounts in sorted(spent.items())
     ]
     money = pa.decimal128(18, 2)
-    fields = [("segment", pa.string()), ("customers", pa.int64()), ("net_eur", money), ("most_eur", money)]
+    fields = [
+        pa.field("segment", pa.string()),
+        pa.field("customers", pa.int64()),
+        pa.field("net_eur", money),
+        pa.field("most_eur", money),
+    ]
     pq.write_table(pa.Table.from_pylist(rows, pa.schema(fields)), os.environ["ODIBI_OUTPUT"])
     print(f"{len(rows)} segments of {sum(map(len, spent.values()))} customers")  # noqa: T201 - shown by the run
 

@@ -256,11 +256,11 @@ class Step(Frozen):
     """One declared unit: inputs, one operation, output. The canonical form.
 
     ``value`` is the source path for an ingest, SQL text or a ``.sql`` file for ``sql``, a dotted
-    path or registered name for ``function``, a line of arguments for ``command``, the target path for a store. ``inputs`` maps an
-    alias to a dataset, ``outputs`` maps ``data`` (or, for SQL that makes several tables, the
-    table's name) to the dataset it becomes. ``timeout`` is how many seconds an attempt may take. With
-    ``cache: false`` no earlier result stands for the step's: it runs in every run. ``count_rows`` has
-    the rows of every operation counted.
+    path or registered name for ``function``, a line of arguments for ``command``, the target path for
+    a store. ``inputs`` maps an alias to a dataset, ``outputs`` maps ``data`` (or, for SQL that makes
+    several tables, the table's name) to the dataset it becomes. ``timeout`` is how many seconds an
+    attempt may take. With ``cache: false`` no earlier result stands for the step's: it runs in every
+    run. ``count_rows`` has the rows of every operation counted.
     """
 
     name: Name
@@ -322,6 +322,8 @@ class Step(Frozen):
                 )
             if not self.inputs and not self.outputs:
                 raise ValueError("a config_op needs inputs (to store) or outputs (to ingest)")
+        if self.count_rows and "operations" not in self.params:
+            raise ValueError("count_rows belongs to a transform, whose operations it counts the rows of")
         if self.write is not None and not self.outputs:
             raise ValueError(
                 "a store has its target in value and params; write belongs to steps with outputs"

@@ -1,7 +1,7 @@
 """The short YAML form and its canonical form: one table of how each is spelled.
 
-``read``, ``transform``, ``sql``, ``function``, ``command`` and ``script`` say what a step does; exactly one of them, or the
-canonical ``type`` and ``value``, is given. Nothing here knows files or line numbers:
+``read``, ``transform``, ``sql``, ``function``, ``command`` and ``script`` say what a step does; exactly
+one of them, or the canonical ``type`` and ``value``, is given. Nothing here knows files or line numbers:
 :func:`source_path` maps a place in the canonical form back to where the person wrote it.
 """
 

@@ -62,7 +62,7 @@ def remove_nulls(
         raise OperationError(
             "which columns hold nulls is known only when the rows have been read",
             ("drop",),
-            hint="name the columns to leave out: drop: [column], or drop: rows",
+            hint="name them in the operation drop, or write remove_nulls: rows",
         )
     chosen = table.columns if of is None else find_all(table, of, ("of",))
     if drop == "rows":

@@ -57,7 +57,7 @@ class Command:
 def inspect(value: str, roots: Sequence[Path]) -> Command:
     """The command that a text such as ``python analyze.py --top 5`` means; nothing is started.
 
-    Arguments that name a file below ``roots``, or in a folder ``steps`` there, are that file.
+    Arguments with a dot or slash that name a file below ``roots``, or in a folder ``steps`` there, are that file.
 
     Raises:
         Permanent: it is empty, its quotes do not match, or there is no such program or Python file.
@@ -78,17 +78,19 @@ def inspect(value: str, roots: Sequence[Path]) -> Command:
             raise Permanent(f"there is no file {script!r}", hint=nearest(script, known, "in steps/"))
     elif written[0] not in found and shutil.which(written[0]) is None:
         raise Permanent(f"there is no program {written[0]!r}", hint="install it, or give its path")
-    files = {
-        each: hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest() for each, file in found.items()
-    }
-    return Command(written, tuple(argv), files)
+    return Command(written, tuple(argv), {each: _hash(file) for each, file in found.items()})
 
 
 def _file(argument: str, roots: Sequence[Path]) -> Path | None:
-    if argument.startswith("-"):
-        return None
+    if argument.startswith("-") or not {".", "/"} & set(argument):
+        return None  # an option, or a word such as the "build" of make, whatever files there are
     places = [place for root in roots for place in (root / argument, root / "steps" / argument)]
     return next((place.resolve() for place in places if place.is_file()), None)
+
+
+def _hash(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "blake2b").hexdigest()
 
 
 def variable(alias: str) -> str:
@@ -119,6 +121,7 @@ def run(
         NotFound: it ended well and wrote no rows.
         InterruptException: it was ended.
     """
+    folder = folder.absolute()  # wherever the command goes
     folder.mkdir(parents=True, exist_ok=True)
     output = folder / "out.parquet"
     environ = {

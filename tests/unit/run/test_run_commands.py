@@ -91,7 +91,7 @@ def test_a_command_that_takes_too_long_is_ended_with_what_it_started(orders: Pro
         time.sleep(600)
         """,
     )
-    step = step_of(orders.run(steps("python", "slow.py", timeout=3.0), max_retries=0), "made")
+    step = step_of(orders.run(steps("python", "slow.py", timeout=6.0), max_retries=0), "made")
     assert step.error is not None
     assert step.error.kind == "Timeout"
     status = Path("/proc", (orders.root / "pid").read_text("utf-8"), "status")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from odibi.errors import ConfigError
 from odibi.record.model import StepRecord
 from tests.unit.run.project import KEPT, Project, read, step_of
 
@@ -89,3 +90,8 @@ def test_the_timestamp_is_the_logical_date_and_a_new_date_a_new_result(project: 
     assert [str(at) for (at,) in project.rows("silver/clean")] == ["2026-01-05 00:00:00"]
     assert step_of(project.run(steps, date="2026-01-06"), "clean").status == "completed"
     assert [str(at) for (at,) in project.rows("silver/clean")] == ["2026-01-06 00:00:00"]
+
+
+def test_only_a_transform_has_operations_to_count(project: Project) -> None:
+    with pytest.raises(ConfigError, match="count_rows belongs to a transform"):
+        project.load([read("orders", "orders.csv", count_rows=True)])

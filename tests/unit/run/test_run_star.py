@@ -130,3 +130,27 @@ def test_the_best_model_is_found_in_the_run_and_changes_with_the_data(project: P
         assert result.success, result.error
         best[name] = [row[0] for row in project.rows("gold/models") if row[-1]]
     assert best == {"straight": ["linear"], "bent": ["nearest_neighbours"]}
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "pandas"])
+def test_what_a_function_does_to_its_rows_others_do_not_see(project: Project, engine: str) -> None:
+    project.write(
+        "steps/spoil.py",
+        """
+        import pandas as pd
+
+        def spoil(points: pd.DataFrame) -> pd.DataFrame:
+            points["x"] = points["x"] * 0
+            points.loc[0, "id"] = 99
+            del points["x"]
+            return points
+        """,
+    )
+    project.csv("in/points.csv", "id,x", (1, 5), (2, 7))
+    points = {key: value for key, value in read("points", "points.csv").items() if key != "write"}
+    spoilt = {"name": "spoilt", "layer": "gold", "function": "steps.spoil:spoil", "write": KEPT}
+    after = sql("after", "SELECT p.* FROM points p WHERE (SELECT count(*) FROM spoilt) = 2")
+    result = project.run([points, spoilt, after], engine=engine)
+    assert result.success, result.error
+    assert project.rows("silver/after") == [(1, 5), (2, 7)]
+    assert project.rows("gold/spoilt") == [(2,), (99,)]

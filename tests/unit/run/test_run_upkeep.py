@@ -64,3 +64,6 @@ def test_what_cannot_be_asked_for(project: Project) -> None:
     for optimize, message in (({}, "max_files or vacuum_hours"), ({"vacuum_hours": 1}, "168"), (0, "1")):
         with pytest.raises(ConfigError, match=message):
             project.load(merge(optimize=optimize))
+    files = {"to": "lake", "format": "csv", "optimize": 5}
+    with pytest.raises(ConfigError, match="optimize is for Delta tables, this is written as csv"):
+        project.plan([read("raw", "orders.csv", write=files)])
