@@ -78,10 +78,11 @@ def _compared(kind: type[exp.Binary]) -> Callable[[Column, Mapping[str, Any], Pa
 
 
 def _value(value: Any, of: Column, path: Path) -> exp.Expr:
-    """What a column is compared with: a value of its type; of a number any number."""
+    """What a column is compared with: a value of its type; of an exact number any number."""
     if isinstance(value, list):
         raise OperationError(f"one value is needed, found {value!r}", path, hint="for several: operator: in")
-    if family(of.type) == "number" and isinstance(value, int | float) and not isinstance(value, bool):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and family(of.type) == "number" and of.type not in ("DOUBLE", "FLOAT"):
         return constant(value)
     return literal(value, of, path)
 

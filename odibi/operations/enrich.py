@@ -57,7 +57,7 @@ def enrich(table: Relation, *, columns: dict[str, Calculated], logical_date: dat
     for name, given in columns.items():
         path: Path = ("columns", name)
         kind = given.get("type")
-        if kind not in _KINDS:
+        if str(kind) not in _KINDS:
             hint = nearest(kind, _KINDS, "types") if kind else f"type: {', '.join(_KINDS)}"
             raise OperationError(f"unknown type {kind!r}" if kind else "it has no type", path, hint=hint)
         keys, make = _KINDS[str(kind)]
@@ -105,7 +105,7 @@ def _concatenate(given: Mapping[str, Any], table: Relation, path: Path) -> exp.E
 
 def _arithmetic(given: Mapping[str, Any], table: Relation, path: Path) -> exp.Expr:
     operation = given["operation"]
-    if operation not in _ARITHMETIC:
+    if str(operation) not in _ARITHMETIC:
         hint = nearest(operation, _ARITHMETIC, "operations")
         raise OperationError(f"unknown operation {operation!r}", (*path, "operation"), hint=hint)
     sides: list[exp.Expr] = []
@@ -118,7 +118,7 @@ def _arithmetic(given: Mapping[str, Any], table: Relation, path: Path) -> exp.Ex
     left, right = sides
     if operation == "divide":
         return exp.Div(this=left, expression=right, typed=False, safe=True)
-    return _ARITHMETIC[operation](this=left, expression=right)
+    return _ARITHMETIC[str(operation)](this=left, expression=right)
 
 
 def _midnight(day: date) -> exp.Expr:
@@ -131,7 +131,7 @@ def _constant(given: Mapping[str, Any], _table: Relation, path: Path) -> exp.Exp
     return constant(given["value"])
 
 
-_ARITHMETIC: Mapping[Any, type[exp.Binary]] = {
+_ARITHMETIC: Mapping[str, type[exp.Binary]] = {
     "add": exp.Add, "subtract": exp.Sub, "multiply": exp.Mul, "divide": exp.Div,
 }  # fmt: skip
 

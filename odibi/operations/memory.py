@@ -38,7 +38,8 @@ def peak(pid: int) -> int:
 def excess(pid: int, memory: int) -> str:
     """By what a process and those it started take more than ``memory`` bytes, in words; empty if nothing.
 
-    Empty too where nobody knows. Files that are mapped into memory are not counted: the system takes them out again when it must.
+    Empty too where nobody knows. Files that are mapped into memory are not counted: the system takes them
+    out again when it must.
     """
     taken = sum(_status(each).get("RssAnon", 0) for each in _family(pid)) - OWN
     if taken <= memory * SLACK:

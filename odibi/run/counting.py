@@ -119,7 +119,7 @@ def _alone(query: exp.Query) -> exp.Query:
 def _counted(table: str, zero: str = "") -> exp.Select:
     from sqlglot import exp
 
-    counted = exp.select(exp.Count(this=exp.Star())).from_(exp.to_identifier(table, quoted=True))
+    counted = exp.select(exp.Count(this=exp.Star())).from_(exp.table_(table, quoted=True))
     if zero:
         counted = counted.where(exp.EQ(this=exp.column(zero, quoted=True), expression=exp.Literal.number(0)))
     return counted

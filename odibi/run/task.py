@@ -340,11 +340,11 @@ class _Attempt:
         """Count rows before anything is published, so that what fails here fails the attempt."""
         operations = self.planned.step.params.get("operations", ())
         for query in compiled.values() if operations else ():
-            by_chance = volatile(None, None, compiled)
+            by_chance = self.planned.step.count_rows and volatile(None, None, compiled)
             rows = self.planned.step.count_rows and not by_chance
             self.counts = count(self.engine, operations, query, frames, rows=rows)
             self.warnings += self.counts.warnings
-            if self.planned.step.count_rows and by_chance:
+            if by_chance:
                 self.warnings += ("its rows are not counted: asked again the query gives others",)
 
     def _reported(self, inputs: Mapping[str, Dataset], last: int | None) -> tuple[OperationRecord, ...]:

@@ -113,6 +113,7 @@ DATASETS = {"orders": TABLE, "customers": OTHER}
         ("aggregate", {"by": "ok", "group_by": "ok", "values": {"n": "count(*)"}}, ("group_by",), "the same"),
         ("enrich", {"x": {"type": "concat"}}, ("x",), "unknown type 'concat' (did you mean 'concatenate'?)"),
         ("enrich", {"x": {"fields": ["ok"]}}, ("x",), "it has no type"),
+        ("enrich", {"x": {"type": ["constant"]}}, ("x",), "unknown type ['constant']"),
         ("enrich", {"x": {"type": "constant"}}, ("x",), "constant needs 'value'"),
         ("enrich", {"x": {"type": "timestamp", "value": 1}}, ("x", "value"), "timestamp has no 'value'"),
         (

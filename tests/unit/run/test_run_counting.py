@@ -48,8 +48,14 @@ def test_of_several_filters_only_the_ends_are_known(project: Project) -> None:
     assert rows(step) == [("filter", 20, None, None), ("filter", None, 10, None)]
 
 
-@pytest.mark.parametrize("engine", ["duckdb", "pandas"])
-def test_every_operation_is_counted_where_that_is_asked_for(project: Project, engine: str) -> None:
+@pytest.mark.parametrize(
+    "engine", ["duckdb", "pandas", pytest.param("spark", marks=pytest.mark.xdist_group("spark"))]
+)
+def test_every_operation_is_counted_where_that_is_asked_for(
+    project: Project, engine: str, request: pytest.FixtureRequest
+) -> None:
+    if engine == "spark":
+        request.getfixturevalue("spark_session")
     operations: list[dict[str, Any]] = [
         {"remove_nulls": "rows"},
         {"filter": [{"field": "amount", "operator": "greater_than", "value": -1}]},
