@@ -286,6 +286,59 @@ def cache_clear(
     _do("cache:clear", config=config, step=step, target=target)
 
 
+quarantine = typer.Typer(no_args_is_help=True, help="Rows that broke a rule: list, show, replay.")
+app.add_typer(quarantine, name="quarantine")
+
+
+@quarantine.command(name="list")
+def quarantine_list(config: Config = None, target: Target = None, output: Output = "text") -> None:
+    """List which steps have rows in quarantine, of which date, and the rules these broke."""
+    _do("quarantine:list_", config=config, target=target, output=output)
+
+
+@quarantine.command(name="show")
+def quarantine_show(
+    step: Annotated[str, typer.Argument(metavar="STEP", help="The step whose rows to show.")],
+    config: ConfigOption = None,
+    date: Date = None,
+    rows: Annotated[int, typer.Option("--rows", metavar="N", min=1, help="How many rows to show.")] = 20,
+    target: Target = None,
+    output: Output = "text",
+) -> None:
+    """Show rows that a step has in quarantine, each with its reason."""
+    _do("quarantine:show", step=step, config=config, date=date, rows=rows, target=target, output=output)
+
+
+@quarantine.command(name="replay")
+def quarantine_replay(
+    steps: Annotated[
+        list[str] | None, typer.Argument(metavar="STEP...", help="The steps; all if none is given.")
+    ] = None,
+    config: ConfigOption = None,
+    date: Date = None,
+    target: Target = None,
+    output: Output = "text",
+    quiet: Quiet = False,
+) -> None:
+    """Run the dates of rows in quarantine again, once what they broke is mended, and what depends on them."""
+    _do(
+        "quarantine:replay", steps=steps, config=config, date=date, target=target, output=output, quiet=quiet,
+    )  # fmt: skip
+
+
+@app.command(name="test")
+def check_data(
+    what: Annotated[
+        list[str] | None, typer.Argument(metavar="data [CONFIG]", help="What to test, and the config.")
+    ] = None,
+    select: Select = None,
+    target: Target = None,
+    output: Output = "text",
+) -> None:
+    """Hold the checks of a pipeline against what its tables hold now. Nothing is run or written."""
+    _do("test:test", what=what, select=select, target=target, output=output)
+
+
 @app.command()
 def prove(
     config: Config = None,

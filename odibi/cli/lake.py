@@ -54,11 +54,12 @@ class LakeTable:
 
 @dataclass(frozen=True, slots=True)
 class Lake:
-    """The tables of a pipeline, written or not, and a database to read them with."""
+    """The tables of a pipeline, written or not, those of its quarantines, and a database to read them with."""
 
     loaded: Loaded
     db: Database
     tables: tuple[LakeTable, ...]
+    quarantines: tuple[LakeTable, ...] = ()
 
     def open(self, table: LakeTable) -> tuple[str, Schema] | None:
         """A query for the table's rows and its columns; None where nothing has been written yet."""
@@ -96,22 +97,34 @@ def open_lake(config: str | None, target: str | None) -> Iterator[Lake]:
     """
     import duckdb
 
+    from odibi.datasets.delta import last_commit
     from odibi.engines.database import Database
     from odibi.home import Home
     from odibi.observe import observe
+    from odibi.quality.quarantine import quarantine_of
 
     config, target = of_last_run(config, target)
     loaded = load_config(config, target=target)
     with Database(Home.find().scratch(loaded.run_id)) as db:
         # What people see keeps the order that the table or their ORDER BY gives it.
         db.cursor.execute("SET preserve_insertion_order = true")
+        steps = observe(loaded, db).steps
         tables = tuple(
             LakeTable(name, str(observed.step.layer), observed.step.name, group)
-            for observed in observe(loaded, db).steps
+            for observed in steps
             for name, group in observed.targets.items()
         )
+        quarantines = tuple(
+            LakeTable(
+                f"{name}_quarantine", str(observed.step.layer), observed.step.name, (quarantine_of(group[0]),)
+            )
+            for observed in steps
+            for name, group in observed.targets.items()
+            if observed.declared.quarantines
+        )
+        kept = tuple(table for table in quarantines if last_commit(table.url) is not None)
         try:
-            yield Lake(loaded, db, tables)
+            yield Lake(loaded, db, (*tables, *kept), quarantines)
         except duckdb.Error as error:
             raise Permanent(first_paragraph(error)) from error
 

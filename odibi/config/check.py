@@ -13,6 +13,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odibi.config.checks import BUILT_IN_SETS
 from odibi.config.models import Node, Step, StepType
 from odibi.config.problems import shown
 from odibi.errors import Problem, nearest
@@ -209,6 +210,20 @@ def _write_has_a_place(view: _View) -> Iterator[Problem]:
             yield view.problem(index, ("write",), "write does not say where to", hint)
 
 
+def _known_rule_sets(view: _View) -> Iterator[Problem]:
+    pipeline = view.loaded.pipeline
+    known = {**BUILT_IN_SETS, **pipeline.rule_sets}
+    if pipeline.validation_rules not in (None, *known):
+        message = f"validation_rules names an unknown rule set {pipeline.validation_rules!r}"
+        hint = nearest(pipeline.validation_rules, known, "rule sets")
+        yield view.loaded.problem(("validation_rules",), message, hint)
+    for index, step in enumerate(view.steps):
+        if step.validation_rules not in (None, *known):
+            message = f"validation_rules names an unknown rule set {step.validation_rules!r}"
+            hint = nearest(step.validation_rules, known, "rule sets")
+            yield view.problem(index, ("validation_rules",), message, hint)
+
+
 def _sql_files_exist(view: _View) -> Iterator[Problem]:
     for index, step in enumerate(view.steps):
         if is_sql_file(step) and view.loaded.find(step.value.strip()) is None:
@@ -265,6 +280,7 @@ RULES = (
     _no_cycles,
     _known_connections,
     _write_has_a_place,
+    _known_rule_sets,
     _sql_files_exist,
     _usable_names,
     _descriptive_names,

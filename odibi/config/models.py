@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from odibi.config.base import Frozen
+from odibi.config.checks import Checks, RuleSet
 from odibi.config.retry import Resources, Retry, RetryRule
 from odibi.config.short import expand_pipeline, expand_step
 
@@ -258,9 +259,10 @@ class Step(Frozen):
     ``value`` is the source path for an ingest, SQL text or a ``.sql`` file for ``sql``, a dotted
     path or registered name for ``function``, a line of arguments for ``command``, the target path for
     a store. ``inputs`` maps an alias to a dataset, ``outputs`` maps ``data`` (or, for SQL that makes
-    several tables, the table's name) to the dataset it becomes. ``timeout`` is how many seconds an
-    attempt may take. With ``cache: false`` no earlier result stands for the step's: it runs in every
-    run. ``count_rows`` has the rows of every operation counted.
+    several tables, the table's name) to the dataset it becomes. ``checks`` are rules that its result must
+    fulfil before it is published, ``validation_rules`` the rule set that says what a broken one means.
+    ``timeout`` is how many seconds an attempt may take. With ``cache: false`` no earlier result stands
+    for the step's: it runs in every run. ``count_rows`` has the rows of every operation counted.
     """
 
     name: Name
@@ -273,6 +275,8 @@ class Step(Frozen):
     outputs: dict[str, Name] = {}
     depends_on: tuple[str, ...] = ()
     write: Write | None = None
+    checks: Checks = ()
+    validation_rules: Name | None = None
     retry: Retry | None = None
     timeout: float | None = Field(default=None, gt=0)
     resources: Resources | None = None
@@ -335,7 +339,8 @@ class Pipeline(Frozen):
     """A named set of steps with the places they use.
 
     ``date`` is the default logical date (an ISO date, ``today`` or ``yesterday``), ``sensitive``
-    names columns (globs allowed) that samples and stories mask, ``memory_limit`` bounds the
+    names columns (globs allowed) that samples and stories mask, ``rule_sets`` are checks under a name,
+    ``validation_rules`` the one that all steps with checks have, ``memory_limit`` bounds the
     engine's memory per run (such as ``2GB``), ``distributed_max_workers`` how many steps may run
     at once. ``engines`` gives layers engines of their own; the engine ``auto`` is Spark for steps
     that read more than ``engine_threshold``, DuckDB for all others.
@@ -362,6 +367,8 @@ class Pipeline(Frozen):
     connections: dict[Name, Connection] = {}
     targets: dict[Name, Target] = {}
     sensitive: tuple[str, ...] = ()
+    validation_rules: Name | None = None
+    rule_sets: dict[Name, RuleSet] = {}
     memory_limit: Memory | None = None
     fail_fast: bool = False
     max_retries: int = Field(default=3, ge=0)

@@ -142,6 +142,8 @@ def _finding(
     found = "a value of another kind" if "options" in path else shown(value)
     if kind == "missing":
         return Finding(path[:-1], f"{'.'.join(map(str, path))!r} is missing")
+    if kind == "extra_forbidden":
+        return Finding(path, f"{'.'.join(map(str, path[:-1]))}: unknown key {path[-1]!r}", key=True)
     if kind == "value_error":
         message = str(context["error"])
         head = re.match(r"'?(\w+)'?[: ]", message)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from odibi.config.build import AS_WRITTEN
+from odibi.config.checks import RULES
 from odibi.config.models import Pipeline
 from odibi.config.short import VERBS
 
@@ -41,6 +42,8 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "variables": "Values that templates name: {{ name }}. --param name=value sets them from outside.",
         "connections": "The places that read and write name, with credentials by reference.",
         "targets": "What differs in dev, prod and so on; --target or ODIBI_TARGET chooses.",
+        "validation_rules": "The rule set of all steps with checks: standard, strict, or one of rule_sets.",
+        "rule_sets": "Checks under a name, and what a broken rule means: {money: {rows: quarantine, checks: [...]}}.",
         "sensitive": "Columns that samples and stories mask; * stands for any characters.",
         "memory_limit": "The memory the engine may use in a run, such as 2GB or 80%.",
         "fail_fast": "Stop everything when a step fails; else only what depends on it.",
@@ -86,6 +89,8 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "depends_on": "Steps that end before this one starts, although it takes nothing from them.",
         "dependsOn": "Another spelling of depends_on.",
         "write": "Where and how the result is kept. Without it, it is handed on and forgotten.",
+        "checks": "Rules that the result must fulfil before it is published: [{not_null: [id]}, {unique: [id]}].",
+        "validation_rules": "The rule set of this step: standard, strict, or one of rule_sets.",
         "retry": "How this step is tried again: a number of retries, or {max_retries: 5, retry_delay: 10}.",
         "timeout": "Seconds that an attempt at this step may take.",
         "resources": "What this step may have: {memory: 200MB}. It computes in a process of its own.",
@@ -130,6 +135,11 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "message": "A regular expression that is found in the message, whatever its case.",
         "then": "retry, escalate (fail at once) or skip (leave the step and what needs it out).",
     },
+    "RuleSet": {
+        "rows": "What a broken rule about rows means, if it does not say so: error, warn or quarantine.",
+        "table": "What a broken rule about the table means, if it does not say so: error or warn.",
+        "checks": "Checks that every step with this rule set has.",
+    },
     "Resources": {
         "memory": "What its process may use beside odibi itself, such as 200MB or 2Gi.",
     },
@@ -163,6 +173,9 @@ def json_schema(
     models["Pipeline"] = {key: schema.pop(key) for key in list(schema)}
     for name in ("Pipeline", "Step", "Write"):
         _add_spellings(models[name], name)
+    checks = _checks(models)
+    for name in ("Step", "RuleSet"):
+        models[name]["properties"]["checks"] = checks
     _short_form(models["Step"], operations, read)
     for name in _HELP:
         for key, words in _HELP[name].items():
@@ -235,6 +248,22 @@ def _short_form(
     }
     step["required"] = ["name", "layer"]
     step["oneOf"] = [{"required": ["type", "value"]}, *({"required": [verb]} for verb in VERBS)]
+
+
+def _checks(models: dict[str, Any]) -> dict[str, Any]:
+    """A list of checks as people write them; the models of the rules go."""
+    common = {name: models["NotNull"]["properties"][name] for name in ("on_fail", "name", "because")}
+    rules: dict[str, Any] = {}
+    for rule, model in RULES.items():
+        made = models.pop(model.__name__)
+        options = {key: value for key, value in made["properties"].items() if key != "rule"}
+        forms: list[Any] = [{"type": "object", "properties": options, "additionalProperties": False}]
+        if model.main:
+            forms += [options[model.model_fields[model.main].alias or model.main], _TEXTS]
+        rules[rule] = {"description": made["description"].split("\n")[0], "anyOf": forms}
+    short = {"type": "object", "properties": {**rules, **common}, "additionalProperties": False}
+    canonical = {"type": "object", "required": ["rule"], "properties": {"rule": {"enum": list(RULES)}}}
+    return {"type": "array", "items": {"anyOf": [short, canonical, {"enum": list(RULES)}]}}
 
 
 def _described(schema: Mapping[str, Any], words: str) -> dict[str, Any]:

@@ -19,7 +19,6 @@ VERBS = ("read", "transform", "sql", "function", "command", "script")
 
 LATER_STEP = frozenset(
     {
-        "checks",
         "condition",
         "runtime",
         "on_code_change",

@@ -20,7 +20,7 @@ from odibi.datasets.digest import Digest, digest
 from odibi.datasets.guard import Change
 from odibi.datasets.modes import BESIDE, CURRENT, FROM, TO, Keyed, beside_schema, history, merged
 from odibi.datasets.source import frame_of
-from odibi.datasets.target import Job, Target, refuse_partitions
+from odibi.datasets.target import Job, Target, judged, refuse_partitions
 from odibi.engines.base import Engine, Frame, Location
 from odibi.engines.database import Database
 from odibi.engines.duckdb import literal, scan
@@ -114,7 +114,7 @@ def compose(
         return _keyed(db, engine, incoming, kept, change, target, job)
     fitted = _fitted(engine, incoming.frame, incoming.given, change.schema)
     if target.mode is WriteMode.REPLACE_WHERE:
-        return _where(db, engine, fitted, kept, change, target)
+        return _where(db, engine, fitted, kept, change, target, job)
     if target.mode is WriteMode.REPLACE_PARTITIONS and not change.widened:
         return Rewrite(fitted, partitions=True)
     if kept is None:
@@ -190,11 +190,13 @@ def _refuse_foreign(
 
 
 def _where(
-    db: Database, engine: Engine, fitted: Frame, kept: Table | None, change: Change, target: Target
-) -> Rewrite:
+    db: Database, engine: Engine, fitted: Frame, kept: Table | None, change: Change, target: Target, job: Job
+) -> Rewrite:  # fmt: skip
     """The incoming rows in the place of those that fulfil the condition; they must fulfil it too."""
     condition = str(target.write.where)
-    staged = engine.stage(fitted, change.schema, str(db.scratch / db.new_name()), ())
+    staged = judged(db, engine.stage(fitted, change.schema, str(db.scratch / db.new_name()), ()), job)
+    if job.judge is not None:
+        job.judge.refuse()
     query = apply_rules(exp.select("*").from_("incoming").where(condition, dialect="duckdb"))
     test = query.args["where"].this.sql("duckdb")
     outside = db.rows(f"SELECT count(*) FROM ({scan(staged.location)}) WHERE ({test}) IS NOT TRUE")[0][0]
@@ -229,6 +231,9 @@ def _keyed(
 ) -> Rewrite:  # fmt: skip
     write = target.write
     staged = engine.stage(incoming.frame, incoming.given, str(db.scratch / db.new_name()), ())
+    staged = judged(db, staged, job)
+    if job.judge is not None:
+        job.judge.refuse()
     keyed = Keyed(
         write.keys,
         write.sequence_by,

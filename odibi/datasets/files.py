@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import glob
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,6 +34,7 @@ __all__ = [
     "header_of",
     "join",
     "locations",
+    "newest",
 ]
 
 HASHED_UP_TO = 64 * 1024 * 1024
@@ -94,6 +97,21 @@ def _local(path: str) -> SourceFile:
         with Path(path).open("rb") as stream:
             return SourceFile(path, stat.st_size, _digest(stream))
     return SourceFile(path, stat.st_size, f"{stat.st_size}-{stat.st_mtime_ns}-{stat.st_ctime_ns}")
+
+
+def newest(files: Iterable[SourceFile]) -> datetime | None:
+    """When the youngest of the files was written, None where no file system tells."""
+    times = []
+    for file in files:
+        if is_remote(file.path):
+            from fsspec.core import url_to_fs
+
+            system, path = url_to_fs(file.path)
+            with suppress(NotImplementedError):
+                times.append(system.modified(path))
+        else:
+            times.append(datetime.fromtimestamp(Path(file.path).stat().st_mtime, UTC))
+    return max((t if t.tzinfo else t.replace(tzinfo=UTC) for t in times), default=None)
 
 
 def _find_remote(url: str) -> tuple[SourceFile, ...]:

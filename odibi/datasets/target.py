@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from odibi.config.models import Format, SchemaPolicy, Write, WriteMode
 from odibi.datasets import files
@@ -19,12 +19,13 @@ from odibi.datasets.digest import Sample, measure
 from odibi.datasets.export import export
 from odibi.datasets.modes import CURRENT, FROM, TO
 from odibi.datasets.staging import Intents
-from odibi.engines.base import Engine, Frame, Staged
+from odibi.engines.base import Engine, Frame, Location, Staged
 from odibi.engines.database import Database
+from odibi.engines.duckdb import copied, scan
 from odibi.errors import Permanent, SchemaMismatch
 from odibi.relational.schema import Column, Schema
 
-__all__ = ["Job", "Target", "Written", "ledger", "write"]
+__all__ = ["Job", "Judge", "Target", "Written", "judged", "ledger", "write"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,32 @@ def _refuse_place(url: str) -> None:
     refuse_path(url)
 
 
+class Judge(Protocol):
+    """Who is asked whether rows may be published, between their staging and their commit."""
+
+    def incoming(self, rows: Location, *, others: str = "", where: str = "") -> str:
+        """The query of the staged rows that may stay, empty if all may.
+
+        ``others`` is the query of what the table has beside them, ``where`` the condition of those
+        that came in, where ``rows`` holds others too.
+        """
+        ...
+
+    def refuse(self) -> None:
+        """Raises DataValidationFailed where a row must not be as it is."""
+        ...
+
+    def table(
+        self, sql: str, schema: Schema, size: int, before: Schema | None = None, *, composed: bool = False
+    ) -> None:
+        """Raises DataValidationFailed where the table, whose rows ``sql`` would be, may not become so."""
+        ...
+
+    def publish(self, job: Job) -> None:
+        """Commit what was taken out."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """Who writes what for when: the identity and the note of a write.
@@ -124,7 +151,7 @@ class Job:
     digest; ``sample`` is how many rows to show and ``masked`` the columns to hide in them.
     ``rebuild`` lets none of the rows stay that the table has; ``fence`` is the run's lock. ``sets``
     are the columns that readers use, each digested beside the whole rows. ``go_on`` is called before
-    anything is published, and raises where it may not be any more.
+    anything is published, and raises where it may not be any more. ``judge`` is asked before that.
     """
 
     app_id: str
@@ -139,6 +166,7 @@ class Job:
     fence: Fence | None = None
     sets: tuple[tuple[str, ...], ...] = ()
     go_on: Callable[[], None] = lambda: None
+    judge: Judge | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +249,10 @@ def _write_files(
     del handle
     for target in targets:
         refuse_partitions(target.partition_by, schema, target.url)
-    staged = engine.stage(frame, schema, str(db.scratch / db.new_name()), ())
+    staged = judged(db, engine.stage(frame, schema, str(db.scratch / db.new_name()), ()), job)
+    if job.judge is not None:
+        job.judge.table(scan(staged.location), schema, staged.bytes)
+        job.judge.publish(job)
     for target in targets:
         job.go_on()
         export(
@@ -237,6 +268,15 @@ def _write_files(
         db, staged.location, rounded=job.rounded, sample=job.sample, masked=job.masked
     )
     return Written(targets, staged, schema, str(found), None, None, staged.rows, sample)
+
+
+def judged(db: Database, staged: Staged, job: Job, folder: Callable[[], str] | None = None) -> Staged:
+    """The staged rows that may stay, in ``folder`` or in scratch if some may not."""
+    query = job.judge.incoming(staged.location) if job.judge is not None else ""
+    if not query:
+        return staged
+    place = folder() if folder is not None else str(db.scratch / db.new_name())
+    return copied(db.computing(), query, staged.schema, place, staged.partitions)
 
 
 def part_of(target: Target, job: Job) -> str:

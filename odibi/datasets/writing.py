@@ -19,6 +19,7 @@ from odibi.datasets.staging import Intents, discard
 from odibi.datasets.target import Job, Target, Written, ledger, part_of
 from odibi.engines.base import Engine, Frame, Staged
 from odibi.engines.database import Database
+from odibi.engines.duckdb import copied, scan
 from odibi.errors import SchemaMismatch
 from odibi.relational.schema import Schema
 
@@ -45,16 +46,16 @@ def write_delta(
     try:
         staged = _staged(engine, rewrite.frame, change.schema, folders[0], incoming.partitions)
         _refuse_empty_partitions(staged)
+        staged = _judged(db, intents, staged, rewrite, handle, kept, change, target, job, folders)
         sets = parts_of_schema(change.schema, job.sets)
         found, sample = measure(
             db, staged.location, rounded=job.rounded, sample=job.sample, masked=job.masked, sets=sets
         )
-        removed = _removed(rewrite, staged, kept)
-        written, *_ = found
+        removed, written = _removed(rewrite, staged, kept), found[0]
         if handle is not None and kept is not None and removed != "all":
             found = _after(db, found, removed, handle, change, job)
         whole, *of_sets = found
-        sums = tuple(str(each) for each in of_sets)
+        sums = tuple(map(str, of_sets))
         if rewrite.own:  # the parts hold other rows too
             written = digest(db, staged.location, rounded=job.rounded, where=rewrite.own)
         beside = _staged_beside(engine, intents, rewrite, target, folders)
@@ -70,15 +71,15 @@ def write_delta(
             "logical_date": job.logical_date,
         }
         same = _already_there(handle, target, job, str(written))
-        apps = [job.app_id]
+        apps = (job.app_id, BESIDE) if rewrite.beside is not None else (job.app_id,)
         if rewrite.beside is not None:
             root = Path(target.url).absolute()
             note["beside"] = [Path(path).absolute().relative_to(root).as_posix() for path in beside]
-            apps.append(BESIDE)
         job.go_on()
+        if job.judge is not None:
+            job.judge.publish(job)
         if same:
-            version = same.version
-            sums = tuple(same.note.get("sets", ()))
+            version, sums = same.version, tuple(same.note.get("sets", ()))
         else:
             removed = "all" if kept is None else removed
             version = _published(handle, target, staged, change, removed, note, apps, job)
@@ -101,13 +102,50 @@ def write_delta(
             part=part_of(other, job),
             where=rewrite.own,
         )
-    rows = written.rows if rewrite.rows is None else rewrite.rows
     if same:
         discard(target.url, folders[0])
     # An overwrite's table is its parts; of the others readers see more than what was staged.
     table = None if target.mode is WriteMode.OVERWRITE else open_table(target.url, version)
     table, said = (handle, "it holds these rows already") if same else (table, "")
+    rows = written.rows if rewrite.rows is None else rewrite.rows
     return Written(targets, staged, change.schema, str(whole), table, version, rows, sample, said, sums)
+
+
+def _judged(
+    db: Database, intents: Intents, staged: Staged, rewrite: Rewrite, handle: Table | None, kept: Table | None,
+    change: Change, target: Target, job: Job, folders: list[str],
+) -> Staged:  # fmt: skip
+    """The staged rows that may stay, once the table may become what they make of it.
+
+    Raises:
+        DataValidationFailed: it may not.
+    """
+    judge = job.judge
+    if judge is None:
+        return staged
+    removed = _removed(rewrite, staged, kept)
+    gone = () if removed == "all" else removed
+    stay = () if kept is None or removed == "all" else tuple(f for f in kept.files() if f not in gone)
+    others = ""
+    if kept is not None and stay:
+        others = scan(
+            dataclasses.replace(kept.location(), files=tuple(f.path for f in stay), schema=change.schema)
+        )
+    # Of these modes the parts are made of the rows that came in, judged before that, and those that were there.
+    composed = target.mode in (WriteMode.MERGE, WriteMode.SCD2, WriteMode.REPLACE_WHERE)
+    query = "" if composed else judge.incoming(staged.location, others=others, where=rewrite.own)
+    if query:
+        folders.append(folders[0])
+        folders[0] = intents.folder(target.url)
+        staged = copied(db.computing(), query, staged.schema, folders[0], staged.partitions)
+        discard(target.url, folders.pop())
+    table = scan(staged.location)
+    size = staged.bytes + sum(file.bytes for file in stay)
+    if others:
+        table = f"({table}) UNION ALL BY NAME ({others})"
+    before = handle.schema if handle is not None else None
+    judge.table(table, change.schema, size, before, composed=composed)
+    return staged
 
 
 def _published(

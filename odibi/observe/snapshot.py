@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from odibi.config.checks import CHECKED, without_checked
 from odibi.config.loaded import Template
 from odibi.config.models import Node, Step, StepType
 from odibi.config.secrets import Redactor
@@ -19,11 +20,13 @@ from odibi.datasets.source import Seen, Source
 from odibi.datasets.target import Target
 from odibi.engines.database import Database
 from odibi.errors import Problem
+from odibi.observe.checks import declared
 from odibi.observe.code import CodeReader
 from odibi.observe.notes import Notes, Place
 from odibi.observe.places import Places, Standing
 from odibi.operations.command import Command
 from odibi.operations.python import Function
+from odibi.quality.declared import Declared
 from odibi.relational.parse import Script
 
 if TYPE_CHECKING:
@@ -37,7 +40,7 @@ class Observed:
     """A step and what was found for it.
 
     Attributes:
-        inputs: table name in the step to dataset.
+        inputs: table name in the step to dataset, and those that checks look things up in.
         sql_file: the file the script was read from, as a person would type it.
         missing: the problem if the step is to run and there is nothing to read.
         targets: what it writes, by dataset.
@@ -46,6 +49,7 @@ class Observed:
         template: the step before rendering, with the text of its SQL file if that is a template.
         kept: its results that still stand, the newest first; of tables their ledger tells more.
         lost: whether results were noted that do not stand any more.
+        declared: its checks.
     """
 
     step: Step
@@ -63,6 +67,12 @@ class Observed:
     kept: tuple[Kept, ...] = ()
     lost: bool = False
     command: Command | None = None
+    declared: Declared = field(default_factory=Declared)
+
+    @property
+    def tables(self) -> Mapping[str, str]:
+        """Its inputs without those that only its checks read."""
+        return without_checked(self.inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +139,11 @@ def _observed(
         target = targets[first][0] if first else None
         source, seen, missing = places.source(at, step, target, standing.get(first))
     kept = tuple(one for one in noted if intact(one, targets, commits))
+    checks = declared(at, step, notes)
+    looked_up = {f"{CHECKED}{name}": code.datasets.get(name.lower(), name) for name in checks.datasets}
     return Observed(
-        step, said.inputs, said.script, said.sql_file, said.function, source, seen, missing,
-        targets, standing, commits, said.template, kept, len(kept) < len(noted), said.command,
+        step, {**said.inputs, **looked_up}, said.script, said.sql_file, said.function, source, seen, missing,
+        targets, standing, commits, said.template, kept, len(kept) < len(noted), said.command, checks,
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odibi.config.checks import CHECKED
 from odibi.config.models import WriteMode
 from odibi.datasets.digest import narrowed
 from odibi.datasets.guard import guard
@@ -17,6 +18,7 @@ from odibi.observe import Observation, Observed
 from odibi.observe.notes import sql_problem
 from odibi.operations.call import OperationError
 from odibi.operations.placing import cautions, objections
+from odibi.plan.checks import check_objections
 from odibi.plan.columns import uses, with_sets
 from odibi.plan.compile import StepError, compile_step
 from odibi.plan.decide import decide, held_of, seen_by_readers, stands, without_idle
@@ -156,8 +158,12 @@ class _Builder:
         key = key_of(parts) if len(known) == len(versions) else None
         if engine == "spark" and compiled is not None:
             self._refuse_unportable(at, observed, compiled)
-        alone = observed.command is not None and not observed.inputs
-        unsteady = not step.cache or volatile(observed.script, observed.function, compiled, alone=alone)
+        alone = observed.command is not None and not observed.tables
+        unsteady = (
+            not step.cache
+            or observed.declared.clocked
+            or volatile(observed.script, observed.function, compiled, alone=alone)
+        )
         warnings = (*warnings, *self._placed(at, observed, engine))
         found = stands(observed.kept, key, volatile=unsteady)
         done = found is not None and found.resumed
@@ -194,6 +200,7 @@ class _Builder:
             self.sets[dataset] = standing.sets if standing is not None else ()
         if decision.action is Action.RUN:
             self._refuse_write(at, observed)
+            self._refuse_checks(at, observed)
         return PlannedStep(
             index=index,
             step=step,
@@ -218,6 +225,7 @@ class _Builder:
             targets=observed.targets,
             commits=observed.commits,
             volatile=unsteady,
+            declared=observed.declared,
             rebuild=rebuild,
             fresh=step.name in self.fresh,
             kept=observed.kept,
@@ -231,11 +239,12 @@ class _Builder:
         self, observed: Observed, compiled: Mapping[str, Compiled] | None
     ) -> dict[str, tuple[str, ...]]:
         """The columns the step depends on, of the inputs that are kept: only those are digested by columns."""
-        producers = [self.producers.get(dataset) for dataset in observed.inputs.values()]
+        producers = [self.producers.get(dataset) for dataset in observed.tables.values()]
         if compiled is None or not any(producer and producer.targets for producer in producers):
             return {}
-        known = {d: schema for d in observed.inputs.values() if (schema := self.schemas.get(d)) is not None}
-        return uses(compiled, known)
+        known = {d: schema for d in observed.tables.values() if (schema := self.schemas.get(d)) is not None}
+        checked = observed.declared.datasets  # a check may look at any column of them
+        return {d: columns for d, columns in uses(compiled, known).items() if d not in checked}
 
     def _version(self, dataset: str, used: Mapping[str, tuple[str, ...]]) -> str | None:
         """The data version of a dataset for who uses these columns."""
@@ -298,7 +307,7 @@ class _Builder:
         processes = processes or (step.resources is not None and engine != "spark")
         known = {
             alias: None if dataset in self.guesses else self.schemas.get(dataset)
-            for alias, dataset in observed.inputs.items()
+            for alias, dataset in observed.tables.items()
         }
         self.problems += [
             self.loaded.problem((*at, "value"), *why)
@@ -322,7 +331,7 @@ class _Builder:
         step = observed.step
         if (observed.script is None and "operations" not in step.params) or not step.outputs:
             return None, {}, ()
-        found = {dataset: self.schemas.get(dataset) for dataset in observed.inputs.values()}
+        found = {dataset: self.schemas.get(dataset) for dataset in observed.tables.values()}
         assumed = {dataset: schema for dataset, schema in found.items() if schema is not None}
         unknown = sorted(found.keys() - assumed.keys())
         if unknown:
@@ -331,7 +340,7 @@ class _Builder:
         try:
             day = self.loaded.logical_date
             return (
-                compile_step(step, observed.script, observed.inputs, assumed, self.binder, day),
+                compile_step(step, observed.script, observed.tables, assumed, self.binder, day),
                 assumed,
                 (),
             )
@@ -361,7 +370,7 @@ class _Builder:
         schema = None
         if compiled is not None:
             schema = compiled[dataset].schema if dataset in compiled else None
-            guessed = not self.guesses.isdisjoint(observed.inputs.values())
+            guessed = not self.guesses.isdisjoint(observed.tables.values())
         elif observed.seen is not None:
             schema, guessed = observed.seen.schema, False
         elif observed.function is not None and observed.function.schema is not None:
@@ -396,6 +405,23 @@ class _Builder:
             for path, message, hint in write_objections(target, schema, self.binder):
                 problem = self.loaded.problem((*place, *path), message, hint)
                 self.problems += [] if problem in self.problems else [problem]
+
+    def _refuse_checks(self, at: Place, observed: Observed) -> None:
+        """What the step's checks cannot be asked, of columns as far as they are known."""
+        if not observed.declared.checks:
+            return
+        dataset = next(
+            iter(observed.tables.values() if observed.step.stores else observed.step.outputs.values())
+        )
+        made = self.schemas if observed.step.stores else self.made
+        schema = None if dataset in self.guesses else made.get(dataset)
+        lookups = {
+            alias: found
+            for alias, name in observed.inputs.items()
+            if alias.startswith(CHECKED) and (found := self.schemas.get(name)) is not None
+        }
+        for path, message, hint in check_objections(observed, dataset, schema, lookups, self.binder):
+            self.problems.append(self.loaded.problem((*at, *path), message, hint))
 
     def _refuse_missing_tables(self, planned: Iterable[PlannedStep], needed: frozenset[str]) -> None:
         for step in planned:

@@ -63,7 +63,7 @@ def code_version(observed: Observed) -> str:
             "type": step.type,
             "what": what,
             "params": params,
-            "inputs": dict(observed.inputs),
+            "inputs": dict(observed.tables),
             "outputs": dict(step.outputs),
             "write": write,
         }
@@ -111,6 +111,8 @@ def own_versions(observed: Observed, loaded: Loaded) -> dict[str, str]:
     dated = any(name == "enrich" and stamped(value) for item in operations for name, value in item.items())
     if dated or observed.command is not None:
         own["logical date"] = loaded.logical_date.isoformat()
+    if observed.declared.checks:
+        own["checks"] = observed.declared.version
     if observed.function is not None and observed.function.context:
         own["logical date"] = loaded.logical_date.isoformat()
         own["run parameters"] = _hash(dict(loaded.params))

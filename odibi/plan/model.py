@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from odibi.config.checks import without_checked
 from odibi.config.models import Node, Step
 from odibi.datasets.delta import Commit
 from odibi.datasets.kept import Kept
@@ -14,6 +15,7 @@ from odibi.datasets.source import Seen, Source
 from odibi.datasets.target import Target
 from odibi.operations.command import Command
 from odibi.operations.python import Function
+from odibi.quality.declared import Declared
 from odibi.relational.compile import Compiled
 from odibi.relational.parse import Script
 from odibi.relational.schema import Schema
@@ -42,7 +44,7 @@ class PlannedStep:
     """A step, what will be done with it, and all that is known of it before the run.
 
     Attributes:
-        inputs: table name in the step to dataset.
+        inputs: table name in the step to dataset, and those that checks look things up in.
         upstream: names of the steps that must end first.
         readers: how many steps of this run read its datasets.
         code: the code version, a hash of what the step declares.
@@ -57,6 +59,7 @@ class PlannedStep:
         bound: functions that only this engine knows.
         fresh: no earlier result may stand in for it.
         kept: its results that still stand, the newest first.
+        declared: its checks.
     """
 
     index: int
@@ -88,6 +91,12 @@ class PlannedStep:
     fresh: bool = False
     kept: tuple[Kept, ...] = ()
     command: Command | None = None
+    declared: Declared = field(default_factory=Declared)
+
+    @property
+    def tables(self) -> Mapping[str, str]:
+        """Its inputs without those that only its checks read."""
+        return without_checked(self.inputs)
 
     @property
     def name(self) -> str:

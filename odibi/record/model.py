@@ -14,11 +14,13 @@ from odibi.config.base import Frozen
 
 __all__ = [
     "AttemptRecord",
+    "CheckRecord",
     "ColumnLineage",
     "ColumnRecord",
     "ErrorRecord",
     "OperationRecord",
     "ProofRecord",
+    "QualityRecord",
     "RunRecord",
     "RunStatus",
     "SampleRecord",
@@ -135,6 +137,36 @@ CLEANING = frozenset(
 """The operations that clean."""
 
 
+class CheckRecord(Frozen):
+    """What came of a rule: how many ``rows`` it was asked about, how many were ``broken``, how many of them ``left``.
+
+    Of a rule about the table ``rows`` is None. ``examples`` are some of the broken rows.
+    """
+
+    name: str
+    rule: str
+    on_fail: str
+    status: str  # passed, warned, failed or quarantined
+    rows: int | None = None
+    broken: int = 0
+    left: int = 0
+    message: str = ""
+    version: str = ""
+    examples: SampleRecord | None = None
+
+
+class QualityRecord(Frozen):
+    """The share of rules that hold, from 0 to 1, ``before`` rows went to quarantine and ``after``.
+
+    ``quarantined`` rows are in the table ``quarantine``, empty where no rule sends rows there.
+    """
+
+    before: float
+    after: float
+    quarantined: int = 0
+    quarantine: str = ""
+
+
 class AttemptRecord(Frozen):
     """One try at a step: number ``number`` of as many as there may be, after a wait of ``delay`` seconds."""
 
@@ -182,6 +214,8 @@ class StepRecord(Frozen):
     key: str = ""
     digest: str = ""
     peak_memory: int | None = None  # peak resident memory of its process by the end of the step
+    checks: tuple[CheckRecord, ...] = ()
+    quality: QualityRecord | None = None
     warnings: tuple[str, ...] = ()
     attempts: tuple[AttemptRecord, ...] = ()
     error: ErrorRecord | None = None

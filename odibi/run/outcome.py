@@ -11,7 +11,15 @@ from dataclasses import dataclass, field
 from odibi.datasets.files import explain
 from odibi.errors import Elsewhere, OdibiError, ResourceExhausted, kinds_of
 from odibi.home import typed
-from odibi.record.model import ErrorRecord, OperationRecord, SampleRecord, StepStatus, WriteRecord
+from odibi.record.model import (
+    CheckRecord,
+    ErrorRecord,
+    OperationRecord,
+    QualityRecord,
+    SampleRecord,
+    StepStatus,
+    WriteRecord,
+)
 from odibi.relational.schema import Schema
 from odibi.run.retry import Failure, Rule, should_retry_failure
 
@@ -44,6 +52,8 @@ class Outcome:
     sql_run: str = ""
     key: str = ""
     digest: str = ""
+    checks: tuple[CheckRecord, ...] = ()
+    quality: QualityRecord | None = None
     warnings: tuple[str, ...] = ()
     peak_memory: int | None = None
     error: ErrorRecord | None = None

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from functools import partial
+from typing import TYPE_CHECKING
 
+from odibi.config.checks import CHECKED
 from odibi.config.models import StepType
 from odibi.datasets.delta import Table, open_table
 from odibi.datasets.digest import Digest, Sample, measure, narrowed
+from odibi.datasets.files import newest
 from odibi.datasets.kept import intact
 from odibi.datasets.source import Source, look, read
-from odibi.datasets.target import Job, Target, Written, ledger, write
+from odibi.datasets.target import Job, Target, Written, judged, ledger, write
 from odibi.datasets.upkeep import tend
 from odibi.engines.base import Engine, Frame, Staged
+from odibi.engines.duckdb import scan
 from odibi.errors import Elsewhere, OdibiError, Permanent, SchemaMismatch, Timeout, elsewhere
 from odibi.observe.snapshot import app_id
 from odibi.operations import command
@@ -29,16 +31,27 @@ from odibi.plan.decide import stands
 from odibi.plan.fingerprint import key_of, parts_of, volatile
 from odibi.plan.model import PlannedStep
 from odibi.plan.writes import write_objections
-from odibi.record.model import OperationRecord, SampleRecord, StepStatus, WriteRecord
+from odibi.record.model import (
+    CheckRecord,
+    OperationRecord,
+    QualityRecord,
+    SampleRecord,
+    StepStatus,
+    WriteRecord,
+)
 from odibi.relational.compile import Compiled
 from odibi.relational.rules import closing_cast
-from odibi.relational.schema import Column, Schema, schema_of
+from odibi.relational.schema import Schema, schema_of
+from odibi.run.checked import check_records, masked, quality_of
 from odibi.run.context import Dataset, Permit, RunContext, Stopped, kept, standing
 from odibi.run.counting import Counts, count, reported
 from odibi.run.declared import as_declared
 from odibi.run.keeping import Result
 from odibi.run.outcome import Outcome, failed
 from odibi.run.retry import policy_of
+
+if TYPE_CHECKING:
+    from odibi.quality.judge import Judge
 
 __all__ = ["attempt", "timed_out"]
 
@@ -88,7 +101,8 @@ def attempt(context: RunContext, planned: PlannedStep, permit: Permit) -> Outcom
         files = tuple(file for file, _ in modules)
         sql_run = tried.sql_run if tried is not None else ""
         rules = policy_of(context.loaded.pipeline, planned.step).rules
-        return failed(error, files, rules, sql_run)
+        outcome = failed(error, files, rules, sql_run)
+        return replace(outcome, checks=tried.checks, quality=tried.quality) if tried is not None else outcome
 
 
 def timed_out(planned: PlannedStep, log: tuple[str, ...] = ()) -> Outcome:
@@ -108,6 +122,7 @@ class _Attempt:
         self.aside = context.aside(planned)
         self.warnings: tuple[str, ...] = ()
         self.counts = Counts()
+        self.judge: Judge | None = None
 
     def outcome(self) -> Outcome:
         planned = self.planned
@@ -120,9 +135,14 @@ class _Attempt:
         }
         inputs = {
             alias: self._movable(self.context.dataset(dataset, self.engine))
-            for alias, dataset in planned.inputs.items()
+            for alias, dataset in planned.tables.items()
         }
-        versions = self._versions(inputs)
+        looked_up = {
+            alias: self.context.dataset(dataset, self.context.engine("duckdb"))
+            for alias, dataset in planned.inputs.items()
+            if alias not in inputs
+        }
+        versions = self._versions(inputs) | {alias: d.version for alias, d in looked_up.items()}
         parts = parts_of(planned.code, planned.engine, {**versions, **planned.own})
         key = key_of(parts)
         rows_in = {alias: dataset.rows for alias, dataset in inputs.items()}
@@ -152,7 +172,7 @@ class _Attempt:
                 self._bounded(result),
                 planned.targets.get(name, ()),
                 handles.get(name),
-                replace(job, sets=planned.sets.get(name, ())),
+                replace(job, sets=planned.sets.get(name, ()), judge=self._judge(name, result, looked_up)),
             )
             for name, result in self._computed(inputs).items()
         }
@@ -167,21 +187,24 @@ class _Attempt:
             StepStatus.COMPLETED,
             rows_in=rows_in,
             rows_out=first.rows,
-            operations=self._reported(inputs, first.rows),
+            # Rows that went to quarantine came out of the operations too.
+            operations=self._reported(inputs, None if self._quarantined() else first.rows),
             columns=first.schema,
             writes=tuple(record for m in made.values() for record in m.writes),
             sample=first.sample,
             sql_run=self.sql_run,
             key=key,
             digest=first.dataset.version,
+            checks=self.checks,
+            quality=self.quality,
             warnings=self.warnings,
             peak_memory=self.aside.peak if self.aside is not None else None,
         )
 
     def _made(self, result: _Computed, targets: tuple[Target, ...], handle: Table | None, job: Job) -> _Made:
         """A computed result kept in its targets, or handed over where it has none."""
-        masked = _masked(result.schema, self.context.loaded.pipeline.sensitive)
-        job = replace(job, rounded=result.rounded, masked=masked)
+        hidden = masked(result.schema, self.context.loaded.pipeline.sensitive)
+        job = replace(job, rounded=result.rounded, masked=hidden)
         job.go_on()
         if not targets:
             return self._handed_over(result, job)
@@ -196,7 +219,7 @@ class _Attempt:
             self._as_read(written),
             written.schema,
             written.rows,
-            _shown(written.staged, written.sample, masked),
+            _shown(written.staged, written.sample, hidden),
             tuple(_records(written)),
             written,
         )
@@ -243,7 +266,9 @@ class _Attempt:
         planned = self.planned
         queries = self._compiled(inputs) if planned.relational else {}
         schemas = {planned.inputs[alias]: dataset.schema for alias, dataset in inputs.items()}
-        used = planned.uses if queries is planned.compiled else uses(queries, schemas)
+        used = dict(planned.uses if queries is planned.compiled else uses(queries, schemas))
+        for dataset in planned.declared.datasets:  # a check may look at any column of them
+            used.pop(dataset, None)
         return {
             alias: narrowed(d.version, d.sets, d.schema, used.get(planned.inputs[alias]))
             for alias, d in inputs.items()
@@ -273,10 +298,53 @@ class _Attempt:
 
     def _volatile(self, inputs: Mapping[str, Dataset]) -> bool:
         """Whether equal inputs may give another result; of operations only their queries tell."""
-        if not self.planned.step.cache:
+        if not self.planned.step.cache or self.planned.declared.clocked:
             return True
         waited = self.planned.compiled is None and "operations" in self.planned.step.params
         return volatile(None, None, self._compiled(inputs)) if waited else self.planned.volatile
+
+    # --- held against its checks --------------------------------------------------------------
+
+    def _judge(self, dataset: str, result: _Computed, looked_up: Mapping[str, Dataset]) -> Judge | None:
+        """Who holds the result against the step's checks, None where it has none."""
+        planned, loaded, db = self.planned, self.context.loaded, self.context.db
+        if not planned.declared.checks:
+            return None
+        from odibi.quality.judge import Judge
+        from odibi.quality.records import Asking
+        from odibi.quality.rules import bound, rules_of
+
+        schemas = {alias: d.schema for alias, d in looked_up.items()}
+        queries = {alias: d.frame.sql for alias, d in looked_up.items()}
+        known = Context(loaded.run_id, loaded.logical_date.isoformat(), planned.name, loaded.params)
+        self.judge = Judge(
+            db=db,
+            rules=bound(rules_of(planned.declared.checks), result.schema, schemas, self.context.binder),
+            lookups=queries | {alias.removeprefix(CHECKED): sql for alias, sql in queries.items()},
+            dataset=next(iter(planned.tables.values())) if planned.step.stores else dataset,
+            ask=Asking(db, planned.declared.functions, planned.declared.schemas, known, as_declared),
+            keep=self._quarantine,
+            source=planned.source.url if planned.source is not None else ", ".join(planned.tables.values()),
+            newest=newest(planned.seen.files) if planned.seen is not None else None,
+            masked=masked(result.schema, loaded.pipeline.sensitive),
+        )
+        return self.judge
+
+    def _quarantine(self, job: Job, rows: Staged | None) -> None:
+        from odibi.quality.quarantine import keep, quarantine_of
+
+        (target, *_), *_ = self.planned.targets.values()
+        keep(self.context.db, self.context.intents, quarantine_of(target), job, rows)
+
+    @property
+    def checks(self) -> tuple[CheckRecord, ...]:
+        """What came of the checks, as far as they were asked."""
+        return check_records(self.judge) if self.judge is not None else ()
+
+    @property
+    def quality(self) -> QualityRecord | None:
+        """How good the rows were, None where nothing was asked."""
+        return quality_of(self.judge, self.planned.targets) if self.judge is not None else None
 
     # --- in the memory it may have ------------------------------------------------------------
 
@@ -347,6 +415,9 @@ class _Attempt:
             if by_chance:
                 self.warnings += ("its rows are not counted: asked again the query gives others",)
 
+    def _quarantined(self) -> bool:
+        return self.quality is not None and self.quality.quarantined > 0
+
     def _reported(self, inputs: Mapping[str, Dataset], last: int | None) -> tuple[OperationRecord, ...]:
         operations = self.planned.step.params.get("operations", ())
         if not operations or not self.queries:
@@ -362,7 +433,7 @@ class _Attempt:
             self.queries = planned.compiled
         if self.queries is None:
             binder, day = self.context.binder, self.context.loaded.logical_date
-            self.queries = compile_step(planned.step, planned.script, planned.inputs, actual, binder, day)
+            self.queries = compile_step(planned.step, planned.script, planned.tables, actual, binder, day)
         return self.queries
 
     def _called(self, inputs: Mapping[str, Dataset]) -> tuple[Frame, Schema]:
@@ -432,28 +503,20 @@ class _Attempt:
 
     def _handed_over(self, result: _Computed, job: Job) -> _Made:
         """A result nobody keeps: lazy for one reader, computed once for several, or to show it."""
-        if self.planned.readers == 1 and self.planned.name not in self.context.keeping.spilled:
+        lazy = self.planned.readers == 1 and job.judge is None
+        if lazy and self.planned.name not in self.context.keeping.spilled:
             dataset = Dataset(
                 result.frame, result.schema, self.version, rounded=result.rounded, engine=self.engine.name
             )
             return _Made(dataset, result.schema)
         db = self.context.db
         staged = self.engine.stage(result.frame, result.schema, str(db.scratch / db.new_name()), ())
+        staged = judged(db, staged, job)
+        if job.judge is not None:
+            job.judge.table(scan(staged.location), result.schema, staged.bytes)
         _, rows = measure(db, staged.location, sample=job.sample, masked=job.masked)
         dataset = standing(self.engine, staged.location, self.version, staged.rows)
         return _Made(dataset, result.schema, staged.rows, _shown(staged, rows, job.masked), staged=staged)
-
-
-def _masked(schema: Schema, patterns: Sequence[str]) -> tuple[str, ...]:
-    """The columns that hold, or have a field that holds, what the patterns name; case does not count."""
-
-    def hides(name: str) -> bool:
-        return any(fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)
-
-    def names(column: Column) -> list[str]:
-        return [column.name, *(re.findall(r"\w+", column.type) if "STRUCT(" in column.type else ())]
-
-    return tuple(column.name for column in schema if any(hides(name) for name in names(column)))
 
 
 def _shown(staged: Staged, rows: Sample, masked: tuple[str, ...]) -> SampleRecord | None:

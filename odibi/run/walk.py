@@ -25,7 +25,7 @@ from odibi.operations.memory import peak
 from odibi.plan.model import Action, Plan, PlannedStep
 from odibi.record.model import AttemptRecord, ColumnRecord, ErrorRecord, StepRecord, StepStatus
 from odibi.run.context import Permit, RunContext
-from odibi.run.outcome import Outcome
+from odibi.run.outcome import Outcome, failed
 from odibi.run.retries import Retries
 from odibi.run.retry import Strategy, policy_of
 from odibi.run.task import attempt, timed_out
@@ -199,7 +199,10 @@ class _Walker:
     def _work(self) -> None:
         while (job := self.jobs.get()) is not None:
             job.permit.thread = threading.get_ident()
-            outcome = attempt(self.context, job.planned, job.permit)
+            try:
+                outcome = attempt(self.context, job.planned, job.permit)
+            except BaseException as error:  # noqa: BLE001 - odibi's own fault: the walk would wait for ever
+                outcome = failed(error)
             job.permit.thread = 0
             self.events.put(("ended", (job, outcome, datetime.now(UTC))))
             if job.given_up:
@@ -315,6 +318,8 @@ class _Walker:
             key=outcome.key,
             digest=outcome.digest,
             peak_memory=outcome.peak_memory or peak(os.getpid()),
+            checks=outcome.checks,
+            quality=outcome.quality,
             warnings=(*before.warnings, *outcome.warnings),
             attempts=attempts,
             error=None if skipped else outcome.error,

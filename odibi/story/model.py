@@ -254,6 +254,12 @@ def _figures(run: RunRecord, line: Timeline) -> tuple[Figure, ...]:
         figures.append(
             Figure(count(sum(write.rows or 0 for write in writes)), "rows written", f"{held} in {files}")
         )
+    taken = [step for step in run.steps if step.quality is not None and step.quality.quarantined]
+    if taken:
+        rows = sum(step.quality.quarantined for step in taken if step.quality is not None)
+        figures.append(
+            Figure(count(rows), "rows in quarantine", f"of {', '.join(step.name for step in taken[:3])}")
+        )
     peak = max((step.peak_memory for step in run.steps if step.peak_memory), default=None)
     if peak is not None:
         figures.append(Figure(size(peak), "peak memory", "the most the process held when a step ended"))

@@ -40,7 +40,7 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
         [
             (
                 "12:5: step 'a': unknown key 'zzz' "
-                "(known keys: cache, command, count_rows, depends_on, description, engine, function, inputs, ...)"
+                "(known keys: cache, checks, command, count_rows, depends_on, description, engine, function, ...)"
             )
         ],
     ),
