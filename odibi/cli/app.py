@@ -530,9 +530,10 @@ def story(
     run: Annotated[str | None, typer.Argument(metavar="RUN", help="A run's id or how it begins, or a run.json; the last run if not given.")] = None,
     file: Annotated[str | None, typer.Option("--file", "-o", metavar="FILE", help="Where to write the page.")] = None,
     json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Export the record instead; - for stdout.")] = None,
+    summaries: Annotated[str | None, typer.Option("--summaries", metavar="FOLDER", help="Write what each stage did, as JSON, instead.")] = None,
 ) -> None:  # fmt: skip
     """Write the story of a run again, or export its record."""
-    _do("story", run=run, file=file, json=json)
+    _do("story", run=run, file=file, json=json, summaries=summaries)
 
 
 @app.command()

@@ -24,6 +24,7 @@ __all__ = [
     "Name",
     "Node",
     "OnCodeChange",
+    "Optimize",
     "Pipeline",
     "Resources",
     "Retry",
@@ -96,6 +97,7 @@ class StepType(StrEnum):
     CONFIG_OP = "config_op"  # operations named in the config
     SQL = "sql"
     FUNCTION = "function"
+    COMMAND = "command"  # a program
 
 
 class Node(StrEnum):
@@ -152,6 +154,23 @@ class Target(Frozen):
     variables: dict[str, Any] = {}
 
 
+class Optimize(Frozen):
+    """How a step looks after its Delta table: the short form ``optimize: 50`` means ``max_files: 50``.
+
+    A table with more than ``max_files`` files has its small ones written together; files that no version of
+    the last ``vacuum_hours`` needs are deleted.
+    """
+
+    max_files: int | None = Field(default=None, ge=1)
+    vacuum_hours: int | None = Field(default=None, ge=168)
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Optimize:
+        if self.max_files is None and self.vacuum_hours is None:
+            raise ValueError("optimize needs max_files or vacuum_hours")
+        return self
+
+
 class Write(Frozen):
     """Where and how a step's output is kept.
 
@@ -167,6 +186,7 @@ class Write(Frozen):
     does not keep. ``where`` is the condition of ``replace_where``. ``on_code_change`` says what
     becomes of rows that the step's old code made: ``rebuild`` the table, go ``forward_only``, or
     ``refuse``; unset means refuse for merge and scd2, forward_only for the others that keep rows.
+    ``optimize`` says how the table is looked after when it has been written.
     """
 
     to: str | None = None
@@ -182,6 +202,7 @@ class Write(Frozen):
     exclude: tuple[str, ...] = ()
     where: str | None = None
     on_code_change: OnCodeChange | None = None
+    optimize: Optimize | None = None
 
     @property
     def code_change(self) -> OnCodeChange:
@@ -224,6 +245,8 @@ class Write(Frozen):
                 if "partition_by" in data:
                     raise ValueError("give either partition_by or partitionBy, not both")
                 data["partition_by"] = data.pop("partitionBy")
+            if isinstance(data.get("optimize"), int) and not isinstance(data["optimize"], bool):
+                data["optimize"] = {"max_files": data["optimize"]}
             for key in ("formats", "partition_by", "keys", "exclude"):
                 if isinstance(data.get(key), str):
                     data[key] = (data[key],)
@@ -234,11 +257,12 @@ class Step(Frozen):
     """One declared unit: inputs, one operation, output. The canonical form.
 
     ``value`` is the source path for an ingest, SQL text or a ``.sql`` file for ``sql``, a dotted
-    path or registered name for ``function``, the target path for a store. ``inputs`` maps an
-    alias to a dataset, ``outputs`` maps ``data`` (or, for SQL that makes several tables, the
-    table's name) to the dataset it becomes. ``checks`` are rules that its result must fulfil before it is
-    published, ``validation_rules`` the rule set that says what a broken one means. ``timeout`` is how many seconds an attempt may take. With
-    ``cache: false`` no earlier result stands for the step's: it runs in every run.
+    path or registered name for ``function``, a line of arguments for ``command``, the target path for
+    a store. ``inputs`` maps an alias to a dataset, ``outputs`` maps ``data`` (or, for SQL that makes
+    several tables, the table's name) to the dataset it becomes. ``checks`` are rules that its result must
+    fulfil before it is published, ``validation_rules`` the rule set that says what a broken one means.
+    ``timeout`` is how many seconds an attempt may take. With ``cache: false`` no earlier result stands
+    for the step's: it runs in every run. ``count_rows`` has the rows of every operation counted.
     """
 
     name: Name
@@ -257,6 +281,7 @@ class Step(Frozen):
     timeout: float | None = Field(default=None, gt=0)
     resources: Resources | None = None
     cache: bool = True
+    count_rows: bool = False
     tags: tuple[str, ...] = ()
     description: str = ""
     owner: str = ""
@@ -301,6 +326,8 @@ class Step(Frozen):
                 )
             if not self.inputs and not self.outputs:
                 raise ValueError("a config_op needs inputs (to store) or outputs (to ingest)")
+        if self.count_rows and "operations" not in self.params:
+            raise ValueError("count_rows belongs to a transform, whose operations it counts the rows of")
         if self.write is not None and not self.outputs:
             raise ValueError(
                 "a store has its target in value and params; write belongs to steps with outputs"

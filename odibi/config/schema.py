@@ -78,8 +78,10 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "transform": "Operations on the first input, in order.",
         "sql": "A query, or a .sql file. The tables in it are the inputs.",
         "function": "A Python function, as package.module:name. Its parameters are the inputs.",
-        "type": "Canonical form: config_op, sql or function.",
-        "value": "Canonical form: the path, the SQL, the function, or the target of a store.",
+        "command": "A program and its arguments, as a list. It finds its inputs by the environment.",
+        "script": "A program and its arguments, as one line that no shell reads.",
+        "type": "Canonical form: config_op, sql, function or command.",
+        "value": "Canonical form: the path, the SQL, the function, the command, or the target of a store.",
         "params": "Options of the operation, or the keyword-only parameters of the function.",
         "engine": "Who computes this step, if not the pipeline's engine.",
         "inputs": "The datasets the step takes: a list, or names in the step mapped to datasets.",
@@ -92,6 +94,7 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "retry": "How this step is tried again: a number of retries, or {max_retries: 5, retry_delay: 10}.",
         "timeout": "Seconds that an attempt at this step may take.",
         "resources": "What this step may have: {memory: 200MB}. It computes in a process of its own.",
+        "count_rows": "Count the rows in and out of every operation of a transform.",
         "cache": "false: the step runs in every run, whatever result it has.",
         "tags": "Words to choose steps by: --select tag:word.",
         "description": "What the step is for; the story shows it.",
@@ -113,6 +116,11 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "exclude": "Columns of the incoming rows that the table does not keep (merge, scd2).",
         "where": "The condition on the rows that the incoming ones replace (replace_where).",
         "on_code_change": "What becomes of rows that the step's old code made: rebuild, forward_only or refuse.",
+        "optimize": "How the Delta table is looked after: {max_files: 50, vacuum_hours: 168}, or a number of files.",
+    },
+    "Optimize": {
+        "max_files": "Write small files together when the table has more files than this.",
+        "vacuum_hours": "Delete files that no version this young needs; at least 168.",
     },
     "Retry": {
         "max_retries": "How often the step is tried again.",
@@ -212,6 +220,7 @@ def _add_spellings(model: dict[str, Any], name: str) -> None:
             "partitionBy": _TEXTS,
             "keys": _TEXTS,
             "exclude": _TEXTS,
+            "optimize": {"anyOf": [{"type": "integer", "minimum": 1}, *properties["optimize"]["anyOf"]]},
         }
 
 
@@ -234,6 +243,8 @@ def _short_form(
         "transform": {"anyOf": [{"type": "array", "items": operation, "minItems": 1}, operation]},
         "sql": _TEXT,
         "function": _TEXT,
+        "command": {"type": "array", "items": {"type": ["string", "number"]}, "minItems": 1},
+        "script": _TEXT,
     }
     step["required"] = ["name", "layer"]
     step["oneOf"] = [{"required": ["type", "value"]}, *({"required": [verb]} for verb in VERBS)]

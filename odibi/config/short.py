@@ -1,19 +1,20 @@
 """The short YAML form and its canonical form: one table of how each is spelled.
 
-``read``, ``transform``, ``sql`` and ``function`` say what a step does; exactly one of them, or the
-canonical ``type`` and ``value``, is given. Nothing here knows files or line numbers:
+``read``, ``transform``, ``sql``, ``function``, ``command`` and ``script`` say what a step does; exactly
+one of them, or the canonical ``type`` and ``value``, is given. Nothing here knows files or line numbers:
 :func:`source_path` maps a place in the canonical form back to where the person wrote it.
 """
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from reprlib import repr as shortened
 from typing import Any
 
 __all__ = ["LATER_PIPELINE", "LATER_STEP", "VERBS", "expand_pipeline", "expand_step", "source_path"]
 
-VERBS = ("read", "transform", "sql", "function")
+VERBS = ("read", "transform", "sql", "function", "command", "script")
 """What the short form may say a step does."""
 
 LATER_STEP = frozenset(
@@ -186,7 +187,31 @@ def _function(out: dict[str, Any], value: Any) -> None:
     out["type"], out["value"] = "function", value
 
 
-_EXPAND = {"read": _read, "transform": _transform, "sql": _sql, "function": _function}
+def _command(out: dict[str, Any], value: Any) -> None:
+    fits = isinstance(value, list | tuple) and value
+    if not fits or not all(isinstance(each, str | int | float) for each in value):
+        message = f"command: expected a list of arguments, found {shortened(value)}"
+        raise ValueError(f"{message}; one line of text is a script")
+    out["type"], out["value"] = "command", shlex.join(str(each) for each in value)
+
+
+def _script(out: dict[str, Any], value: Any) -> None:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"script: expected a line such as python analyze.py, found {shortened(value)}")
+    if found := {"|", "||", "&", "&&", ";", ">", ">>", "<"} & set(value.split()):
+        message = f"script: {sorted(found)[0]!r} is for a shell, and there is none"
+        raise ValueError(f"{message}; name a file that does all of it")
+    out["type"], out["value"] = "command", value.strip()
+
+
+_EXPAND = {
+    "read": _read,
+    "transform": _transform,
+    "sql": _sql,
+    "function": _function,
+    "command": _command,
+    "script": _script,
+}
 
 
 def source_path(path: tuple[Any, ...], step: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -195,7 +220,7 @@ def source_path(path: tuple[Any, ...], step: Mapping[str, Any]) -> tuple[Any, ..
         return path
     head, rest = path[0], path[1:]
     if head == "value":
-        for verb in ("sql", "function"):
+        for verb in ("sql", "function", "command", "script"):
             if verb in step:
                 return (verb, *rest)
         if "read" in step:

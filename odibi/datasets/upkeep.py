@@ -22,7 +22,7 @@ from odibi.errors import Permanent, nearest
 if TYPE_CHECKING:
     from deltalake import CommitProperties
 
-__all__ = ["Gone", "columns_to_sort", "history", "optimize", "rollback", "vacuum"]
+__all__ = ["Gone", "columns_to_sort", "history", "optimize", "rollback", "tend", "vacuum"]
 
 T = TypeVar("T")
 
@@ -135,6 +135,28 @@ def optimize(url: str, z_order: Sequence[str] = ()) -> Mapping[str, Any]:
         return dict(optimizer.compact(commit_properties=properties))
 
     return _raced(url, work)
+
+
+def tend(url: str, max_files: int | None, vacuum_hours: int | None, spared: Container[str] = ()) -> str:
+    """Compact the table if it has more files than that, delete old files if asked for; what was done, in words.
+
+    Raises:
+        Permanent: the table cannot be compacted, or files cannot be deleted.
+        LostRace: others kept writing to it.
+    """
+    said = []
+    before = _files(url)
+    if max_files is not None and before > max_files:
+        optimize(url)
+        said.append(f"{before} files are {_files(url)} now")
+    if vacuum_hours is not None and (gone := vacuum(url, vacuum_hours, spared=spared)):
+        said.append(f"{len(gone)} old files were deleted")
+    return ", ".join(said)
+
+
+def _files(url: str) -> int:
+    table = open_table(url)
+    return len(tuple(table.files())) if table is not None else 0
 
 
 def vacuum(

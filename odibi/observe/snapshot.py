@@ -24,6 +24,7 @@ from odibi.observe.checks import declared
 from odibi.observe.code import CodeReader
 from odibi.observe.notes import Notes, Place
 from odibi.observe.places import Places, Standing
+from odibi.operations.command import Command
 from odibi.operations.python import Function
 from odibi.quality.declared import Declared
 from odibi.relational.parse import Script
@@ -65,6 +66,7 @@ class Observed:
     template: Template | None = None
     kept: tuple[Kept, ...] = ()
     lost: bool = False
+    command: Command | None = None
     declared: Declared = field(default_factory=Declared)
 
     @property
@@ -141,7 +143,7 @@ def _observed(
     looked_up = {f"{CHECKED}{name}": code.datasets.get(name.lower(), name) for name in checks.datasets}
     return Observed(
         step, {**said.inputs, **looked_up}, said.script, said.sql_file, said.function, source, seen, missing,
-        targets, standing, commits, said.template, kept, len(kept) < len(noted), checks,
+        targets, standing, commits, said.template, kept, len(kept) < len(noted), said.command, checks,
     )  # fmt: skip
 
 

@@ -288,6 +288,8 @@ def serve(fd: int) -> None:
         with suppress(EOFError, OSError):
             while True:
                 jobs.put(connection.recv_bytes())
+        if os.getpgrp() == os.getpid():  # what it has started ends with it
+            os.killpg(0, signal.SIGKILL)
         os._exit(0)
 
     threading.Thread(target=listen, daemon=True).start()

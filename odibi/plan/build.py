@@ -158,10 +158,11 @@ class _Builder:
         key = key_of(parts) if len(known) == len(versions) else None
         if engine == "spark" and compiled is not None:
             self._refuse_unportable(at, observed, compiled)
+        alone = observed.command is not None and not observed.tables
         unsteady = (
             not step.cache
             or observed.declared.clocked
-            or volatile(observed.script, observed.function, compiled)
+            or volatile(observed.script, observed.function, compiled, alone=alone)
         )
         warnings = (*warnings, *self._placed(at, observed, engine))
         found = stands(observed.kept, key, volatile=unsteady)
@@ -218,6 +219,7 @@ class _Builder:
             uses=used,
             script=observed.script,
             function=observed.function,
+            command=observed.command,
             source=observed.source,
             seen=observed.seen,
             targets=observed.targets,
@@ -336,7 +338,12 @@ class _Builder:
             which = ", ".join(unknown)
             return None, {}, (f"its columns are bound in the run: those of {which} are not known before",)
         try:
-            return compile_step(step, observed.script, observed.tables, assumed, self.binder), assumed, ()
+            day = self.loaded.logical_date
+            return (
+                compile_step(step, observed.script, observed.tables, assumed, self.binder, day),
+                assumed,
+                (),
+            )
         except SqlError as error:
             problem = sql_problem(self.loaded, at, error, observed.sql_file)
         except (StepError, OperationError) as error:

@@ -18,6 +18,7 @@ __all__ = [
     "ColumnLineage",
     "ColumnRecord",
     "ErrorRecord",
+    "OperationRecord",
     "ProofRecord",
     "QualityRecord",
     "RunRecord",
@@ -112,6 +113,30 @@ class WriteRecord(Frozen):
     note: str = ""
 
 
+class OperationRecord(Frozen):
+    """An operation of a transform, in order: its rows in and out, None where nobody knows them."""
+
+    name: str
+    rows_in: int | None = None
+    rows_out: int | None = None
+
+    @property
+    def removed(self) -> int | None:
+        """Rows that went in and did not come out; None where that is not known, or there are more."""
+        if self.rows_in is None or self.rows_out is None or self.rows_out > self.rows_in:
+            return None
+        return self.rows_in - self.rows_out
+
+
+CLEANING = frozenset(
+    {
+        *("remove_nulls", "standardize_fields", "remove_duplicates"),
+        *("handle_missing_values", "normalize_formats", "validate_constraints"),
+    }
+)
+"""The operations that clean."""
+
+
 class CheckRecord(Frozen):
     """What came of a rule: how many ``rows`` it was asked about, how many were ``broken``, how many of them ``left``.
 
@@ -179,6 +204,7 @@ class StepRecord(Frozen):
     ended_at: datetime | None = None
     rows_in: dict[str, int | None] = {}
     rows_out: int | None = None
+    operations: tuple[OperationRecord, ...] = ()  # of a transform that was computed
     columns: tuple[ColumnRecord, ...] = ()
     lineage: tuple[ColumnLineage, ...] = ()
     sql: str = ""  # as written by the user
@@ -193,6 +219,11 @@ class StepRecord(Frozen):
     warnings: tuple[str, ...] = ()
     attempts: tuple[AttemptRecord, ...] = ()
     error: ErrorRecord | None = None
+
+    @property
+    def cleaning_operations_applied(self) -> tuple[str, ...]:
+        """The operations that cleaned, in order."""
+        return tuple(operation.name for operation in self.operations if operation.name in CLEANING)
 
     @property
     def retry_count(self) -> int:

@@ -84,13 +84,13 @@ class RunContext:
     _workers: Workers | None = None
 
     def aside(self, planned: PlannedStep) -> Aside | None:
-        """Where an attempt at the step computes its function, and all else if its memory is limited.
+        """Where an attempt at the step computes its function or command, and all else if its memory is limited.
 
         None is in this process: no thread can be ended, so what has a timeout is computed elsewhere.
         """
         step = planned.step
         wanted = self.loaded.pipeline.backend == "processes" or step.timeout or step.resources
-        if not wanted or not can_move(planned.function, planned.engine):
+        if planned.command is None and not (wanted and can_move(planned.function, planned.engine)):
             return None
         from odibi.operations.process import Aside, Workers
 

@@ -13,12 +13,14 @@ from odibi.datasets.delta import Table, open_table
 from odibi.datasets.digest import Digest, Sample, measure, narrowed
 from odibi.datasets.files import newest
 from odibi.datasets.kept import intact
-from odibi.datasets.source import read
+from odibi.datasets.source import Source, look, read
 from odibi.datasets.target import Job, Target, Written, judged, ledger, write
+from odibi.datasets.upkeep import tend
 from odibi.engines.base import Engine, Frame, Staged
 from odibi.engines.duckdb import scan
-from odibi.errors import Elsewhere, Permanent, SchemaMismatch, Timeout, elsewhere
+from odibi.errors import Elsewhere, OdibiError, Permanent, SchemaMismatch, Timeout, elsewhere
 from odibi.observe.snapshot import app_id
+from odibi.operations import command
 from odibi.operations.answer import Call
 from odibi.operations.bounded import ENGINES, bounded, movable
 from odibi.operations.invoke import call
@@ -29,12 +31,20 @@ from odibi.plan.decide import stands
 from odibi.plan.fingerprint import key_of, parts_of, volatile
 from odibi.plan.model import PlannedStep
 from odibi.plan.writes import write_objections
-from odibi.record.model import CheckRecord, QualityRecord, SampleRecord, StepStatus, WriteRecord
+from odibi.record.model import (
+    CheckRecord,
+    OperationRecord,
+    QualityRecord,
+    SampleRecord,
+    StepStatus,
+    WriteRecord,
+)
 from odibi.relational.compile import Compiled
 from odibi.relational.rules import closing_cast
 from odibi.relational.schema import Schema, schema_of
 from odibi.run.checked import check_records, masked, quality_of
 from odibi.run.context import Dataset, Permit, RunContext, Stopped, kept, standing
+from odibi.run.counting import Counts, count, reported
 from odibi.run.declared import as_declared
 from odibi.run.keeping import Result
 from odibi.run.outcome import Outcome, failed
@@ -111,6 +121,7 @@ class _Attempt:
         self.sql_run = ""
         self.aside = context.aside(planned)
         self.warnings: tuple[str, ...] = ()
+        self.counts = Counts()
         self.judge: Judge | None = None
 
     def outcome(self) -> Outcome:
@@ -176,6 +187,8 @@ class _Attempt:
             StepStatus.COMPLETED,
             rows_in=rows_in,
             rows_out=first.rows,
+            # Rows that went to quarantine came out of the operations too.
+            operations=self._reported(inputs, None if self._quarantined() else first.rows),
             columns=first.schema,
             writes=tuple(record for m in made.values() for record in m.writes),
             sample=first.sample,
@@ -201,6 +214,7 @@ class _Attempt:
         written = write(
             context.db, self.engine, context.intents, result.frame, result.schema, targets, handle, job
         )
+        written = replace(written, note=", ".join(filter(None, (written.note, self._tended(targets[0])))))
         return _Made(
             self._as_read(written),
             written.schema,
@@ -209,6 +223,17 @@ class _Attempt:
             tuple(_records(written)),
             written,
         )
+
+    def _tended(self, target: Target) -> str:
+        """What was done for the table after it was written; its rows are safe whatever comes of that."""
+        asked = target.write.optimize
+        if asked is None or target.format != "delta":
+            return ""
+        try:
+            return tend(target.url, asked.max_files, asked.vacuum_hours, self.context.intents.noted())
+        except OdibiError as error:
+            self.warnings += (f"{target.url} could not be optimized: {error.message}",)
+            return ""
 
     def _unchanged(self, key: str, inputs: Mapping[str, Dataset]) -> Outcome | None:
         """The outcome where the inputs came out equal to those of the last result."""
@@ -343,7 +368,9 @@ class _Attempt:
     def _is_bounded(self) -> bool:
         step = self.planned.step
         return (
-            step.resources is not None and self.engine.name in ENGINES and step.type is not StepType.FUNCTION
+            step.resources is not None
+            and self.engine.name in ENGINES
+            and step.type not in (StepType.FUNCTION, StepType.COMMAND)
         )
 
     # --- computing ---------------------------------------------------------------------------
@@ -358,6 +385,8 @@ class _Attempt:
             return {next(iter(step.outputs.values())): _Computed(*self._closed(frame, schema))}
         if step.type is StepType.FUNCTION:
             return {next(iter(step.outputs.values())): _Computed(*self._called(inputs))}
+        if step.type is StepType.COMMAND:
+            return {next(iter(step.outputs.values())): _Computed(*self._commanded(inputs))}
         if step.stores:
             dataset = next(iter(inputs.values()))
             return {step.name: _Computed(dataset.frame, dataset.schema, dataset.rounded)}
@@ -365,6 +394,7 @@ class _Attempt:
         compiled = self._compiled(inputs)
         rounded = any(dataset.rounded for dataset in inputs.values())
         self.sql_run = ";\n\n".join(query.sql for query in compiled.values())
+        self._count(compiled, frames)
         return {
             name: _Computed(
                 self.engine.query(query.query, {d: frames[d] for d in query.inputs}, query.schema),
@@ -374,6 +404,27 @@ class _Attempt:
             for name, query in compiled.items()
         }
 
+    def _count(self, compiled: Mapping[str, Compiled], frames: Mapping[str, Frame]) -> None:
+        """Count rows before anything is published, so that what fails here fails the attempt."""
+        operations = self.planned.step.params.get("operations", ())
+        for query in compiled.values() if operations else ():
+            by_chance = self.planned.step.count_rows and volatile(None, None, compiled)
+            rows = self.planned.step.count_rows and not by_chance
+            self.counts = count(self.engine, operations, query, frames, rows=rows)
+            self.warnings += self.counts.warnings
+            if by_chance:
+                self.warnings += ("its rows are not counted: asked again the query gives others",)
+
+    def _quarantined(self) -> bool:
+        return self.quality is not None and self.quality.quarantined > 0
+
+    def _reported(self, inputs: Mapping[str, Dataset], last: int | None) -> tuple[OperationRecord, ...]:
+        operations = self.planned.step.params.get("operations", ())
+        if not operations or not self.queries:
+            return ()
+        first = next(iter(inputs.values())).rows
+        return reported(operations, next(iter(self.queries.values())), self.counts, first, last)
+
     def _compiled(self, inputs: Mapping[str, Dataset]) -> Mapping[str, Compiled]:
         """The plan's queries where the inputs are as it assumed, else compiled for what they are."""
         planned = self.planned
@@ -381,8 +432,8 @@ class _Attempt:
         if self.queries is None and planned.assumed == actual:
             self.queries = planned.compiled
         if self.queries is None:
-            binder = self.context.binder
-            self.queries = compile_step(planned.step, planned.script, planned.tables, actual, binder)
+            binder, day = self.context.binder, self.context.loaded.logical_date
+            self.queries = compile_step(planned.step, planned.script, planned.tables, actual, binder, day)
         return self.queries
 
     def _called(self, inputs: Mapping[str, Dataset]) -> tuple[Frame, Schema]:
@@ -407,6 +458,21 @@ class _Attempt:
         except Permanent as error:
             error.where = f"{function.file}:{function.line}"
             raise
+
+    def _commanded(self, inputs: Mapping[str, Dataset]) -> tuple[Frame, Schema]:
+        """What a command makes of the inputs: read like any file, which stays until the run ends."""
+        step, loaded, db = self.planned.step, self.context.loaded, self.context.db
+        if self.planned.command is None or self.aside is None:
+            raise Permanent(f"there is no command {step.value!r}")
+        context = Context(loaded.run_id, loaded.logical_date.isoformat(), step.name, loaded.params)
+        tables = {alias: self.engine.to_arrow(dataset.frame) for alias, dataset in inputs.items()}
+        folder = db.scratch / db.new_name()
+        file = command.run(self.planned.command, step.params, context, tables, folder, self.aside)
+        source = Source(str(file), "parquet")
+        seen = look(db, source)
+        if seen is None:
+            raise Permanent(f"there is no file {file}")
+        return self._closed(*read(self.engine, source, seen))
 
     def _closed(self, frame: Frame, schema: Schema) -> tuple[Frame, Schema]:
         """The frame with its columns cast to types that can be stored."""

@@ -310,6 +310,7 @@ class _Walker:
             reason=reason or before.reason,
             rows_in=dict(outcome.rows_in),
             rows_out=outcome.rows_out,
+            operations=outcome.operations,
             columns=tuple(ColumnRecord(name=c.name, type=c.type) for c in outcome.columns),
             writes=outcome.writes,
             sample=outcome.sample,

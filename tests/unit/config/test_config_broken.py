@@ -40,7 +40,7 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
         [
             (
                 "12:5: step 'a': unknown key 'zzz' "
-                "(known keys: cache, checks, depends_on, description, engine, function, inputs, layer, ...)"
+                "(known keys: cache, checks, command, count_rows, depends_on, description, engine, function, ...)"
             )
         ],
     ),
@@ -52,7 +52,7 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
         [
             (
                 "9:5: step 'a': the step does not say what it does "
-                "(give one of read, transform, sql, function, or type and value)"
+                "(give one of read, transform, sql, function, command, script, or type and value)"
             )
         ],
     ),
@@ -70,7 +70,9 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
     ),
     "unknown type": (
         step("name: a", "layer: silver", "type: sequel", "value: select 1"),
-        ["11:11: step 'a': type: found 'sequel' (did you mean 'sql'? allowed: config_op, sql, function)"],
+        [
+            "11:11: step 'a': type: found 'sequel' (did you mean 'sql'? allowed: config_op, sql, function, command)"
+        ],
     ),
     "bad name": (
         step("name: my step", "layer: silver", "sql: select 1"),
