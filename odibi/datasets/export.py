@@ -16,7 +16,7 @@ from odibi.engines.duckdb import literal, scan
 from odibi.errors import Permanent
 from odibi.relational.schema import quote
 
-__all__ = ["export"]
+__all__ = ["export", "publish"]
 
 _COPY = {
     "parquet": "FORMAT parquet",
@@ -70,7 +70,7 @@ def export(
         if remote:
             _upload(local, final)
         else:
-            _publish(local, Path(final))
+            publish(local, Path(final))
         cross("after publishing", final)
     except duckdb.IOException as error:
         raise Permanent(f"cannot write {url}: {said(error)}") from error
@@ -105,7 +105,8 @@ def _copy(db: Database, rows: str, to: Path, format: str, partition_by: tuple[st
             database.execute(f"COPY ({rows}) TO {literal(str(to / f'part-0.{format}'))} ({_COPY[format]})")
 
 
-def _publish(new: Path, final: Path) -> None:
+def publish(new: Path, final: Path) -> None:
+    """Give what was written aside, a file or a folder, its name."""
     final.parent.mkdir(parents=True, exist_ok=True)
     if new.is_file():
         with new.open("rb+") as file:

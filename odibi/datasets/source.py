@@ -14,6 +14,7 @@ from sqlglot import exp
 from odibi.config.base import Frozen
 from odibi.datasets import files
 from odibi.datasets.delta import Table, last_commit, open_table
+from odibi.datasets.fetching import HTTP_OPTIONS, TIMEOUT, Land, Pagination, Remote, refuse_options
 from odibi.engines.base import Engine, Frame, Location
 from odibi.engines.database import Database
 from odibi.errors import NotFound, Permanent, SourceError, nearest
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from odibi.engines.spark import Spark
 
-__all__ = ["FORMATS", "ReadOptions", "Seen", "Source", "content_version", "frame_of", "look", "read"]
+__all__ = ["FORMATS", "ReadOptions", "Seen", "Source", "content_version", "declared", "frame_of", "look", "read"]
 
 FORMATS = ("csv", "json", "ndjson", "parquet", "delta", "excel")
 
@@ -58,6 +59,11 @@ class ReadOptions(Frozen):
     ``schema`` gives each column's type in DuckDB's spelling. ``extra_columns`` says what becomes
     of a column the schema does not name: ``error`` or ``ignore``. ``filename`` is the name of a
     column to hold the path of the file each row came from.
+
+    The last ones are of servers: ``headers`` and ``params`` go with each request, ``records`` says where
+    in a JSON body the rows stand, ``timeout`` how many seconds the server may be silent, ``land`` where
+    its bytes are kept. With ``fallback_to_sample``, ``sample_size`` made-up rows stand in while it is
+    unavailable, but never in production.
     """
 
     from_: str | None = Field(default=None, alias="from")
@@ -77,11 +83,22 @@ class ReadOptions(Frozen):
     skip: int | None = Field(default=None, ge=0)
     sheet: str | int | None = None
     version: int | None = Field(default=None, ge=0)
+    headers: dict[str, str] = {}
+    params: dict[str, str | int | float | bool] = {}
+    records: str | None = Field(default=None, min_length=1)
+    pagination: Pagination | None = None
+    timeout: float = Field(default=TIMEOUT, gt=0)
+    land: Land | None = None
+    fallback_to_sample: bool = False
+    sample_size: int = Field(default=1000, ge=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A resolved read: where, which format, which options; ``schema`` is what was declared."""
+    """A resolved read: where, which format, which options; ``schema`` is what was declared.
+
+    ``remote`` is what is asked of a server: such a source lands before it is looked at and read.
+    """
 
     url: str
     format: str
@@ -90,16 +107,27 @@ class Source:
     extra_columns: str = "error"
     sheet: str | int | None = None
     version: int | None = None
+    remote: Remote | None = None
 
     @staticmethod
-    def of(path: str, base: str, given: ReadOptions, default_format: str | None = None) -> Source:
-        """The source a read names.
+    def of(
+        path: str,
+        base: str,
+        given: ReadOptions,
+        default_format: str | None = None,
+        remote: Remote | None = None,
+    ) -> Source:
+        """The source a read names; ``remote`` is what is asked of the server it is on, if it is on one.
 
         Raises:
             Permanent: the format cannot be told, or an option does not belong to it.
         """
         url = files.join(base, path)
-        format = given.format or files.format_of(url) or default_format
+        told = files.format_of(url)
+        if remote is not None:
+            told = files.format_of(url.partition("?")[0]) or default_format
+            default_format = "json" if url.lower().startswith("http") else None
+        format = given.format or told or default_format
         if format is None:
             raise Permanent(
                 f"the format of {path!r} is not clear from its name",
@@ -107,8 +135,12 @@ class Source:
             )
         if format == "csv" and url.lower().endswith(".tsv") and given.delimiter is None:
             given = given.model_copy(update={"delimiter": "\t"})
-        for name in sorted(given.model_fields_set - {"from_", "format", *_BELONG[format]}):
-            raise Permanent(f"{name.rstrip('_')!r} is not an option of {format} files")
+        if remote is not None:
+            refuse_options(given.model_fields_set, url, format, given.pagination)
+        known = {"from_", "format", *_BELONG[format], *(HTTP_OPTIONS if remote is not None else ())}
+        for name in sorted(given.model_fields_set - known):
+            where = " that stand in a place without a server" if name in HTTP_OPTIONS else ""
+            raise Permanent(f"{name.rstrip('_')!r} is not an option of {format} files{where}")
         if given.encoding is not None:
             given = given.model_copy(update={"encoding": _encoding(given.encoding)})
         options = {
@@ -124,6 +156,7 @@ class Source:
             given.extra_columns or "error",
             given.sheet,
             given.version,
+            remote,
         )
 
 
@@ -187,6 +220,11 @@ def look(db: Database, source: Source, expected: Schema | None = None) -> Seen |
         return Seen(version, found, _stored(schema))
     except SourceError as error:
         return Seen(version, found, problem=error)  # other steps may run; the one that reads it fails
+
+
+def declared(source: Source) -> Schema | None:
+    """The columns that are declared for a source, as they will be stored; None where they are not."""
+    return None if source.schema is None else _stored(_with_filename(source.schema, source))
 
 
 def content_version(table: Table) -> str:

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ValidationError
 from odibi.config.load import beside
 from odibi.config.models import Connection, Step, Write, WriteMode
 from odibi.datasets.delta import Commit, last_commit, table_bytes
-from odibi.datasets.files import join
+from odibi.datasets.fetching import Remote, Sample, is_served, with_params
+from odibi.datasets.files import is_remote, join
 from odibi.datasets.source import ReadOptions, Seen, Source, look
 from odibi.datasets.target import Target, ledger
 from odibi.engines.database import Database
@@ -23,11 +24,14 @@ from odibi.observe.notes import Notes, Place
 from odibi.relational.schema import Column, Schema
 
 if TYPE_CHECKING:
-    pass
+    from odibi.config.loaded import Loaded
 
 __all__ = ["Places", "Standing", "version_of"]
 
 M = TypeVar("M", bound=BaseModel)
+
+PRODUCTION = ("prod", "production")
+"""Targets, and values of the variable ``env``, in which no made-up rows stand in for a source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +157,21 @@ class Places:
         path = self.notes.resolved((*at, "value"), step.value)
         if options is None or connection is None or path is None:
             return None, None, None
-        make = partial(Source.of, path, connection.url, options, connection.format)
+        served = connection.catalog is None and is_served(join(connection.url, path))
+        remote = None
+        if served:
+            expected = _expected(target, standing)
+            remote = self.notes.guarded(at, partial(self._remote, step, path, connection, options, expected))
+            if remote is None:
+                return None, None, None
+        make = partial(Source.of, path, connection.url, options, connection.format, remote)
         if connection.catalog is not None:
             make = partial(self._named_source, connection, path, step, options)
         source = self.notes.guarded((*at, "value"), make)
         if source is None:
             return None, None, None
+        if source.remote is not None:
+            return source, None, None
         if source.format == "table":  # Spark tells no version, so it may be another one each time
             version = f"run:{self.loaded.run_id}"
             return source, Seen(version, schema=self.catalogs.columns(source.url)), None
@@ -169,6 +182,38 @@ class Places:
 
         seen = self._looked((*at, "value"), source, missing, _expected(target, standing))
         return (source, None, seen) if isinstance(seen, Problem) else (source, seen, None)
+
+    def _remote(
+        self, step: Step, path: str, connection: Connection, given: ReadOptions, expected: Schema | None
+    ) -> Remote:
+        """What a step asks of a server."""
+        url, loaded = join(connection.url, path), self.loaded
+        params = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in given.params.items()}
+        folder = ""
+        if given.land is not None:
+            base = self._connection(given.land.to)
+            if base is None:
+                raise Permanent(f"land: unknown connection {given.land.to!r}", hint=nearest(given.land.to, loaded.pipeline.connections))
+            folder = join(base.url, given.land.path)
+            if is_remote(folder):
+                raise Permanent(f"land: what servers send lands in local folders, not at {folder}", hint="write the rows there")
+        sample = Sample(given.sample_size, loaded.logical_date) if given.fallback_to_sample else None
+        production = _production(loaded)
+        return Remote(
+            name=step.name,
+            url=url,
+            shown=self.notes.redactor.mask(with_params(url, params)),
+            headers=given.headers,
+            params=params,
+            options=connection.options,
+            pagination=given.pagination,
+            records=given.records,
+            timeout=given.timeout,
+            folder=folder,
+            sample=None if production else sample,
+            caution=f"fallback_to_sample is off: {production}" if production and sample else "",
+            expected=expected,
+        )
 
     def external(self, at: Place, dataset: str) -> tuple[Source, Seen] | Problem | None:
         """The table of another pipeline that an input names as ``pipeline.dataset``; None if it is none.
@@ -252,10 +297,21 @@ class Places:
 
     def _resolved(self, at: Place, given: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters with the references in their texts replaced."""
-        return {
-            key: self.notes.resolved((*at, "params", key), value) if isinstance(value, str) else value
-            for key, value in given.items()
-        }
+        return {key: self._given((*at, "params", key), value) for key, value in given.items()}
+
+    def _given(self, at: Place, value: Any) -> Any:
+        """A value with the references in its texts replaced; None where one has no value."""
+        if isinstance(value, str):
+            return self.notes.resolved(at, value)
+        if isinstance(value, Mapping):
+            return {key: self._given((*at, key), item) for key, item in value.items()}
+        return value
+
+
+def _production(loaded: Loaded) -> str:
+    """What says that the run is in production; empty where nothing does."""
+    said = {"target": loaded.target, "env": loaded.context.get("env")}
+    return next((f"{name} is {value}" for name, value in said.items() if value in PRODUCTION), "")
 
 
 def _spelled(step: Step, name: str) -> str:

@@ -155,6 +155,7 @@ class StepRecord(Frozen):
     writes: tuple[WriteRecord, ...] = ()
     key: str = ""
     digest: str = ""
+    synthetic: bool = False  # its rows were made up, because its source was unavailable
     peak_memory: int | None = None  # peak resident memory of its process by the end of the step
     warnings: tuple[str, ...] = ()
     attempts: tuple[AttemptRecord, ...] = ()

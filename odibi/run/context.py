@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from odibi.datasets.delta import Commit, Fence, Table, last_commit, open_table
@@ -43,6 +44,7 @@ class Permit:
 
     thread: int = 0  # that works on the attempt, as soon as one does
     withdrawn: threading.Event = field(default_factory=threading.Event)
+    number: int = 1  # of the attempt at its step
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class RunContext:
     binder: Binder
     fence: Fence | None = None
     keeping: Keeping = field(default_factory=Keeping)
+    landing: Path = Path("landing")
     stopped: threading.Event = field(default_factory=threading.Event)
     _engines: dict[str, Engine] = field(default_factory=dict)
     _commits: dict[str, Commit] = field(default_factory=dict)

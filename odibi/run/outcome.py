@@ -29,6 +29,7 @@ class Outcome:
         rows_in: rows of each input, where they are known.
         columns: the columns of the first output.
         peak_memory: of the step's own process, where it had one.
+        synthetic: whether made-up rows stood in for a source.
         failure: what is to be known of an error to tell whether it may pass.
     """
 
@@ -44,6 +45,7 @@ class Outcome:
     digest: str = ""
     warnings: tuple[str, ...] = ()
     peak_memory: int | None = None
+    synthetic: bool = False
     error: ErrorRecord | None = None
     failure: Failure = field(default_factory=Failure)
 

@@ -12,6 +12,7 @@ from odibi.config.models import StepType
 from odibi.datasets.delta import Table, open_table
 from odibi.datasets.digest import Digest, Sample, measure, narrowed
 from odibi.datasets.kept import intact
+from odibi.datasets.landing import land
 from odibi.datasets.source import read
 from odibi.datasets.target import Job, Target, Written, ledger, write
 from odibi.engines.base import Engine, Frame, Staged
@@ -104,8 +105,15 @@ class _Attempt:
         self.sql_run = ""
         self.aside = context.aside(planned)
         self.warnings: tuple[str, ...] = ()
+        self.source, self.seen = planned.source, planned.seen
+        self.synthetic = False
 
     def outcome(self) -> Outcome:
+        """What the attempt produced."""
+        found = self._outcome()
+        return replace(found, synthetic=self.synthetic, warnings=found.warnings or self.warnings)
+
+    def _outcome(self) -> Outcome:
         planned = self.planned
         # A target's handle is opened before anything is read: a commit that sees the table moved
         # on since then is refused, instead of overwriting what it never saw.
@@ -119,7 +127,7 @@ class _Attempt:
             for alias, dataset in planned.inputs.items()
         }
         versions = self._versions(inputs)
-        parts = parts_of(planned.code, planned.engine, {**versions, **planned.own})
+        parts = parts_of(planned.code, planned.engine, {**versions, **planned.own, **self._landed()})
         key = key_of(parts)
         rows_in = {alias: dataset.rows for alias, dataset in inputs.items()}
         if (
@@ -194,6 +202,27 @@ class _Attempt:
             tuple(_records(written)),
             written,
         )
+
+    def _landed(self) -> dict[str, str]:
+        """The data version of what the step reads from a server, once that has landed; none for all others."""
+        source, context = self.source, self.context
+        if source is None or source.remote is None:
+            return {}
+        loaded, step = context.loaded, self.planned.step
+        place = context.landing / loaded.pipeline.pipeline / step.name / loaded.logical_date.isoformat()
+        landed = land(
+            context.db,
+            source,
+            source.remote,
+            place,
+            context.intents,
+            partial(context.go_on, self.permit),
+            last=self.permit.number > policy_of(loaded.pipeline, step).max_retries,
+        )
+        self.source, self.seen = landed.source, landed.seen
+        if landed.synthetic:
+            self.synthetic, self.warnings = True, (f"synthetic: {landed.synthetic}",)
+        return {"files": landed.seen.version} if landed.seen is not None else {}
 
     def _unchanged(self, key: str, inputs: Mapping[str, Dataset]) -> Outcome | None:
         """The outcome where the inputs came out equal to those of the last result."""
@@ -292,9 +321,9 @@ class _Attempt:
         """Each dataset the step makes."""
         planned, step = self.planned, self.planned.step
         if step.ingests:
-            if planned.source is None or planned.seen is None:
+            if self.source is None or self.seen is None:
                 raise Permanent("there is nothing to read")
-            frame, schema = read(self.engine, planned.source, planned.seen)
+            frame, schema = read(self.engine, self.source, self.seen)
             return {next(iter(step.outputs.values())): _Computed(*self._closed(frame, schema))}
         if step.type is StepType.FUNCTION:
             return {next(iter(step.outputs.values())): _Computed(*self._called(inputs))}
