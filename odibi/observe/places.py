@@ -19,6 +19,7 @@ from odibi.datasets.target import Target, ledger
 from odibi.engines.database import Database
 from odibi.errors import Permanent, Problem, nearest
 from odibi.observe.catalogs import Catalogs
+from odibi.observe.connections import opened, refuse_outside
 from odibi.observe.notes import Notes, Place
 from odibi.relational.schema import Column, Schema
 
@@ -72,6 +73,8 @@ class Places:
         path = self.notes.resolved(place, write.path) if write.path is not None else None
         connection = self._connection(write.to)
         if connection is None or (path is None and write.path is not None):
+            return {}
+        if not self._inside((*at, "value") if step.stores else (*at, "write"), path, write.to, connection):
             return {}
         found = {}
         for name in names:
@@ -153,6 +156,8 @@ class Places:
         path = self.notes.resolved((*at, "value"), step.value)
         if options is None or connection is None or path is None:
             return None, None, None
+        if not self._inside((*at, "value"), path, options.from_, connection):
+            return None, None, None
         make = partial(Source.of, path, connection.url, options, connection.format)
         if connection.catalog is not None:
             make = partial(self._named_source, connection, path, step, options)
@@ -221,15 +226,13 @@ class Places:
         connection = self.loaded.pipeline.connections.get(name)
         if connection is None:
             return None  # config.check has said so
-        if connection.options:
-            self.notes.problem(
-                ("connections", name, "options"),
-                "'options' of a connection are not available in this version of odibi",
-                "remove them; local folders and memory:// need none",
-            )
-            return None
-        url = self.notes.resolved(("connections", name, "url"), connection.url)
-        return None if url is None else connection.model_copy(update={"url": url})
+        return opened(self.notes, name, connection)
+
+    def _inside(self, at: Place, path: str | None, name: str | None, connection: Connection) -> bool:
+        """Whether a path is one of the connection; a problem where it is not."""
+        before = len(self.notes.problems)
+        self.notes.guarded(at, partial(refuse_outside, path or "", name, connection.url))
+        return len(self.notes.problems) == before
 
     def _store(self, at: Place, step: Step) -> Write | None:
         """A store's value and params as the write they mean."""
