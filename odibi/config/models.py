@@ -124,7 +124,7 @@ class Connection(Frozen):
     A place may also be a ``catalog`` and ``schema`` that Spark knows (Unity Catalog, a metastore). Its
     tables are told by name; one that does not exist yet is created below ``url``.
 
-    ``options`` go to fsspec and to the Delta writer; their values may hold ``${env:X}`` and
+    ``options`` go to fsspec; the texts among their values may hold ``${env:X}`` and
     ``${secret:x}``, which are resolved when a run starts and never stored.
     """
 
@@ -132,7 +132,7 @@ class Connection(Frozen):
     catalog: str | None = None
     schema_: str | None = Field(default=None, alias="schema")
     format: Format | None = None
-    options: dict[str, str] = {}
+    options: dict[str, Any] = {}
     description: str = ""
 
     @model_validator(mode="after")

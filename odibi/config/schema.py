@@ -130,7 +130,7 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "catalog": "A catalog that Spark knows, such as spark_catalog or main; its tables are told by name.",
         "schema": "The schema of the catalog.",
         "format": "The format of what is there, if nothing else says it.",
-        "options": "Credentials and options of the file system, by reference: ${secret:name}, ${env:NAME}.",
+        "options": "Options of the file system, such as account_name or key; credentials by reference: ${secret:name}, ${env:NAME}.",
         "description": "What this place is.",
     },
     "Target": {

@@ -114,8 +114,7 @@ def places(pipeline: Pipeline) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """
     for name, connection in pipeline.connections.items():
         yield ("connections", name, "url"), connection.url
-        for key, text in connection.options.items():
-            yield ("connections", name, "options", key), text
+        yield from _texts(("connections", name, "options"), connection.options)
     for index, step in enumerate(pipeline.steps):
         if step.node is not Node.TRANSFORM:
             yield ("steps", index, "value"), step.value

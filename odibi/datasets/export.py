@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 from odibi.boundaries import cross
 from odibi.datasets import files
@@ -14,6 +15,7 @@ from odibi.engines.base import Location
 from odibi.engines.database import Database
 from odibi.engines.duckdb import literal, scan
 from odibi.errors import Permanent
+from odibi.places import OBJECT_STORES, reaching, system
 from odibi.relational.schema import quote
 
 __all__ = ["export", "publish"]
@@ -51,7 +53,7 @@ def export(
     Raises:
         Permanent: a file stands where a folder should be, or the other way round; the place is full.
     """
-    final = f"{url}/{part}.{format}" if part else url
+    final = files.join(url, f"{part}.{format}") if part else url
     remote = files.is_remote(url)
     if not remote and part and Path(url).is_file():
         raise Permanent(f"{url} is a file, and the step appends to a folder of files", hint="remove it")
@@ -130,18 +132,22 @@ def _remove(path: Path) -> None:
 
 
 def _upload(local: Path, url: str) -> None:
-    from fsspec.core import url_to_fs
+    store, path = system(url)
+    with reaching(url):
+        if local.is_file():
+            _put(store, local, path, whole=url.partition("://")[0] in OBJECT_STORES)
+            return
+        if store.exists(path):
+            store.rm(path, recursive=True)
+        for file in sorted(found for found in local.rglob("*") if found.is_file()):
+            _put(store, file, f"{path}/{file.relative_to(local).as_posix()}", whole=True)
 
-    system, path = url_to_fs(url)
-    if local.is_file():
-        system.makedirs(path.rpartition("/")[0], exist_ok=True)
-        aside = f"{path}.tmp"
-        system.put_file(str(local), aside)
-        system.mv(aside, path)
-        return
-    if system.exists(path):
-        system.rm(path, recursive=True)
-    for file in sorted(found for found in local.rglob("*") if found.is_file()):
-        to = f"{path}/{file.relative_to(local).as_posix()}"
-        system.makedirs(to.rpartition("/")[0], exist_ok=True)
-        system.put_file(str(file), to)
+
+def _put(store: Any, local: Path, path: str, *, whole: bool) -> None:
+    """Upload a file, under another name first where it could be seen half."""
+    folder = path.rpartition("/")[0]
+    if "/" in folder.strip("/") or not whole:  # the first part is a bucket, which is not ours to make
+        store.makedirs(folder, exist_ok=True)
+    store.put_file(str(local), path if whole else f"{path}.tmp")
+    if not whole:
+        store.mv(f"{path}.tmp", path)

@@ -9,7 +9,8 @@ only known in the run, and wakes no reader.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,13 +19,14 @@ from urllib.parse import quote, urlencode, urlsplit
 from pydantic import Field, model_validator
 
 from odibi.config.base import Frozen
-from odibi.errors import Permanent
+from odibi.errors import Permanent, nearest
 
 if TYPE_CHECKING:
     from odibi.relational.schema import Schema
 
 __all__ = [
     "HTTP_OPTIONS",
+    "LOGIN",
     "SCHEMES",
     "TIMEOUT",
     "Land",
@@ -32,6 +34,7 @@ __all__ = [
     "Remote",
     "Sample",
     "is_served",
+    "refuse_connection",
     "refuse_options",
     "with_params",
 ]
@@ -39,6 +42,9 @@ __all__ = [
 SCHEMES = ("http", "https", "sftp")
 TIMEOUT = 30.0
 """Seconds that a server may be silent."""
+
+LOGIN = ("username", "password", "key_filename", "passphrase", "known_hosts")
+"""The options of a connection to an SFTP server: who asks, and where the server's key is known from."""
 
 _HTTP_ONLY = ("headers", "params", "records", "pagination")
 HTTP_OPTIONS = (*_HTTP_ONLY, "timeout", "land", "fallback_to_sample", "sample_size")
@@ -163,7 +169,20 @@ def with_params(url: str, params: Mapping[str, str]) -> str:
     return f"{url}{'&' if '?' in url else '?'}{urlencode(params, quote_via=quote)}"
 
 
-def refuse_options(given: Set[str], url: str, format: str, pagination: Pagination | None) -> None:
+def refuse_connection(url: str, options: Mapping[str, Any]) -> None:
+    """Raise Permanent for an option that a connection to this server does not have."""
+    known = ("headers",) if url.lower().startswith("http") else LOGIN
+    for name in options:
+        if name not in known:
+            scheme = url.partition("://")[0]
+            raise Permanent(
+                f"{name!r} is not an option of {scheme}:// connections", hint=nearest(name, known, "options")
+            )
+    if not isinstance(options.get("headers", {}), Mapping):
+        raise Permanent("headers of a connection should be a mapping, such as {Authorization: Bearer ...}")
+
+
+def refuse_options(given: AbstractSet[str], url: str, format: str, pagination: Pagination | None) -> None:
     """Raise Permanent for options that a server of this kind, or a body of this format, does not have."""
     for name in sorted(() if url.lower().startswith("http") else given & set(_HTTP_ONLY)):
         raise Permanent(f"{name!r} is an option of http:// and https://, not of sftp://")

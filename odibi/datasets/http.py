@@ -41,7 +41,11 @@ class Fetched:
 
 
 def fetch(
-    remote: Remote, folder: Path, named: Callable[[int], str], since: Mapping[str, str], go_on: Callable[[], None]
+    remote: Remote,
+    folder: Path,
+    named: Callable[[int], str],
+    since: Mapping[str, str],
+    go_on: Callable[[], None],
 ) -> Fetched | None:
     """Fetch every page into ``folder``, bytes as they are served; None where nothing changed ``since``.
 
@@ -73,7 +77,10 @@ def fetch(
                     hint="raise pagination.max_pages: pages left out would be lost",
                 )
             path = folder / named(number)
-            with _told(shown, remote.timeout), client.stream("GET", asked[0], params=_added(*asked), headers=since) as answer:
+            with (
+                _told(shown, remote.timeout),
+                client.stream("GET", asked[0], params=_added(*asked), headers=since) as answer,
+            ):
                 if answer.status_code == 304 and since:
                     return None
                 _refuse(answer, shown, remote.host)
@@ -104,7 +111,9 @@ def fetch(
             asked = then
     # A page without rows only says that it is the last; it stays where there is no other.
     some = any(filled for _, filled in files)
-    return Fetched(tuple(name for place, (name, filled) in enumerate(files) if filled or (not some and place == 0)))
+    return Fetched(
+        tuple(name for place, (name, filled) in enumerate(files) if filled or (not some and place == 0))
+    )
 
 
 def post(

@@ -141,7 +141,7 @@ def _name(remote: Remote, format: str, page: int) -> str:
 
 def _told(folder: Path, remote: Remote, format: str, fetched: Fetched, *, synthetic: bool) -> dict[str, Any]:
     """Write what is told of the files beside them; on disk before the folder gets its name."""
-    sums = []
+    sums: list[dict[str, Any]] = []
     for name in fetched.files:
         with (folder / name).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -152,7 +152,7 @@ def _told(folder: Path, remote: Remote, format: str, fetched: Fetched, *, synthe
         "source": remote.name,
         "url": remote.shown,
         "downloaded_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "file_size": sum(int(each["size"]) for each in sums),
+        "file_size": sum(each["size"] for each in sums),
         "format": format,
         "synthetic": synthetic,
         "version": hashlib.blake2b(text.encode(), digest_size=16).hexdigest(),
@@ -177,7 +177,9 @@ def _records(db: Database, folder: Path, remote: Remote) -> str:
     return str(cut)
 
 
-def _stand_in(db: Database, folder: Path, source: Source, remote: Remote, intents: Intents, why: str) -> Landed:
+def _stand_in(
+    db: Database, folder: Path, source: Source, remote: Remote, intents: Intents, why: str
+) -> Landed:
     """Made-up rows, below the landing, where they are not taken for what a server sent."""
     if remote.sample is None:
         raise ValueError("nothing may stand in")

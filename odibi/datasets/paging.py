@@ -47,7 +47,9 @@ def rows_in(body: Any, records: str | None, shown: str) -> int:
     found = _at(body, records)
     if isinstance(found, list):
         return len(found)
-    known = [name for name, value in body.items() if isinstance(value, list)] if isinstance(body, dict) else ()
+    known = (
+        [name for name, value in body.items() if isinstance(value, list)] if isinstance(body, dict) else ()
+    )
     message = f"{shown} has no list of rows {f'at {records!r}' if records else 'as its body'}"
     hint = nearest(records or "", known, "lists in the body") if known else ""
     raise SourceError(message, hint=f"read.records: {hint}" if hint else "")
@@ -75,7 +77,9 @@ def following(
         if not found:
             return None
         if not isinstance(found, str):
-            raise SourceError(f"{shown}: {paging.field!r} should be the URL of the next page, found {found!r}")
+            raise SourceError(
+                f"{shown}: {paging.field!r} should be the URL of the next page, found {found!r}"
+            )
         return urljoin(url, found), {}
     if paging.type == "cursor":
         cursor = _at(body, paging.field)
@@ -115,7 +119,9 @@ def slice_of(text: str, path: str, shown: str) -> str:
                 if text[position] == ",":
                     position = _skip(text, position + 1)
         if found is None:
-            raise SourceError(f"{shown} has nothing at records: {path!r}", hint=nearest(name, names, "there are"))
+            raise SourceError(
+                f"{shown} has nothing at records: {path!r}", hint=nearest(name, names, "there are")
+            )
         position = found  # of a name that stands there twice the last one counts, as for all readers
     return text[position : _DECODER.raw_decode(text, position)[1]]
 

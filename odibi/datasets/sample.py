@@ -33,7 +33,12 @@ def _transactions(i: int, moment: str) -> Row:
 def _products(i: int, moment: str) -> Row:
     del moment
     n = i + 1
-    return {"id": n, "title": f"Product {n}", "price": round(5.0 + (i % 100), 2), "category": f"category_{i % 5}"}
+    return {
+        "id": n,
+        "title": f"Product {n}",
+        "price": round(5.0 + (i % 100), 2),
+        "category": f"category_{i % 5}",
+    }
 
 
 def _default(i: int, moment: str) -> Row:

@@ -26,10 +26,7 @@ from odibi.errors import (
 if TYPE_CHECKING:
     import paramiko
 
-__all__ = ["LOGIN", "fetch"]
-
-LOGIN = ("username", "password", "key_file", "passphrase", "known_hosts")
-"""The options of a connection: with which the server is asked, and where its key is known from."""
+__all__ = ["fetch"]
 
 CHUNK = 1 << 20
 
@@ -95,7 +92,7 @@ def _connected(remote: Remote) -> Iterator[paramiko.SSHClient]:
     except OSError as error:
         raise Permanent(f"known_hosts {known} cannot be read: {error.strerror or error}") from error
     user = login.get("username") or parts.username
-    key = login.get("key_file")
+    key = login.get("key_filename")
     by_key: dict[str, Any] = {"key_filename": str(Path(str(key)).expanduser())} if key else {}
     password = login.get("password") or (unquote(parts.password) if parts.password else None)
     try:
@@ -135,7 +132,9 @@ def _told(remote: Remote) -> Iterator[None]:
         raise AuthenticationFailed(remote.host, str(error)) from error
     except paramiko.SSHException as error:
         if "not found in known_hosts" in str(error):
-            hint = f"ssh-keyscan {remote.host.partition(':')[0]} tells it; check it, and put it into known_hosts"
+            hint = (
+                f"ssh-keyscan {remote.host.partition(':')[0]} tells it; check it, and put it into known_hosts"
+            )
             raise SecurityError(f"{said}: the key of {remote.host} is not known", hint=hint) from error
         raise Unavailable(f"{said}: {remote.host}: {error}") from error
     except TimeoutError as error:

@@ -29,7 +29,17 @@ if TYPE_CHECKING:
 
     from odibi.engines.spark import Spark
 
-__all__ = ["FORMATS", "ReadOptions", "Seen", "Source", "content_version", "declared", "frame_of", "look", "read"]
+__all__ = [
+    "FORMATS",
+    "ReadOptions",
+    "Seen",
+    "Source",
+    "content_version",
+    "declared",
+    "frame_of",
+    "look",
+    "read",
+]
 
 FORMATS = ("csv", "json", "ndjson", "parquet", "delta", "excel")
 

@@ -22,6 +22,7 @@ from odibi.datasets.staging import Intents
 from odibi.engines.base import Engine, Frame, Staged
 from odibi.engines.database import Database
 from odibi.errors import Permanent, SchemaMismatch
+from odibi.places import beside
 from odibi.relational.schema import Column, Schema
 
 __all__ = ["Job", "Target", "Written", "ledger", "write"]
@@ -69,12 +70,12 @@ class Target:
         targets = []
         for format in sorted(set(formats), key=lambda f: (f != "delta", f)):
             if format == "delta":
-                url = path if len(formats) == 1 else _bare(path)
+                url = path if len(formats) == 1 else beside(_bare(path), path)
                 _refuse_place(url)
             else:
                 if append and write.partition_by:
                     raise Permanent(f"append with partition_by needs format delta, not {format}")
-                url = path if path.endswith(f".{format}") else f"{_bare(path)}.{format}"
+                url = path if path.endswith(f".{format}") else beside(f"{_bare(path)}.{format}", path)
             targets.append(Target(url, format, write.mode, write.partition_by, policy, date_column, write))
         return tuple(targets)
 

@@ -13,14 +13,16 @@ from pydantic import BaseModel, ValidationError
 from odibi.config.load import beside
 from odibi.config.models import Connection, Step, Write, WriteMode
 from odibi.datasets.delta import Commit, last_commit, table_bytes
-from odibi.datasets.fetching import Remote, Sample, is_served, with_params
+from odibi.datasets.fetching import Remote, Sample, is_served, refuse_connection, with_params
 from odibi.datasets.files import is_remote, join
 from odibi.datasets.source import ReadOptions, Seen, Source, look
 from odibi.datasets.target import Target, ledger
 from odibi.engines.database import Database
 from odibi.errors import Permanent, Problem, nearest
 from odibi.observe.catalogs import Catalogs
+from odibi.observe.connections import opened, refuse_outside
 from odibi.observe.notes import Notes, Place
+from odibi.places import options_of
 from odibi.relational.schema import Column, Schema
 
 if TYPE_CHECKING:
@@ -76,6 +78,8 @@ class Places:
         path = self.notes.resolved(place, write.path) if write.path is not None else None
         connection = self._connection(write.to)
         if connection is None or (path is None and write.path is not None):
+            return {}
+        if not self._inside((*at, "value") if step.stores else (*at, "write"), path, write.to, connection):
             return {}
         found = {}
         for name in names:
@@ -157,6 +161,8 @@ class Places:
         path = self.notes.resolved((*at, "value"), step.value)
         if options is None or connection is None or path is None:
             return None, None, None
+        if not self._inside((*at, "value"), path, options.from_, connection):
+            return None, None, None
         served = connection.catalog is None and is_served(join(connection.url, path))
         remote = None
         if served:
@@ -188,24 +194,35 @@ class Places:
     ) -> Remote:
         """What a step asks of a server."""
         url, loaded = join(connection.url, path), self.loaded
-        params = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in given.params.items()}
+        options = options_of(url)
+        refuse_connection(url, options)
+        params = {
+            name: str(value).lower() if isinstance(value, bool) else str(value)
+            for name, value in given.params.items()
+        }
         folder = ""
         if given.land is not None:
             base = self._connection(given.land.to)
             if base is None:
-                raise Permanent(f"land: unknown connection {given.land.to!r}", hint=nearest(given.land.to, loaded.pipeline.connections))
+                raise Permanent(
+                    f"land: unknown connection {given.land.to!r}",
+                    hint=nearest(given.land.to, loaded.pipeline.connections),
+                )
             folder = join(base.url, given.land.path)
             if is_remote(folder):
-                raise Permanent(f"land: what servers send lands in local folders, not at {folder}", hint="write the rows there")
+                raise Permanent(
+                    f"land: what servers send lands in local folders, not at {folder}",
+                    hint="write the rows there",
+                )
         sample = Sample(given.sample_size, loaded.logical_date) if given.fallback_to_sample else None
         production = _production(loaded)
         return Remote(
             name=step.name,
             url=url,
             shown=self.notes.redactor.mask(with_params(url, params)),
-            headers=given.headers,
+            headers={**options.get("headers", {}), **given.headers},
             params=params,
-            options=connection.options,
+            options=options,
             pagination=given.pagination,
             records=given.records,
             timeout=given.timeout,
@@ -266,15 +283,13 @@ class Places:
         connection = self.loaded.pipeline.connections.get(name)
         if connection is None:
             return None  # config.check has said so
-        if connection.options:
-            self.notes.problem(
-                ("connections", name, "options"),
-                "'options' of a connection are not available in this version of odibi",
-                "remove them; local folders and memory:// need none",
-            )
-            return None
-        url = self.notes.resolved(("connections", name, "url"), connection.url)
-        return None if url is None else connection.model_copy(update={"url": url})
+        return opened(self.notes, name, connection)
+
+    def _inside(self, at: Place, path: str | None, name: str | None, connection: Connection) -> bool:
+        """Whether a path is one of the connection; a problem where it is not."""
+        before = len(self.notes.problems)
+        self.notes.guarded(at, partial(refuse_outside, path or "", name, connection.url))
+        return len(self.notes.problems) == before
 
     def _store(self, at: Place, step: Step) -> Write | None:
         """A store's value and params as the write they mean."""

@@ -383,8 +383,8 @@ class _Builder:
                 other = owners.setdefault(_place(remote.folder), name)
                 if other != name:
                     message = f"steps {other!r} and {name!r} both land in {remote.folder}"
-                    place = ("steps", index, "params", "land")
-                    self.problems.append(self.loaded.problem(place, message, "give one of them another path"))
+                    there = ("steps", index, "params", "land")
+                    self.problems.append(self.loaded.problem(there, message, "give one of them another path"))
             for target in (target for group in observed.targets.values() for target in group):
                 place = _place(target.url)
                 other = owners.setdefault(place, name)
