@@ -345,7 +345,9 @@ def _walked(
         store.finish_run(hide(broken(record, error)))
         context.close()
         raise
-    record = hide(ended(record, done, context.plan, tracked=pipeline.enable_tracker))
+    record = hide(
+        ended(record, done, context.plan, tracked=pipeline.enable_tracker, success=pipeline.success)
+    )
     store.finish_run(record)
     return done, record
 

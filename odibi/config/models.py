@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from odibi.config.base import Frozen
-from odibi.config.retry import Resources, Retry, RetryRule
+from odibi.config.retry import Resources, Retry, RetryRule, Success
 from odibi.config.short import expand_pipeline, expand_step
 
 __all__ = [
@@ -317,6 +317,8 @@ class Pipeline(Frozen):
     seconds, twice as many each time with ``retry_backoff``, but never more than ``retry_max_delay``.
     ``retry_budget`` is how many retries a run has for all its steps. ``retry_rules`` say what failures
     mean, before odibi's own table does. A run ends after ``timeout_seconds``.
+    ``success`` says how many of a layer's sources must succeed, for all layers or for some: where enough
+    did, those that failed do not fail the run; what needs them is left out.
     ``enable_cache`` lets files and results that no table keeps be reused; unset means everywhere but
     in the target ``prod``. ``enable_checkpoints`` lets an interrupted run be resumed; both have their
     own folder (``cache_dir``, ``checkpoint_dir``) and limits.
@@ -337,6 +339,7 @@ class Pipeline(Frozen):
     sensitive: tuple[str, ...] = ()
     memory_limit: Memory | None = None
     fail_fast: bool = False
+    success: Success | dict[Layer, Success] = "all"
     max_retries: int = Field(default=3, ge=0)
     retry_delay: float = Field(default=1.0, ge=0)
     retry_backoff: bool = True

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from odibi.config.base import Frozen
 
-__all__ = ["Resources", "Retry", "RetryRule"]
+__all__ = ["AtLeast", "Resources", "Retry", "RetryRule", "Success", "needed_of"]
 
 
 def _in_bytes(memory: str) -> str:
@@ -55,6 +55,23 @@ class RetryRule(Frozen):
         except re.error as error:
             raise ValueError(f"message: {self.message!r} is no regular expression: {error}") from error
         return self
+
+
+class AtLeast(Frozen):
+    """How many sources must succeed."""
+
+    min_success: int = Field(ge=1)
+
+
+Success = Literal["all", "any"] | AtLeast
+"""How many of a layer's sources must succeed: ``all``, ``any`` one of them, or at least so many."""
+
+
+def needed_of(success: Success, sources: int) -> int:
+    """How many of that many sources must succeed."""
+    if isinstance(success, AtLeast):
+        return success.min_success
+    return sources if success == "all" else min(1, sources)
 
 
 class Retry(Frozen):

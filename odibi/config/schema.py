@@ -43,6 +43,7 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "targets": "What differs in dev, prod and so on; --target or ODIBI_TARGET chooses.",
         "sensitive": "Columns that samples and stories mask; * stands for any characters.",
         "memory_limit": "The memory the engine may use in a run, such as 2GB or 80%.",
+        "success": "How many sources of a layer must succeed: all, any, {min_success: 2}; or by layer: {bronze: any}.",
         "fail_fast": "Stop everything when a step fails; else only what depends on it.",
         "max_retries": "How often a step that failed is tried again.",
         "retry_delay": "Seconds before the first retry.",

@@ -18,7 +18,7 @@ from odibi.errors import Permanent
 from odibi.places import OBJECT_STORES, reaching, system
 from odibi.relational.schema import quote
 
-__all__ = ["export", "publish"]
+__all__ = ["export", "publish", "written_as"]
 
 _COPY = {
     "parquet": "FORMAT parquet",
@@ -82,6 +82,13 @@ def export(
         ) from error
     finally:
         _remove(local)
+
+
+def written_as(db: Database, rows: Location, format: str) -> Path:
+    """The rows, in their order, as a file of the format in the run's own folder."""
+    path: Path = db.scratch / db.new_name()
+    _copy(db, scan(rows), path, format, ())
+    return path
 
 
 def _copy(db: Database, rows: str, to: Path, format: str, partition_by: tuple[str, ...]) -> None:

@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odibi.datasets.fetching import Remote
+from odibi.datasets.fetching import TIMEOUT, Remote
 from odibi.datasets.paging import following, parsed, rows_in
 from odibi.errors import (
     AuthenticationFailed,
@@ -116,21 +116,24 @@ def fetch(
     )
 
 
-def post(
-    url: str, shown: str, body: Path, content_type: str, headers: Mapping[str, str], key: str, timeout: float
-) -> None:
+def post(url: str, body: Path, content_type: str, headers: Mapping[str, str], key: str) -> None:
     """Send a file as the body of a POST.
 
     Trying again is safe: the same ``key`` goes along as Idempotency-Key each time, so that a server that
-    has taken it once takes it no second time (draft-ietf-httpapi-idempotency-key-header).
+    has taken it once takes it no second time (draft-ietf-httpapi-idempotency-key-header). A redirect is an
+    error: followed, the POST would become a GET, and the rows would be lost.
 
     Raises:
         AuthenticationFailed, NotFound, NetworkTimeout, Unavailable, SourceError: as :func:`fetch`.
     """
     sent = {"Content-Type": content_type, "Idempotency-Key": f'"{key}"', **headers}
-    with _client(sent, timeout) as client, body.open("rb") as file:
+    shown = url.partition("?")[0]  # what follows may hold a secret
+    with _client(sent, TIMEOUT) as client, body.open("rb") as file:
         size = {"Content-Length": str(body.stat().st_size)}
-        with _told(shown, timeout), client.stream("POST", url, content=file, headers=size) as answer:
+        with (
+            _told(shown, TIMEOUT),
+            client.stream("POST", url, content=file, headers=size, follow_redirects=False) as answer,
+        ):
             _refuse(answer, shown, str(answer.url.host))
 
 

@@ -17,6 +17,7 @@ from odibi.config.base import Frozen
 from odibi.config.models import WriteMode
 from odibi.datasets import files
 from odibi.datasets.delta import Commit
+from odibi.datasets.fetching import is_served
 from odibi.datasets.target import Target
 from odibi.engines.base import Location
 from odibi.places import beside
@@ -85,7 +86,9 @@ class Kept(Frozen):
 
 
 def marked(url: str) -> tuple[Mark, ...]:
-    """The files at a place as they are now."""
+    """The files at a place as they are now; what was sent to a server stands as it was taken."""
+    if is_served(url):
+        return (Mark(path=url, size=0),)
     return tuple(
         Mark(path=file.path, size=file.size, changed=_changed(file.path), version=file.version)
         for file in files.find(url)
@@ -145,6 +148,8 @@ def _files(spot: Spot, target: Target) -> bool:
 
 def _same(mark: Mark, place: str = "") -> bool:
     """Whether the file is what it was, opened as ``place`` is; where only its time has moved, its content tells."""
+    if is_served(mark.path):
+        return True
     if files.is_remote(mark.path):
         found = files.find(beside(mark.path, place))
         return len(found) == 1 and found[0].size == mark.size and mark.version in ("", found[0].version)

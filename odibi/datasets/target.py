@@ -6,6 +6,7 @@ publishes: a Delta commit, or the rename of a file.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +17,14 @@ from odibi.datasets import files
 from odibi.datasets.broken import said
 from odibi.datasets.delta import Commit, Fence, Table, last_commit, open_table, refuse_path
 from odibi.datasets.digest import Sample, measure
-from odibi.datasets.export import export
+from odibi.datasets.export import export, written_as
+from odibi.datasets.fetching import is_served, refuse_connection
 from odibi.datasets.modes import CURRENT, FROM, TO
 from odibi.datasets.staging import Intents
 from odibi.engines.base import Engine, Frame, Staged
 from odibi.engines.database import Database
 from odibi.errors import Permanent, SchemaMismatch
-from odibi.places import beside
+from odibi.places import beside, options_of
 from odibi.relational.schema import Column, Schema
 
 __all__ = ["Job", "Target", "Written", "ledger", "write"]
@@ -66,6 +68,12 @@ class Target:
             raise Permanent(f"mode {write.mode} needs format delta, not {formats[0]}")
         if write.schema_policy is not None and "delta" not in formats:
             raise Permanent(f"schema: {policy} guards Delta tables, not {formats[0]} files")
+        if is_served(path):
+            _refuse_sending(path, write)
+            formats = write.formats or by_name or ("json",)
+            return tuple(
+                Target(path, format, write.mode, policy="replace", write=write) for format in formats
+            )
         date_column = write.logical_date_column if append else None
         targets = []
         for format in sorted(set(formats), key=lambda f: (f != "delta", f)):
@@ -105,6 +113,21 @@ _PLAIN: tuple[Format, ...] = ("parquet", "csv", "json")
 
 def _bare(path: str) -> str:
     return next((path.removesuffix(f".{format}") for format in _PLAIN if path.endswith(f".{format}")), path)
+
+
+def _refuse_sending(url: str, write: Write) -> None:
+    """Raise Permanent for what sending rows to a server cannot mean."""
+    refuse_connection(url, options_of(url))
+    if not url.lower().startswith("http"):
+        raise Permanent(
+            f"nothing can be written at {url}", hint="write to a folder, or POST to http:// or https://"
+        )
+    if len(write.formats) > 1 or "delta" in write.formats:
+        raise Permanent(
+            f"one of json, csv and parquet can be sent to {url}, not {' and '.join(write.formats)}"
+        )
+    if write.mode is not WriteMode.OVERWRITE or write.partition_by:
+        raise Permanent(f"what is sent to {url} is the whole dataset", hint="remove mode and partition_by")
 
 
 def _refuse_place(url: str) -> None:
@@ -225,6 +248,9 @@ def _write_files(
     staged = engine.stage(frame, schema, str(db.scratch / db.new_name()), ())
     for target in targets:
         job.go_on()
+        if is_served(target.url):
+            _send(db, staged, target, job)
+            continue
         export(
             db,
             intents,
@@ -238,6 +264,25 @@ def _write_files(
         db, staged.location, rounded=job.rounded, sample=job.sample, masked=job.masked
     )
     return Written(targets, staged, schema, str(found), None, None, staged.rows, sample)
+
+
+CONTENT_TYPES = {
+    "json": "application/json",
+    "csv": "text/csv; charset=utf-8",
+    "parquet": "application/vnd.apache.parquet",
+}
+
+
+def _send(db: Database, staged: Staged, target: Target, job: Job) -> None:
+    """The rows as the body of a POST, which the server may take once for each result of a date."""
+    from odibi.datasets.http import post
+
+    body = written_as(db, staged.location, target.format)
+    key = hashlib.blake2b(f"{job.app_id}/{job.key}".encode(), digest_size=16).hexdigest()
+    try:
+        post(target.url, body, CONTENT_TYPES[target.format], options_of(target.url).get("headers", {}), key)
+    finally:
+        body.unlink()
 
 
 def part_of(target: Target, job: Job) -> str:

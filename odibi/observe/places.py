@@ -137,6 +137,8 @@ class Places:
         return found or (None, None)
 
     def _standing(self, target: Target, app_id: str) -> tuple[Standing | None, Commit | None]:
+        if is_served(target.url):
+            return None, None  # only the server could tell
         if target.format != "delta":
             # Any schema keeps look() from reading the files for one.
             seen = look(self.db, Source(target.url, target.format), ())

@@ -21,6 +21,7 @@ __all__ = [
     "RunRecord",
     "RunStatus",
     "SampleRecord",
+    "StageRecord",
     "StepRecord",
     "StepStatus",
     "WriteRecord",
@@ -174,6 +175,20 @@ class StepRecord(Frozen):
         return (self.ended_at - self.started_at).total_seconds()
 
 
+class StageRecord(Frozen):
+    """The sources of a layer, once all have ended: how many succeeded, and how many had to.
+
+    ``status`` is ``completed`` or ``failed``; ``timestamp`` is when the last one ended.
+    """
+
+    layer: str
+    timestamp: datetime
+    total_sources: int
+    successful_sources: int
+    needed: int
+    status: str
+
+
 class ProofRecord(Frozen):
     """What was proved of the run's config, on these versions: ``steps`` of ``total`` equal on the engines."""
 
@@ -205,6 +220,7 @@ class RunRecord(Frozen):
     params: dict[str, Any] = {}
     versions: dict[str, str] = {}
     proof: ProofRecord | None = None
+    stages: tuple[StageRecord, ...] = ()  # the layers that have sources
     error: str = ""
     steps: tuple[StepRecord, ...] = ()  # in the order of the plan
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from odibi.datasets.delta import Commit, Fence, Table, last_commit, open_table
+from odibi.datasets.fetching import is_served
 from odibi.datasets.kept import Held, Kept
 from odibi.datasets.source import Source, frame_of, look, read
 from odibi.datasets.staging import Intents
@@ -178,6 +179,10 @@ class RunContext:
 
     def read_files(self, target: Target, schema: Schema | None, engine: Engine) -> Dataset:
         """The plain files a step has written, read back with the columns it gave them."""
+        if is_served(target.url):
+            raise NotFound(
+                f"what was sent to {target.url} cannot be read back", hint="select its step as well"
+            )
         source = Source(target.url, target.format)
         seen = look(self.db, source, schema)
         if seen is None:

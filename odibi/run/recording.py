@@ -5,17 +5,26 @@ from __future__ import annotations
 import platform
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from odibi.config.loaded import Loaded
+from odibi.config.models import Layer
+from odibi.config.retry import Success, needed_of
 from odibi.config.secrets import Redactor
 from odibi.engines.packages import versions
 from odibi.errors import OdibiError
 from odibi.home import command
-from odibi.plan import Plan
-from odibi.record.model import ColumnLineage, RunRecord, RunStatus, StepRecord, StepStatus
+from odibi.plan import Action, Plan
+from odibi.record.model import (
+    ColumnLineage,
+    RunRecord,
+    RunStatus,
+    StageRecord,
+    StepRecord,
+    StepStatus,
+)
 from odibi.run.walk import Listener, Walk, first_records
 
 if TYPE_CHECKING:
@@ -122,11 +131,27 @@ def broken(record: RunRecord, error: BaseException) -> RunRecord:
     )
 
 
-def ended(record: RunRecord, done: Walk, plan: Plan, *, tracked: bool) -> RunRecord:
-    """The record of a run whose walk has ended, with the lineage of columns where it is ``tracked``."""
+def ended(
+    record: RunRecord,
+    done: Walk,
+    plan: Plan,
+    *,
+    tracked: bool,
+    success: Success | Mapping[Layer, Success] = "all",
+) -> RunRecord:
+    """The record of a run whose walk has ended, with the lineage of columns where it is ``tracked``.
+
+    ``success`` says how many of a layer's sources must have succeeded: where enough have, the run has not
+    failed for the others.
+    """
     lineage = _lineage(plan) if tracked else {}
     steps = {n: s.model_copy(update={"lineage": lineage.get(n, ())}) for n, s in done.records.items()}
-    failed = [step for step in steps.values() if step.status is StepStatus.FAILED]
+    now = datetime.now(UTC)
+    stages = _stages(plan, steps, success, now)
+    enough = {stage.layer for stage in stages if stage.status == "completed"}
+    optional = {step.name for step in plan.steps if step.step.ingests and str(step.step.layer) in enough}
+    bad = [step for step in steps.values() if step.status is StepStatus.FAILED]
+    failed = [step for step in bad if step.name not in optional]
     error = ""
     if failed and (why := failed[0].error) is not None:
         place = f"{why.where}: " if why.where else ""
@@ -138,10 +163,37 @@ def ended(record: RunRecord, done: Walk, plan: Plan, *, tracked: bool) -> RunRec
     changes = {
         "steps": tuple(steps.values()),
         "status": status,
-        "ended_at": datetime.now(UTC),
+        "ended_at": now,
         "error": error,
+        "stages": stages,
     }
     return record.model_copy(update=changes)
+
+
+def _stages(
+    plan: Plan, steps: Mapping[str, StepRecord], success: Success | Mapping[Layer, Success], now: datetime
+) -> tuple[StageRecord, ...]:
+    """The layers that have sources, as they came out."""
+    layers: dict[Layer, list[StepRecord]] = {}
+    for planned in plan.steps:
+        if planned.step.ingests and planned.decision.action is not Action.SKIP:
+            layers.setdefault(planned.step.layer, []).append(steps[planned.name])
+    found = []
+    for layer, sources in layers.items():
+        said = success.get(layer, "all") if isinstance(success, Mapping) else success
+        good = sum(step.status in (StepStatus.COMPLETED, StepStatus.REUSED) for step in sources)
+        needed = needed_of(said, len(sources))
+        found.append(
+            StageRecord(
+                layer=str(layer),
+                timestamp=max((step.ended_at for step in sources if step.ended_at), default=now),
+                total_sources=len(sources),
+                successful_sources=good,
+                needed=needed,
+                status="completed" if good >= needed else "failed",
+            )
+        )
+    return tuple(found)
 
 
 def _lineage(the_plan: Plan) -> dict[str, tuple[ColumnLineage, ...]]:
