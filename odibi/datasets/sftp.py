@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fnmatch
 import glob
+import math
 import posixpath
 import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,7 +98,7 @@ def _connected(remote: Remote) -> Iterator[paramiko.SSHClient]:
     by_key: dict[str, Any] = {"key_filename": str(Path(str(key)).expanduser())} if key else {}
     password = login.get("password") or (unquote(parts.password) if parts.password else None)
     try:
-        with _told(remote):
+        with _told(remote, time.monotonic() + remote.timeout):
             client.connect(
                 str(parts.hostname),
                 parts.port or 22,
@@ -116,8 +118,8 @@ def _connected(remote: Remote) -> Iterator[paramiko.SSHClient]:
 
 
 @contextmanager
-def _told(remote: Remote) -> Iterator[None]:
-    """What paramiko raises, in odibi's words."""
+def _told(remote: Remote, deadline: float = math.inf) -> Iterator[None]:
+    """What paramiko raises, in odibi's words; from the deadline on, that nobody answered in time."""
     import paramiko
 
     said = "SFTP connection failed"
@@ -136,6 +138,8 @@ def _told(remote: Remote) -> Iterator[None]:
                 f"ssh-keyscan {remote.host.partition(':')[0]} tells it; check it, and put it into known_hosts"
             )
             raise SecurityError(f"{said}: the key of {remote.host} is not known", hint=hint) from error
+        if time.monotonic() >= deadline:  # what paramiko says then depends on its threads
+            raise NetworkTimeout(remote.host, f"{said}: timeout after {remote.timeout:g}s") from error
         raise Unavailable(f"{said}: {remote.host}: {error}") from error
     except TimeoutError as error:
         raise NetworkTimeout(remote.host, f"{said}: timeout after {remote.timeout:g}s") from error
