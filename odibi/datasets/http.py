@@ -162,8 +162,6 @@ def _client(headers: Mapping[str, str], timeout: float) -> Iterator[httpx2.Clien
         import httpx2
     except ImportError as error:
         raise MissingExtra("httpx2", "http") from error
-    from odibi import __version__
-
     own: list[Any] = []
 
     def only_there(request: httpx2.Request) -> None:
@@ -174,7 +172,7 @@ def _client(headers: Mapping[str, str], timeout: float) -> Iterator[httpx2.Clien
             for name in headers:
                 request.headers.pop(name, None)
 
-    known = {"User-Agent": f"odibi/{__version__}", **headers}
+    known = {"User-Agent": "odibi", **headers}
     hooks: dict[str, list[Any]] = {"request": [only_there]}
     with httpx2.Client(headers=known, timeout=timeout, follow_redirects=True, event_hooks=hooks) as client:
         yield client

@@ -10,7 +10,7 @@ from odibi.config.models import Pipeline, Step
 from odibi.record.model import AttemptRecord
 from odibi.run.retry import Failure, Strategy, policy_of
 
-__all__ = ["RACES", "Retries"]
+__all__ = ["LONGEST_WAIT", "RACES", "Retries"]
 
 RACES = 5
 """Attempts at a step that loses races for a commit; they are not counted as retries."""

@@ -115,7 +115,7 @@ def test_a_file_a_pattern_and_a_folder(tmp_path: Path) -> None:
             got(tmp_path / "6", remote(server.port, "a.csv", known, password="wrong"))
         nobody = tmp_path / "nobody"
         nobody.write_text("")
-        with pytest.raises(SecurityError, match="the key of 127.0.0.1.* is not known"):
+        with pytest.raises(SecurityError, match=r"the key of 127\.0\.0\.1.* is not known"):
             got(tmp_path / "7", remote(server.port, "a.csv", nobody))
         import asyncssh
 
