@@ -7,12 +7,13 @@ turned into it by :mod:`odibi.config.short` before validation.
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from odibi.config.base import Frozen
-from odibi.config.retry import Resources, Retry, RetryRule, Success
+from odibi.config.retry import Resources, Retry, RetryRule, Success, refuse_success
 from odibi.config.short import expand_pipeline, expand_step
 
 __all__ = [
@@ -339,7 +340,9 @@ class Pipeline(Frozen):
     sensitive: tuple[str, ...] = ()
     memory_limit: Memory | None = None
     fail_fast: bool = False
-    success: Success | dict[Layer, Success] = "all"
+    success: Annotated[
+        Success | dict[Layer, Success], BeforeValidator(partial(refuse_success, layers=list(Layer)))
+    ] = "all"
     max_retries: int = Field(default=3, ge=0)
     retry_delay: float = Field(default=1.0, ge=0)
     retry_backoff: bool = True

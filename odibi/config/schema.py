@@ -123,6 +123,9 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "message": "A regular expression that is found in the message, whatever its case.",
         "then": "retry, escalate (fail at once) or skip (leave the step and what needs it out).",
     },
+    "AtLeast": {
+        "min_success": "How many sources of a layer must succeed.",
+    },
     "Resources": {
         "memory": "What its process may use beside odibi itself, such as 200MB or 2Gi.",
     },
@@ -131,7 +134,7 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "catalog": "A catalog that Spark knows, such as spark_catalog or main; its tables are told by name.",
         "schema": "The schema of the catalog.",
         "format": "The format of what is there, if nothing else says it.",
-        "options": "Options of the file system, such as account_name or key; credentials by reference: ${secret:name}, ${env:NAME}.",
+        "options": "Options of the file system, such as account_name or key; of http:// headers, of sftp:// username, password, key_filename, passphrase and known_hosts; credentials by reference: ${secret:name}, ${env:NAME}.",
         "description": "What this place is.",
     },
     "Target": {
