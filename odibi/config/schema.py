@@ -212,8 +212,8 @@ def _short_form(
     known = {name: _or_template(schema) for name, schema in (read or {}).items()}
     options: dict[str, Any] = {
         "type": "object",
-        "properties": {"from": _TEXT, **known, "path": _TEXT},
-        "required": ["path"],
+        "properties": {"from": _TEXT, **known, "path": _TEXT, "prefix": _TEXT},
+        "anyOf": [{"required": ["path"]}, {"required": ["prefix"]}],
         "additionalProperties": read is None,
     }
     step["properties"] |= {

@@ -152,6 +152,8 @@ def _alias(dataset: Any) -> str:
 def _read(out: dict[str, Any], value: Any) -> None:
     if isinstance(value, str):
         value = {"path": value}
+    if isinstance(value, Mapping) and "prefix" in value:
+        value = _prefixed(value)
     if not isinstance(value, Mapping) or value.get("path") is None:
         raise ValueError("read: expected {from: connection, path: file}, path is missing")
     if out["inputs"]:
@@ -160,6 +162,15 @@ def _read(out: dict[str, Any], value: Any) -> None:
         raise ValueError("read: put the options into read, not into params")
     out["type"], out["value"] = "config_op", value["path"]
     out["params"] = {key: item for key, item in value.items() if key != "path"}
+
+
+def _prefixed(value: Mapping[str, Any]) -> dict[str, Any]:
+    """``prefix`` as a path: a folder where it ends in /, else what begins so."""
+    if "path" in value or not isinstance(value["prefix"], str):
+        raise ValueError("read: give either path or prefix, a text")
+    prefix = value["prefix"]
+    path = prefix.rstrip("/") or "." if prefix.endswith("/") else f"{prefix}*"
+    return {"path": path, **{key: item for key, item in value.items() if key != "prefix"}}
 
 
 def _transform(out: dict[str, Any], value: Any) -> None:
@@ -200,7 +211,8 @@ def source_path(path: tuple[Any, ...], step: Mapping[str, Any]) -> tuple[Any, ..
             if verb in step:
                 return (verb, *rest)
         if "read" in step:
-            return ("read", "path") if isinstance(step["read"], Mapping) else ("read",)
+            named = "prefix" if "prefix" in step["read"] else "path"
+            return ("read", named) if isinstance(step["read"], Mapping) else ("read",)
     if head == "params" and "read" in step:
         return ("read", *rest)
     if head == "params" and "transform" in step and rest[:1] == ("operations",):
