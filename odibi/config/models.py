@@ -223,6 +223,10 @@ class Write(Frozen):
                 if "partition_by" in data:
                     raise ValueError("give either partition_by or partitionBy, not both")
                 data["partition_by"] = data.pop("partitionBy")
+            if "table" in data:
+                if "path" in data:
+                    raise ValueError("give either path or table, not both")
+                data["path"] = data.pop("table")
             for key in ("formats", "partition_by", "keys", "exclude"):
                 if isinstance(data.get(key), str):
                     data[key] = (data[key],)

@@ -61,7 +61,9 @@ _KEYS: Mapping[tuple[str, ...], _Keys] = {
     ("steps", "*"): _Keys(_names(Step, *VERBS), frozenset({"dependsOn"}), LATER_STEP),
     ("steps", "*", "retry"): _Keys(_names(Retry)),
     ("steps", "*", "resources"): _Keys(_names(Resources)),
-    ("steps", "*", "write"): _Keys(_names(Write), frozenset({"format", "partitionBy", "schema_policy"})),
+    ("steps", "*", "write"): _Keys(
+        _names(Write), frozenset({"format", "partitionBy", "schema_policy", "table"})
+    ),
 }
 
 

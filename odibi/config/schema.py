@@ -11,7 +11,7 @@ from typing import Any
 
 from odibi.config.build import AS_WRITTEN
 from odibi.config.models import Pipeline
-from odibi.config.short import VERBS
+from odibi.config.short import READ_INSTEAD, VERBS
 
 __all__ = ["json_schema"]
 
@@ -95,6 +95,7 @@ _HELP: Mapping[str, Mapping[str, str]] = {
     "Write": {
         "to": "The connection to write to.",
         "path": "The path below the connection; <layer>/<dataset> if not given.",
+        "table": "The table of the connection, if that is a database; the name of the dataset if not given.",
         "mode": "What becomes of the rows that are there: overwrite, append, merge, scd2, replace_where or replace_partitions.",
         "formats": "The formats to write, all of them.",
         "format": "The format to write.",
@@ -195,6 +196,7 @@ def _add_spellings(model: dict[str, Any], name: str) -> None:
         properties |= {
             "formats": one_or_more,
             "format": one_or_more,
+            "table": properties["path"],
             "partition_by": _TEXTS,
             "partitionBy": _TEXTS,
             "keys": _TEXTS,
@@ -213,7 +215,7 @@ def _short_form(
     options: dict[str, Any] = {
         "type": "object",
         "properties": {"from": _TEXT, **known, "path": _TEXT, "prefix": _TEXT},
-        "anyOf": [{"required": ["path"]}, {"required": ["prefix"]}],
+        "anyOf": [{"required": [name]} for name in ("path", *READ_INSTEAD)],
         "additionalProperties": read is None,
     }
     step["properties"] |= {

@@ -155,6 +155,10 @@ class Redactor:
         """Mask ``value`` from now on, also where it is percent-encoded or cut into its lines."""
         if reference.kind == "env" and not _SPEAKS_OF_SECRETS.search(reference.name):
             return
+        self.hide(value)
+
+    def hide(self, value: str) -> None:
+        """Mask ``value`` from now on, whatever it came from."""
         lines = (line for line in value.splitlines() if len(line) >= 8)
         for text in (value, value.strip(), *lines):
             self._values |= {text, quote(text), quote(text, safe="")}

@@ -12,8 +12,10 @@ from pydantic import BaseModel, ValidationError
 
 from odibi.config.load import beside
 from odibi.config.models import Connection, Step, Write, WriteMode
+from odibi.datasets.database import is_database
 from odibi.datasets.delta import Commit, last_commit, table_bytes
 from odibi.datasets.files import join
+from odibi.datasets.ledger import last_version
 from odibi.datasets.source import ReadOptions, Seen, Source, look
 from odibi.datasets.target import Target, ledger
 from odibi.engines.database import Database
@@ -74,7 +76,9 @@ class Places:
         connection = self._connection(write.to)
         if connection is None or (path is None and write.path is not None):
             return {}
-        if not self._inside((*at, "value") if step.stores else (*at, "write"), path, write.to, connection):
+        database = is_database(connection.url)
+        where = (*at, "value") if step.stores else (*at, "write")
+        if not database and not self._inside(where, path, write.to, connection):
             return {}
         found = {}
         for name in names:
@@ -87,6 +91,8 @@ class Places:
                 connection.format,
                 step.ingests,
             )
+            if database:
+                make = partial(_table_target, write, connection.url, name if len(names) > 1 else path or name)
             if connection.catalog is not None:
                 make = partial(self._named_target, connection, own or name, step, write)
             group = self.notes.guarded((*at, "write"), make)
@@ -132,6 +138,9 @@ class Places:
         return found or (None, None)
 
     def _standing(self, target: Target, app_id: str) -> tuple[Standing | None, Commit | None]:
+        if target.format == "database":
+            version = last_version(target.url)
+            return (None if version is None else Standing(version)), None
         if target.format != "delta":
             # Any schema keeps look() from reading the files for one.
             seen = look(self.db, Source(target.url, target.format), ())
@@ -156,6 +165,12 @@ class Places:
         path = self.notes.resolved((*at, "value"), step.value)
         if options is None or connection is None or path is None:
             return None, None, None
+        if is_database(connection.url):
+            return self._of_database(at, options, connection)
+        if options.table or options.tables or options.query:
+            message = f"connection {options.from_!r} is no database, so it has no tables and no queries"
+            self.notes.problem((*at, "value"), message, "give a path, or the connection of a database")
+            return None, None, None
         if not self._inside((*at, "value"), path, options.from_, connection):
             return None, None, None
         make = partial(Source.of, path, connection.url, options, connection.format)
@@ -174,6 +189,17 @@ class Places:
 
         seen = self._looked((*at, "value"), source, missing, _expected(target, standing))
         return (source, None, seen) if isinstance(seen, Problem) else (source, seen, None)
+
+    def _of_database(
+        self, at: Place, options: ReadOptions, connection: Connection
+    ) -> tuple[Source | None, Seen | None, Problem | None]:
+        """What is read from a database, which tells no version of it: it may be another one each time."""
+        place = (*at, "value")
+        source = self.notes.guarded(
+            place, partial(Source.of_database, str(options.from_), connection.url, options)
+        )
+        seen = self.notes.guarded(place, partial(look, self.db, source)) if source is not None else None
+        return source, seen and replace(seen, version=f"run:{self.loaded.run_id}"), None
 
     def external(self, at: Place, dataset: str) -> tuple[Source, Seen] | Problem | None:
         """The table of another pipeline that an input names as ``pipeline.dataset``; None if it is none.
@@ -259,6 +285,10 @@ class Places:
             key: self.notes.resolved((*at, "params", key), value) if isinstance(value, str) else value
             for key, value in given.items()
         }
+
+
+def _table_target(write: Write, url: str, table: str) -> tuple[Target, ...]:
+    return (Target.of_table(write, url, table),)
 
 
 def _spelled(step: Step, name: str) -> str:
