@@ -301,7 +301,9 @@ def run(
             record = hide(begun(loaded, the_plan, __version__).model_copy(update=begins))
             store.start_run(record)
             keeping = keeping_of(loaded, home, the_plan, hide)
-            context = RunContext(loaded, the_plan, db, intents, binder, fence(store, loaded, lock), keeping)
+            context = RunContext(
+                loaded, the_plan, db, intents, binder, fence(store, loaded, lock), keeping, redactor=redactor
+            )
             saver = saver_of(loaded, home, record, keeping, intents, asked.told())
             done, record = _walked(
                 context, store, record, saver, _both(saver, listener), hide,

@@ -9,11 +9,12 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from odibi.config.base import Frozen
 from odibi.config.retry import Resources, Retry, RetryRule
 from odibi.config.short import expand_pipeline, expand_step
+from odibi.config.vaults import SecretsProvider
 
 __all__ = [
     "Connection",
@@ -28,6 +29,8 @@ __all__ = [
     "Retry",
     "RetryRule",
     "SchemaPolicy",
+    "Secrets",
+    "SecretsProvider",
     "Step",
     "StepType",
     "Target",
@@ -144,11 +147,20 @@ class Connection(Frozen):
         return self
 
 
+def _listed(given: Any) -> Any:
+    return (given,) if isinstance(given, dict | SecretsProvider) else given
+
+
+Secrets = Annotated[tuple[SecretsProvider, ...], BeforeValidator(_listed)]
+"""The providers in the order they are asked; one may be given without a list."""
+
+
 class Target(Frozen):
-    """What differs in one environment: connections and variables laid over the pipeline's own."""
+    """What differs in one environment: connections and variables laid over the pipeline's own, other secrets."""
 
     connections: dict[Name, Connection] = {}
     variables: dict[str, Any] = {}
+    secrets: Secrets = ()
 
 
 class Write(Frozen):
@@ -338,6 +350,7 @@ class Pipeline(Frozen):
     variables: dict[str, Any] = {}
     connections: dict[Name, Connection] = {}
     targets: dict[Name, Target] = {}
+    secrets: Secrets = ()
     sensitive: tuple[str, ...] = ()
     memory_limit: Memory | None = None
     fail_fast: bool = False

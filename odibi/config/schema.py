@@ -41,6 +41,7 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "variables": "Values that templates name: {{ name }}. --param name=value sets them from outside.",
         "connections": "The places that read and write name, with credentials by reference.",
         "targets": "What differs in dev, prod and so on; --target or ODIBI_TARGET chooses.",
+        "secrets": "Where ${secret:name} is kept, in the order asked: {provider: env}, or a list of providers.",
         "sensitive": "Columns that samples and stories mask; * stands for any characters.",
         "memory_limit": "The memory the engine may use in a run, such as 2GB or 80%.",
         "fail_fast": "Stop everything when a step fails; else only what depends on it.",
@@ -137,6 +138,17 @@ _HELP: Mapping[str, Mapping[str, str]] = {
     "Target": {
         "connections": "Connections that replace the pipeline's of the same name.",
         "variables": "Variables that replace the pipeline's of the same name.",
+        "secrets": "Providers that replace the pipeline's.",
+    },
+    "SecretsProvider": {
+        "provider": "env, file, azure_key_vault, aws_secrets_manager, gcp_secret_manager or databricks.",
+        "prefix": "What stands before a secret's name: of variables (ODIBI_SECRET_ if not given) or in AWS.",
+        "folder": "The folder that has a file for each secret.",
+        "vault_url": "The vault, such as https://shop.vault.azure.net.",
+        "region": "The AWS region; that of the environment if not given.",
+        "project": "The Google Cloud project.",
+        "scope": "The Databricks secret scope.",
+        "endpoint_url": "Another endpoint of the service.",
     },
 }
 

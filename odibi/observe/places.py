@@ -219,7 +219,7 @@ class Places:
             return None
         index, step = makers[name.lower()]
         notes = Notes(other)
-        notes.redactor = self.notes.redactor
+        notes.redactor = notes.secrets.redactor = self.notes.redactor
         group = Places(notes, self.db).targets(("steps", index), step).get(_spelled(step, name), ())
         self.notes.problems += notes.problems
         if not group:
