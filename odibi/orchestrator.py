@@ -302,7 +302,15 @@ def run(
             store.start_run(record)
             keeping = keeping_of(loaded, home, the_plan, hide)
             context = RunContext(
-                loaded, the_plan, db, intents, binder, fence(store, loaded, lock), keeping, home.landing
+                loaded,
+                the_plan,
+                db,
+                intents,
+                binder,
+                fence(store, loaded, lock),
+                keeping,
+                home.landing,
+                redactor=redactor,
             )
             saver = saver_of(loaded, home, record, keeping, intents, asked.told())
             done, record = _walked(

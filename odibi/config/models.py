@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 from odibi.config.base import Frozen
 from odibi.config.retry import Resources, Retry, RetryRule, Success, refuse_success
 from odibi.config.short import expand_pipeline, expand_step
+from odibi.config.vaults import SecretsProvider
 
 __all__ = [
     "Connection",
@@ -29,6 +30,8 @@ __all__ = [
     "Retry",
     "RetryRule",
     "SchemaPolicy",
+    "Secrets",
+    "SecretsProvider",
     "Step",
     "StepType",
     "Target",
@@ -145,11 +148,20 @@ class Connection(Frozen):
         return self
 
 
+def _listed(given: Any) -> Any:
+    return (given,) if isinstance(given, dict | SecretsProvider) else given
+
+
+Secrets = Annotated[tuple[SecretsProvider, ...], BeforeValidator(_listed)]
+"""The providers in the order they are asked; one may be given without a list."""
+
+
 class Target(Frozen):
-    """What differs in one environment: connections and variables laid over the pipeline's own."""
+    """What differs in one environment: connections and variables laid over the pipeline's own, other secrets."""
 
     connections: dict[Name, Connection] = {}
     variables: dict[str, Any] = {}
+    secrets: Secrets = ()
 
 
 class Write(Frozen):
@@ -224,6 +236,10 @@ class Write(Frozen):
                 if "partition_by" in data:
                     raise ValueError("give either partition_by or partitionBy, not both")
                 data["partition_by"] = data.pop("partitionBy")
+            if "table" in data:
+                if "path" in data:
+                    raise ValueError("give either path or table, not both")
+                data["path"] = data.pop("table")
             for key in ("formats", "partition_by", "keys", "exclude"):
                 if isinstance(data.get(key), str):
                     data[key] = (data[key],)
@@ -337,6 +353,7 @@ class Pipeline(Frozen):
     variables: dict[str, Any] = {}
     connections: dict[Name, Connection] = {}
     targets: dict[Name, Target] = {}
+    secrets: Secrets = ()
     sensitive: tuple[str, ...] = ()
     memory_limit: Memory | None = None
     fail_fast: bool = False

@@ -11,7 +11,7 @@ from typing import Any
 
 from odibi.config.build import AS_WRITTEN
 from odibi.config.models import Pipeline
-from odibi.config.short import VERBS
+from odibi.config.short import READ_INSTEAD, VERBS
 
 __all__ = ["json_schema"]
 
@@ -41,6 +41,7 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "variables": "Values that templates name: {{ name }}. --param name=value sets them from outside.",
         "connections": "The places that read and write name, with credentials by reference.",
         "targets": "What differs in dev, prod and so on; --target or ODIBI_TARGET chooses.",
+        "secrets": "Where ${secret:name} is kept, in the order asked: {provider: env}, or a list of providers.",
         "sensitive": "Columns that samples and stories mask; * stands for any characters.",
         "memory_limit": "The memory the engine may use in a run, such as 2GB or 80%.",
         "success": "How many sources of a layer must succeed: all, any, {min_success: 2}; or by layer: {bronze: any}.",
@@ -96,6 +97,7 @@ _HELP: Mapping[str, Mapping[str, str]] = {
     "Write": {
         "to": "The connection to write to.",
         "path": "The path below the connection; <layer>/<dataset> if not given.",
+        "table": "The table of the connection, if that is a database; the name of the dataset if not given.",
         "mode": "What becomes of the rows that are there: overwrite, append, merge, scd2, replace_where or replace_partitions.",
         "formats": "The formats to write, all of them.",
         "format": "The format to write.",
@@ -140,6 +142,17 @@ _HELP: Mapping[str, Mapping[str, str]] = {
     "Target": {
         "connections": "Connections that replace the pipeline's of the same name.",
         "variables": "Variables that replace the pipeline's of the same name.",
+        "secrets": "Providers that replace the pipeline's.",
+    },
+    "SecretsProvider": {
+        "provider": "env, file, azure_key_vault, aws_secrets_manager, gcp_secret_manager or databricks.",
+        "prefix": "What stands before a secret's name: of variables (ODIBI_SECRET_ if not given) or in AWS.",
+        "folder": "The folder that has a file for each secret.",
+        "vault_url": "The vault, such as https://shop.vault.azure.net.",
+        "region": "The AWS region; that of the environment if not given.",
+        "project": "The Google Cloud project.",
+        "scope": "The Databricks secret scope.",
+        "endpoint_url": "Another endpoint of the service.",
     },
 }
 
@@ -199,6 +212,7 @@ def _add_spellings(model: dict[str, Any], name: str) -> None:
         properties |= {
             "formats": one_or_more,
             "format": one_or_more,
+            "table": properties["path"],
             "partition_by": _TEXTS,
             "partitionBy": _TEXTS,
             "keys": _TEXTS,
@@ -216,8 +230,8 @@ def _short_form(
     known = {name: _or_template(schema) for name, schema in (read or {}).items()}
     options: dict[str, Any] = {
         "type": "object",
-        "properties": {"from": _TEXT, **known, "path": _TEXT},
-        "required": ["path"],
+        "properties": {"from": _TEXT, **known, "path": _TEXT, "prefix": _TEXT},
+        "anyOf": [{"required": [name]} for name in ("path", *READ_INSTEAD)],
         "additionalProperties": read is None,
     }
     step["properties"] |= {

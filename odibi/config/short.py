@@ -16,6 +16,9 @@ __all__ = ["LATER_PIPELINE", "LATER_STEP", "VERBS", "expand_pipeline", "expand_s
 VERBS = ("read", "transform", "sql", "function")
 """What the short form may say a step does."""
 
+READ_INSTEAD = ("prefix", "table", "tables", "query")
+"""What a read may say instead of a path."""
+
 LATER_STEP = frozenset(
     {
         "checks",
@@ -152,6 +155,8 @@ def _alias(dataset: Any) -> str:
 def _read(out: dict[str, Any], value: Any) -> None:
     if isinstance(value, str):
         value = {"path": value}
+    if isinstance(value, Mapping) and "path" not in value:
+        value = _without_path(value)
     if not isinstance(value, Mapping) or value.get("path") is None:
         raise ValueError("read: expected {from: connection, path: file}, path is missing")
     if out["inputs"]:
@@ -160,6 +165,21 @@ def _read(out: dict[str, Any], value: Any) -> None:
         raise ValueError("read: put the options into read, not into params")
     out["type"], out["value"] = "config_op", value["path"]
     out["params"] = {key: item for key, item in value.items() if key != "path"}
+
+
+def _without_path(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is read as a path: a prefix is a folder where it ends in /, else what begins so."""
+    given = [name for name in READ_INSTEAD if value.get(name) is not None]
+    if not given:
+        return value
+    said = value[given[0]]
+    if given[0] == "prefix":
+        if not isinstance(said, str):
+            raise ValueError(f"read: prefix: expected a text, found {shortened(said)}")
+        path = said.rstrip("/") if said.endswith("/") else f"{said}*"
+        return {"path": path, **{key: item for key, item in value.items() if key != "prefix"}}
+    names = ", ".join(map(str, said)) if isinstance(said, list | tuple) else said
+    return {"path": names, **value}
 
 
 def _transform(out: dict[str, Any], value: Any) -> None:
@@ -200,7 +220,9 @@ def source_path(path: tuple[Any, ...], step: Mapping[str, Any]) -> tuple[Any, ..
             if verb in step:
                 return (verb, *rest)
         if "read" in step:
-            return ("read", "path") if isinstance(step["read"], Mapping) else ("read",)
+            if not isinstance(step["read"], Mapping):
+                return ("read",)
+            return ("read", next((name for name in READ_INSTEAD if name in step["read"]), "path"))
     if head == "params" and "read" in step:
         return ("read", *rest)
     if head == "params" and "transform" in step and rest[:1] == ("operations",):
@@ -208,9 +230,14 @@ def source_path(path: tuple[Any, ...], step: Mapping[str, Any]) -> tuple[Any, ..
         return ("transform", *rest[2 if alone else 1 :])
     if head in ("inputs", "outputs") and rest:
         return (head, *_entry(step.get(head), rest[0]), *rest[1:])
-    if head == "write" and rest and rest[0] in ("formats", "partition_by", "schema_policy"):
+    if head == "write" and rest and rest[0] in ("formats", "partition_by", "schema_policy", "path"):
         written = step.get("write")
-        other = {"formats": "format", "partition_by": "partitionBy", "schema_policy": "schema"}[rest[0]]
+        other = {
+            "formats": "format",
+            "partition_by": "partitionBy",
+            "schema_policy": "schema",
+            "path": "table",
+        }[rest[0]]
         if isinstance(written, Mapping) and rest[0] not in written:
             return ("write", other)
     if head == "retry" and not isinstance(step.get("retry"), Mapping):

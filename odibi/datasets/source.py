@@ -7,12 +7,15 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
+from uuid import uuid4
 
 from pydantic import Field
 from sqlglot import exp
 
 from odibi.config.base import Frozen
 from odibi.datasets import files
+from odibi.datasets.database import Selection, columns_of
+from odibi.datasets.database import read as read_database
 from odibi.datasets.delta import Table, last_commit, open_table
 from odibi.datasets.fetching import HTTP_OPTIONS, TIMEOUT, Land, Pagination, Remote, refuse_options
 from odibi.engines.base import Engine, Frame, Location
@@ -52,6 +55,7 @@ _BELONG: Mapping[str, tuple[str, ...]] = {
     "parquet": ("schema_", "extra_columns", "filename"),
     "delta": ("version",),
     "excel": ("sheet",),
+    "database": ("table", "tables", "query", "partition_date", "partition_column", "ranges"),
 }
 _ENCODINGS = {"utf-8": "utf-8", "iso8859-1": "latin-1", "utf-16": "utf-16"}
 """The encodings that DuckDB reads without an extension, by Python's name for them."""
@@ -101,6 +105,12 @@ class ReadOptions(Frozen):
     land: Land | None = None
     fallback_to_sample: bool = False
     sample_size: int = Field(default=1000, ge=1)
+    table: str | None = Field(default=None, min_length=1)
+    tables: list[str] | None = Field(default=None, min_length=1)
+    query: str | None = None
+    partition_date: str | None = None
+    partition_column: str | None = None
+    ranges: int | None = Field(default=None, ge=1, le=64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +179,26 @@ class Source:
             remote,
         )
 
+    @staticmethod
+    def of_database(name: str, url: str, given: ReadOptions) -> Source:
+        """The rows of the database ``name`` at ``url`` that a read names.
+
+        Raises:
+            Permanent: options that do not belong to a database, or not together.
+        """
+        for option in sorted(given.model_fields_set - {"from_", *_BELONG["database"]}):
+            raise Permanent(f"{option.rstrip('_')!r} is not an option of {name!r}, which is a database")
+        options = {
+            option: value for option in _BELONG["database"] if (value := getattr(given, option)) is not None
+        }
+        Selection.of(options)
+        return Source(url, "database", options=options)
+
+    @property
+    def selection(self) -> Selection:
+        """The rows of a database; those of the table in its URL where no option says which."""
+        return Selection.of(self.options or {"table": self.url.partition("#")[2]})
+
 
 def _encoding(name: str) -> str:
     try:
@@ -213,6 +243,8 @@ def look(db: Database, source: Source, expected: Schema | None = None) -> Seen |
         if table is None:
             return None
         return Seen(f"delta:{content_version(table)}", (), table.schema, table.version)
+    if source.format == "database":  # it tells no version, so it may be another one each time
+        return Seen(f"read:{uuid4().hex}", schema=columns_of(source.url, source.selection))
     found = files.find(source.url)
     if not found:
         return None
@@ -302,6 +334,9 @@ def read(engine: Engine, source: Source, seen: Seen) -> tuple[Frame, Schema]:
         from odibi.engines.catalog import named
 
         return named(cast("Spark", engine), source.url)  # no other engine was let through
+    if source.format == "database":
+        batches, schema = read_database(source.url, source.selection)
+        return engine.from_arrow(batches), schema
     if seen.problem is not None:
         raise seen.problem
     if source.format == "excel":

@@ -10,15 +10,17 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from odibi.config.models import Format, SchemaPolicy, Write, WriteMode
 from odibi.datasets import files
 from odibi.datasets.broken import said
+from odibi.datasets.database import table_url
 from odibi.datasets.delta import Commit, Fence, Table, last_commit, open_table, refuse_path
 from odibi.datasets.digest import Sample, measure
 from odibi.datasets.export import export, written_as
 from odibi.datasets.fetching import is_served, refuse_connection
+from odibi.datasets.ledger import write_table
 from odibi.datasets.modes import CURRENT, FROM, TO
 from odibi.datasets.staging import Intents
 from odibi.engines.base import Engine, Frame, Staged
@@ -35,7 +37,7 @@ class Target:
     """One thing a step writes: a Delta table, a file, or a folder of files."""
 
     url: str
-    format: Format
+    format: Format | Literal["database"]
     mode: WriteMode
     partition_by: tuple[str, ...] = ()
     policy: SchemaPolicy = "replace"
@@ -86,6 +88,22 @@ class Target:
                 url = path if path.endswith(f".{format}") else beside(f"{_bare(path)}.{format}", path)
             targets.append(Target(url, format, write.mode, write.partition_by, policy, date_column, write))
         return tuple(targets)
+
+    @staticmethod
+    def of_table(write: Write, url: str, table: str) -> Target:
+        """The target that is a table of the database at ``url``.
+
+        Raises:
+            Permanent: a mode or option that tables of databases do not have.
+        """
+        if write.mode not in (WriteMode.OVERWRITE, WriteMode.APPEND):
+            raise Permanent(
+                f"mode {write.mode} needs a Delta table, not one of a database", hint="overwrite or append"
+            )
+        if given := [name for name in ("formats", "partition_by", "schema_policy") if getattr(write, name)]:
+            raise Permanent(f"{given[0]} has no meaning for a table of a database", hint="remove it")
+        date_column = write.logical_date_column if write.mode is WriteMode.APPEND else None
+        return Target(table_url(url, table), "database", write.mode, (), "exact", date_column, write)
 
     def columns(self, schema: Schema) -> Schema:
         """The columns that the table has where rows of ``schema`` are written to it."""
@@ -227,6 +245,8 @@ def write(
     try:
         from odibi.datasets.writing import write_delta
 
+        if targets[0].format == "database":
+            return write_table(db, engine, frame, schema, targets[0], job)
         make = write_delta if targets[0].format == "delta" else _write_files
         return make(db, engine, intents, frame, schema, targets, handle, job)
     except OSError as error:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from odibi.config.models import Connection
+from odibi.datasets.database import is_database
 from odibi.errors import Permanent
 from odibi.observe.notes import Notes
 from odibi.places import Url, is_remote, options_of
@@ -28,12 +29,25 @@ def opened(notes: Notes, name: str, connection: Connection) -> Connection | None
         message = f"connection {name!r} is a local folder, which has no options"
         notes.problem((*at, "options"), message, "remove them")
         return None
+    if is_database(url):
+        url, options = _apart(notes, url, options)
     account, given = _account(url), options.get("account_name")
     if account and given and account != given:
         message = f"connection {name!r}: its url names the account {account!r}, its options {given!r}"
         notes.problem((*at, "url"), message, "give the account of the url")
         return None
     return connection.model_copy(update={"url": Url(url, options) if options else url})
+
+
+def _apart(notes: Notes, url: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """A database's URL without its password, and that among the options: the URL is kept and shown."""
+    split = urlsplit(url)
+    if split.password is None:
+        return url, dict(options)
+    notes.redactor.hide(unquote(split.password))
+    user, _, host = split.netloc.rpartition("@")
+    bare = split._replace(netloc=f"{user.partition(':')[0]}@{host}").geturl()
+    return bare, {"password": unquote(split.password), **options}
 
 
 def _given(notes: Notes, at: tuple[Any, ...], value: Any) -> Any:

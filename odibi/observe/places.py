@@ -12,9 +12,11 @@ from pydantic import BaseModel, ValidationError
 
 from odibi.config.load import beside
 from odibi.config.models import Connection, Step, Write, WriteMode
+from odibi.datasets.database import is_database
 from odibi.datasets.delta import Commit, last_commit, table_bytes
-from odibi.datasets.fetching import Remote, Sample, is_served, refuse_connection, with_params
-from odibi.datasets.files import is_remote, join
+from odibi.datasets.fetching import Remote, is_served
+from odibi.datasets.files import join
+from odibi.datasets.ledger import last_version
 from odibi.datasets.source import ReadOptions, Seen, Source, look
 from odibi.datasets.target import Target, ledger
 from odibi.engines.database import Database
@@ -22,18 +24,15 @@ from odibi.errors import Permanent, Problem, nearest
 from odibi.observe.catalogs import Catalogs
 from odibi.observe.connections import opened, refuse_outside
 from odibi.observe.notes import Notes, Place
-from odibi.places import options_of
+from odibi.observe.servers import asked_of
 from odibi.relational.schema import Column, Schema
 
 if TYPE_CHECKING:
-    from odibi.config.loaded import Loaded
+    pass
 
 __all__ = ["Places", "Standing", "version_of"]
 
 M = TypeVar("M", bound=BaseModel)
-
-PRODUCTION = ("prod", "production")
-"""Targets, and values of the variable ``env``, in which no made-up rows stand in for a source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,9 @@ class Places:
         connection = self._connection(write.to)
         if connection is None or (path is None and write.path is not None):
             return {}
-        if not self._inside((*at, "value") if step.stores else (*at, "write"), path, write.to, connection):
+        database = is_database(connection.url)
+        where = (*at, "value") if step.stores else (*at, "write")
+        if not database and not self._inside(where, path, write.to, connection):
             return {}
         found = {}
         for name in names:
@@ -92,6 +93,8 @@ class Places:
                 connection.format,
                 step.ingests,
             )
+            if database:
+                make = partial(_table_target, write, connection.url, name if len(names) > 1 else path or name)
             if connection.catalog is not None:
                 make = partial(self._named_target, connection, own or name, step, write)
             group = self.notes.guarded((*at, "write"), make)
@@ -139,6 +142,9 @@ class Places:
     def _standing(self, target: Target, app_id: str) -> tuple[Standing | None, Commit | None]:
         if is_served(target.url):
             return None, None  # only the server could tell
+        if target.format == "database":
+            version = last_version(target.url)
+            return (None if version is None else Standing(version)), None
         if target.format != "delta":
             # Any schema keeps look() from reading the files for one.
             seen = look(self.db, Source(target.url, target.format), ())
@@ -163,13 +169,21 @@ class Places:
         path = self.notes.resolved((*at, "value"), step.value)
         if options is None or connection is None or path is None:
             return None, None, None
+        if is_database(connection.url):
+            return self._of_database(at, options, connection)
+        if options.table or options.tables or options.query:
+            message = f"connection {options.from_!r} is no database, so it has no tables and no queries"
+            self.notes.problem((*at, "value"), message, "give a path, or the connection of a database")
+            return None, None, None
         if not self._inside((*at, "value"), path, options.from_, connection):
             return None, None, None
         served = connection.catalog is None and is_served(join(connection.url, path))
         remote = None
         if served:
             expected = _expected(target, standing)
-            remote = self.notes.guarded(at, partial(self._remote, step, path, connection, options, expected))
+            remote = self.notes.guarded(
+                at, partial(self._remote, step, join(connection.url, path), options, expected)
+            )
             if remote is None:
                 return None, None, None
         make = partial(Source.of, path, connection.url, options, connection.format, remote)
@@ -191,48 +205,27 @@ class Places:
         seen = self._looked((*at, "value"), source, missing, _expected(target, standing))
         return (source, None, seen) if isinstance(seen, Problem) else (source, seen, None)
 
-    def _remote(
-        self, step: Step, path: str, connection: Connection, given: ReadOptions, expected: Schema | None
-    ) -> Remote:
+    def _remote(self, step: Step, url: str, given: ReadOptions, expected: Schema | None) -> Remote:
         """What a step asks of a server."""
-        url, loaded = join(connection.url, path), self.loaded
-        options = options_of(url)
-        refuse_connection(url, options)
-        params = {
-            name: str(value).lower() if isinstance(value, bool) else str(value)
-            for name, value in given.params.items()
-        }
         folder = ""
         if given.land is not None:
-            base = self._connection(given.land.to)
-            if base is None:
-                raise Permanent(
-                    f"land: unknown connection {given.land.to!r}",
-                    hint=nearest(given.land.to, loaded.pipeline.connections),
-                )
-            folder = join(base.url, given.land.path)
-            if is_remote(folder):
-                raise Permanent(
-                    f"land: what servers send lands in local folders, not at {folder}",
-                    hint="write the rows there",
-                )
-        sample = Sample(given.sample_size, loaded.logical_date) if given.fallback_to_sample else None
-        production = _production(loaded)
-        return Remote(
-            name=step.name,
-            url=url,
-            shown=self.notes.redactor.mask(with_params(url, params)),
-            headers={**options.get("headers", {}), **given.headers},
-            params=params,
-            options=options,
-            pagination=given.pagination,
-            records=given.records,
-            timeout=given.timeout,
-            folder=folder,
-            sample=None if production else sample,
-            caution=f"fallback_to_sample is off: {production}" if production and sample else "",
-            expected=expected,
+            below = self._connection(given.land.to)
+            if below is None:
+                hint = nearest(given.land.to, self.loaded.pipeline.connections)
+                raise Permanent(f"land: unknown connection {given.land.to!r}", hint=hint)
+            folder = join(below.url, given.land.path)
+        return asked_of(self.loaded, step.name, url, given, folder, expected, self.notes.redactor)
+
+    def _of_database(
+        self, at: Place, options: ReadOptions, connection: Connection
+    ) -> tuple[Source | None, Seen | None, Problem | None]:
+        """What is read from a database, which tells no version of it: it may be another one each time."""
+        place = (*at, "value")
+        source = self.notes.guarded(
+            place, partial(Source.of_database, str(options.from_), connection.url, options)
         )
+        seen = self.notes.guarded(place, partial(look, self.db, source)) if source is not None else None
+        return source, seen and replace(seen, version=f"run:{self.loaded.run_id}"), None
 
     def external(self, at: Place, dataset: str) -> tuple[Source, Seen] | Problem | None:
         """The table of another pipeline that an input names as ``pipeline.dataset``; None if it is none.
@@ -252,7 +245,7 @@ class Places:
             return None
         index, step = makers[name.lower()]
         notes = Notes(other)
-        notes.redactor = self.notes.redactor
+        notes.redactor = notes.secrets.redactor = self.notes.redactor
         group = Places(notes, self.db).targets(("steps", index), step).get(_spelled(step, name), ())
         self.notes.problems += notes.problems
         if not group:
@@ -325,10 +318,8 @@ class Places:
         return value
 
 
-def _production(loaded: Loaded) -> str:
-    """What says that the run is in production; empty where nothing does."""
-    said = {"target": loaded.target, "env": loaded.context.get("env")}
-    return next((f"{name} is {value}" for name, value in said.items() if value in PRODUCTION), "")
+def _table_target(write: Write, url: str, table: str) -> tuple[Target, ...]:
+    return (Target.of_table(write, url, table),)
 
 
 def _spelled(step: Step, name: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from odibi.errors import Problem
 from odibi.observe.code import CodeReader
 from odibi.observe.notes import Notes, Place
 from odibi.observe.places import Places, Standing
-from odibi.operations.python import Function
+from odibi.operations.python import Function, secrets_in
 from odibi.relational.parse import Script
 
 if TYPE_CHECKING:
@@ -121,6 +122,8 @@ def _observed(
         now, commits[name] = places.standing(at, group[0], app_id(notes.loaded, step))
         if now is not None:
             standing[name] = now
+    for name in secrets_in(said.function) if said.function is not None else ():
+        notes.guarded((*at, "value"), partial(notes.secrets, name))
     source = seen = missing = None
     if step.ingests:
         first = next(iter(targets), "")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from odibi.config.secrets import Redactor, Secrets
 from odibi.datasets.delta import Commit, Fence, Table, last_commit, open_table
 from odibi.datasets.fetching import is_served
 from odibi.datasets.kept import Held, Kept
@@ -79,6 +80,7 @@ class RunContext:
     keeping: Keeping = field(default_factory=Keeping)
     landing: Path = Path("landing")
     stopped: threading.Event = field(default_factory=threading.Event)
+    redactor: Redactor = field(default_factory=Redactor)
     _engines: dict[str, Engine] = field(default_factory=dict)
     _commits: dict[str, Commit] = field(default_factory=dict)
     _held: dict[str, Held] = field(default_factory=dict)
@@ -86,6 +88,11 @@ class RunContext:
     _crossed: dict[tuple[str, str], Dataset] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _workers: Workers | None = None
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """The secrets of the run, for its functions."""
+        return Secrets(self.loaded.pipeline.secrets, self.loaded.environ, self.redactor)
 
     def aside(self, planned: PlannedStep) -> Aside | None:
         """Where an attempt at the step computes its function, and all else if its memory is limited.

@@ -114,6 +114,9 @@ def _held(result: Result, targets: tuple[Target, ...], job: Job) -> Held:
             version = result.written.version if result.written is not None else None
             spots.append(Spot(url=target.url, format="delta", version=version))
             continue
+        if target.format == "database":
+            spots.append(Spot(url=target.url, format=target.format))
+            continue
         part = part_of(target, job)
         files = marked(join(target.url, f"{part}.{target.format}") if part else target.url)
         spots.append(Spot(url=target.url, format=target.format, files=files))

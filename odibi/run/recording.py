@@ -85,9 +85,7 @@ class Recorder:
 
 def hiding(loaded: Loaded, redactor: Redactor) -> Hide:
     """What takes secrets out of a record: those of references, and passwords in URLs."""
-    urls = (connection.url for connection in loaded.pipeline.connections.values())
-    if not redactor and not any("@" in url for url in urls):
-        return lambda record: record
+    with_user = any("@" in connection.url for connection in loaded.pipeline.connections.values())
 
     def hidden(value: Any) -> Any:
         if isinstance(value, str):
@@ -96,7 +94,11 @@ def hiding(loaded: Loaded, redactor: Redactor) -> Hide:
             return {hidden(key): hidden(item) for key, item in value.items()}
         return tuple(hidden(item) for item in value) if isinstance(value, list | tuple) else value
 
-    return lambda record: type(record).model_validate(hidden(record.model_dump()))
+    def hide(record: Any) -> Any:
+        known = bool(redactor) or with_user  # asked each time: functions get secrets while they run
+        return type(record).model_validate(hidden(record.model_dump())) if known else record
+
+    return hide
 
 
 def begun(loaded: Loaded, plan: Plan, version: str) -> RunRecord:

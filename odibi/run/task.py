@@ -21,7 +21,7 @@ from odibi.observe.snapshot import app_id
 from odibi.operations.answer import Call
 from odibi.operations.bounded import ENGINES, bounded, movable
 from odibi.operations.invoke import call
-from odibi.operations.python import Context
+from odibi.operations.python import Context, secrets_in
 from odibi.plan.columns import uses
 from odibi.plan.compile import compile_step
 from odibi.plan.decide import stands
@@ -358,7 +358,10 @@ class _Attempt:
         function, step, loaded = self.planned.function, self.planned.step, self.context.loaded
         if function is None:
             raise Permanent(f"there is no function {step.value!r}")
-        context = Context(loaded.run_id, loaded.logical_date.isoformat(), step.name, loaded.params)
+        secrets = self.context.secrets
+        for name in secrets_in(function):
+            secrets(name)  # here, where what it gives is masked, also where the function is called elsewhere
+        context = Context(loaded.run_id, loaded.logical_date.isoformat(), step.name, loaded.params, secrets)
         asked = Call(function, step.params, context, as_declared)
         tables = {alias: (dataset.frame, dataset.schema) for alias, dataset in inputs.items()}
         db = self.context.db
