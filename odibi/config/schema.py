@@ -230,7 +230,7 @@ def _short_form(
     known = {name: _or_template(schema) for name, schema in (read or {}).items()}
     options: dict[str, Any] = {
         "type": "object",
-        "properties": {"from": _TEXT, **known, "path": _TEXT, "prefix": _TEXT},
+        "properties": {"from": _TEXT, **known, "path": _TEXT, "prefix": _TEXT, "url": _TEXT},
         "anyOf": [{"required": [name]} for name in ("path", *READ_INSTEAD)],
         "additionalProperties": read is None,
     }

@@ -16,7 +16,7 @@ __all__ = ["LATER_PIPELINE", "LATER_STEP", "VERBS", "expand_pipeline", "expand_s
 VERBS = ("read", "transform", "sql", "function")
 """What the short form may say a step does."""
 
-READ_INSTEAD = ("prefix", "table", "tables", "query")
+READ_INSTEAD = ("prefix", "url", "table", "tables", "query")
 """What a read may say instead of a path."""
 
 LATER_STEP = frozenset(
@@ -173,11 +173,12 @@ def _without_path(value: Mapping[str, Any]) -> Mapping[str, Any]:
     if not given:
         return value
     said = value[given[0]]
-    if given[0] == "prefix":
+    if given[0] in ("prefix", "url"):
         if not isinstance(said, str):
-            raise ValueError(f"read: prefix: expected a text, found {shortened(said)}")
-        path = said.rstrip("/") if said.endswith("/") else f"{said}*"
-        return {"path": path, **{key: item for key, item in value.items() if key != "prefix"}}
+            raise ValueError(f"read: {given[0]}: expected a text, found {shortened(said)}")
+        beginning = said.rstrip("/") if said.endswith("/") else f"{said}*"
+        path = said if given[0] == "url" else beginning
+        return {"path": path, **{key: item for key, item in value.items() if key != given[0]}}
     names = ", ".join(map(str, said)) if isinstance(said, list | tuple) else said
     return {"path": names, **value}
 
