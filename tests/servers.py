@@ -1,16 +1,20 @@
-"""Servers for tests: HTTP on a real socket, with a record of what was asked."""
+"""Servers for tests on real sockets of this machine: HTTP, with a record of what was asked, and SFTP."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-__all__ = ["Answer", "Asked", "Web", "web"]
+__all__ = ["Answer", "Asked", "Served", "Web", "sftp_server", "web"]
 
 
 @dataclass
@@ -22,6 +26,7 @@ class Asked:
     params: dict[str, str]
     headers: dict[str, str]
     body: bytes = b""
+    target: str = ""  # path and parameters as they came
 
 
 @dataclass
@@ -79,7 +84,12 @@ def web() -> Iterator[Web]:
             size = int(self.headers.get("content-length") or 0)
             headers = {name.lower(): value for name, value in self.headers.items()}
             asked = Asked(
-                self.command, parts.path, dict(parse_qsl(parts.query)), headers, self.rfile.read(size)
+                self.command,
+                parts.path,
+                dict(parse_qsl(parts.query)),
+                headers,
+                self.rfile.read(size),
+                self.path,
             )
             answer = here.answer(asked)
             body = answer.body.encode() if isinstance(answer.body, str) else answer.body
@@ -105,4 +115,64 @@ def web() -> Iterator[Web]:
     finally:
         server.shutdown()
         server.server_close()
+        thread.join()
+
+
+@dataclass
+class Served:
+    """A running server: the folder it serves, and where its key is known."""
+
+    port: int
+    folder: Path
+    known_hosts: Path
+
+
+@contextmanager
+def sftp_server(folder: Path, secret: str = "right") -> Iterator[Served]:
+    """A server for the user ``odibi`` with the password ``secret``, until the block ends."""
+    import asyncssh
+
+    files = folder / "served"
+    files.mkdir()
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    ready: Future[tuple[int, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+
+    connections: list[asyncssh.SSHServerConnection] = []
+
+    class Login(asyncssh.SSHServer):
+        def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+            connections.append(conn)
+
+        def begin_auth(self, username: str) -> bool:
+            return True
+
+        def password_auth_supported(self) -> bool:
+            return True
+
+        def validate_password(self, username: str, password: str) -> bool:
+            return (username, password) == ("odibi", secret)
+
+    async def serve() -> None:
+        def served(channel: Any) -> asyncssh.SFTPServer:
+            return asyncssh.SFTPServer(channel, chroot=str(files).encode())
+
+        over = asyncio.Event()
+        async with await asyncssh.listen(
+            "127.0.0.1", 0, server_factory=Login, server_host_keys=[key], sftp_factory=served
+        ) as listening:
+            ready.set_result((listening.get_port(), asyncio.get_running_loop(), over))
+            await over.wait()
+            for connection in connections:
+                connection.abort()
+                await connection.wait_closed()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    port, loop, over = ready.result(timeout=30)
+    known = folder / "known_hosts"
+    known.write_text(f"[127.0.0.1]:{port} {key.export_public_key().decode()}")
+    try:
+        yield Served(port, files, known)
+    finally:
+        loop.call_soon_threadsafe(over.set)
         thread.join()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi.datasets.fetching import TIMEOUT, Remote
-from odibi.datasets.paging import following, parsed, rows_in
+from odibi.datasets.paging import Asked, following, parsed, rows_in
 from odibi.errors import (
     AuthenticationFailed,
     MissingExtra,
@@ -79,7 +79,7 @@ def fetch(
             path = folder / named(number)
             with (
                 _told(shown, remote.timeout),
-                client.stream("GET", asked[0], params=_added(*asked), headers=since) as answer,
+                client.stream("GET", _at(asked), headers=since) as answer,
             ):
                 if answer.status_code == 304 and since:
                     return None
@@ -149,11 +149,12 @@ def seconds_of(retry_after: str, now: datetime) -> float | None:
     return max(0.0, (moment - now).total_seconds())
 
 
-def _added(url: str, params: Mapping[str, str]) -> Mapping[str, str] | None:
-    """The parameters as httpx2 adds them to those of the URL: an empty mapping would take these away."""
+def _at(asked: Asked) -> httpx2.URL:
+    """The URL with the parameters that are added to its own."""
     import httpx2
 
-    return {**dict(httpx2.URL(url).params), **params} if params else None
+    url, params = asked
+    return httpx2.URL(url).copy_merge_params(params) if params else httpx2.URL(url)
 
 
 @contextmanager

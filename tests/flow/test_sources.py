@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import Answer, Asked, Web, web
+from servers import Answer, Asked, Web, sftp_server, web
 
 from tests.flow.helpers import events, odibi, project
 
@@ -251,3 +251,38 @@ def test_made_up_rows_stand_in_only_where_they_may(server: Web, tmp_path: Path) 
     assert (tmp_path / "out/users.csv").read_text().splitlines() == ["id,name", "1,Ada", "2,Bo"]
     page = max((tmp_path / ".odibi/stories/sources").glob("*.html"), key=lambda path: path.stat().st_mtime_ns)
     assert '<span class="chip synthetic">' not in page.read_text()
+
+
+def test_files_of_an_sftp_server_are_read_by_any_engine(tmp_path: Path) -> None:
+    text = """
+        pipeline: drop
+        date: 2026-01-05
+        engine: %s
+        max_retries: 0
+        connections:
+          partner:
+            url: sftp://127.0.0.1:%d
+            options: {username: odibi, password: "${secret:token}", known_hosts: known_hosts}
+        steps:
+          - name: orders
+            layer: bronze
+            read: {from: partner, path: "out/{date}-*.csv", land: {path: "raw/{date}"}, filename: file}
+            write: {path: lake/orders}
+          - {name: total, layer: gold, sql: SELECT sum(amount) AS amount FROM orders, write: {path: lake/total}}
+    """
+    with sftp_server(tmp_path, SECRET) as server:
+        (server.folder / "out").mkdir()
+        (server.folder / "out/2026-01-05-a.csv").write_bytes(ORDERS)
+        (server.folder / "out/2026-01-05-b.csv").write_bytes(ORDERS)
+        (server.folder / "out/2026-01-06-c.csv").write_bytes(ORDERS)
+        for engine, then in (("duckdb", "completed"), ("duckdb", "reused"), ("pandas", "completed")):
+            project(tmp_path, {"drop.yaml": text % (engine, server.port)})
+            assert _ended(_run(tmp_path, config="drop.yaml"))["total"] == then
+        assert (tmp_path / "raw/2026-01-05/2026-01-05-a.csv").read_bytes() == ORDERS
+        shown = odibi("query", "SELECT amount FROM gold.total", "-c", "drop.yaml", cwd=tmp_path)
+        assert "25.2" in shown.stdout, shown.stderr
+    done = odibi("run", "drop.yaml", cwd=tmp_path, env={"ODIBI_SECRET_TOKEN": SECRET})
+    assert done.returncode == 1
+    assert f"127.0.0.1:{server.port}" in done.stdout + done.stderr
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path for path in written if SECRET.encode() in path.read_bytes()] == []

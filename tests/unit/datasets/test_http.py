@@ -54,6 +54,12 @@ def test_bytes_come_as_they_are_served_and_what_was_asked_is_sent(server: Web, t
     assert asked.headers["authorization"] == "Bearer x"
 
 
+def test_parameters_of_the_url_stay(server: Web, tmp_path: Path) -> None:
+    server.at["/x"] = lambda asked: Answer(asked.target)
+    assert got(tmp_path, f"{server.url}/x?a=1&a=2", params={"b": "c d"}) == [b"/x?a=1&a=2&b=c+d"]
+    assert got(tmp_path, f"{server.url}/x?a=1&a=2") == [b"/x?a=1&a=2"]
+
+
 def test_an_answer_that_has_not_changed_is_none(server: Web, tmp_path: Path) -> None:
     server.at["/x"] = lambda asked: Answer(
         status=304 if asked.headers.get("if-none-match") == '"v1"' else 200

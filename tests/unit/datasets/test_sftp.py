@@ -2,81 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
-import threading
-from collections.abc import Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+from servers import sftp_server
 
 from odibi.datasets.fetching import Remote
 from odibi.datasets.sftp import fetch
 from odibi.errors import AuthenticationFailed, NetworkTimeout, NotFound, SecurityError, Unavailable
-
-
-@dataclass
-class Served:
-    """A running server: the folder it serves, and where its key is known."""
-
-    port: int
-    folder: Path
-    known_hosts: Path
-
-
-@contextmanager
-def sftp_server(folder: Path) -> Iterator[Served]:
-    """A server for the user ``odibi`` with the password ``right``, until the block ends."""
-    import asyncssh
-
-    files = folder / "served"
-    files.mkdir()
-    key = asyncssh.generate_private_key("ssh-ed25519")
-    ready: Future[tuple[int, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
-
-    connections: list[asyncssh.SSHServerConnection] = []
-
-    class Login(asyncssh.SSHServer):
-        def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
-            connections.append(conn)
-
-        def begin_auth(self, username: str) -> bool:
-            return True
-
-        def password_auth_supported(self) -> bool:
-            return True
-
-        def validate_password(self, username: str, password: str) -> bool:
-            return (username, password) == ("odibi", "right")
-
-    async def serve() -> None:
-        def served(channel: Any) -> asyncssh.SFTPServer:
-            return asyncssh.SFTPServer(channel, chroot=str(files).encode())
-
-        over = asyncio.Event()
-        async with await asyncssh.listen(
-            "127.0.0.1", 0, server_factory=Login, server_host_keys=[key], sftp_factory=served
-        ) as listening:
-            ready.set_result((listening.get_port(), asyncio.get_running_loop(), over))
-            await over.wait()
-            for connection in connections:
-                connection.abort()
-                await connection.wait_closed()
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    port, loop, over = ready.result(timeout=30)
-    known = folder / "known_hosts"
-    known.write_text(f"[127.0.0.1]:{port} {key.export_public_key().decode()}")
-    try:
-        yield Served(port, files, known)
-    finally:
-        loop.call_soon_threadsafe(over.set)
-        thread.join()
 
 
 def remote(port: int, path: str, known_hosts: Path, password: str = "right", timeout: float = 30) -> Remote:
