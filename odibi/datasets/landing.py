@@ -26,11 +26,12 @@ from odibi.datasets.sample import sample_text
 from odibi.datasets.source import Seen, Source, look
 from odibi.datasets.staging import Intents
 from odibi.engines.database import Database
-from odibi.errors import Transient
+from odibi.errors import Permanent, Transient
 
 __all__ = ["METADATA", "Landed", "land", "metadata_of"]
 
 METADATA = "_metadata.json"
+SYNTHETIC = "_synthetic"
 _ENDINGS = {"excel": "xlsx"}
 
 
@@ -99,6 +100,7 @@ def _landed(
 ) -> Mapping[str, Any]:
     """What is told of the landing once the answer is there."""
     before = metadata_of(folder)
+    _refuse_others(folder)
     aside = intents.aside(folder)
     aside.mkdir(parents=True)
     try:
@@ -116,6 +118,25 @@ def _landed(
         return data
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _refuse_others(folder: Path) -> None:
+    """Raise Permanent where a folder that is going to be replaced holds what has not landed in it."""
+    if not folder.exists():
+        return
+    try:
+        told = json.loads((folder / METADATA).read_text("utf-8"))
+        landed = {METADATA, SYNTHETIC, *(file["name"] for file in told["files"])}
+    except (OSError, ValueError, LookupError, TypeError):
+        landed = {SYNTHETIC}
+    found = (
+        [str(folder)] if not folder.is_dir() else sorted({path.name for path in folder.iterdir()} - landed)
+    )
+    if found:
+        raise Permanent(
+            f"{folder} holds {found[0]!r}, which has not landed there: a landing folder is replaced as a whole",
+            hint="land in a folder of its own",
+        )
 
 
 def _fetched(
@@ -183,7 +204,7 @@ def _stand_in(
     """Made-up rows, below the landing, where they are not taken for what a server sent."""
     if remote.sample is None:
         raise ValueError("nothing may stand in")
-    final = folder / "_synthetic"
+    final = folder / SYNTHETIC
     final.parent.mkdir(parents=True, exist_ok=True)
     aside = intents.aside(final)
     aside.mkdir(parents=True)

@@ -36,7 +36,7 @@ CHUNK = 1 << 20
 def fetch(remote: Remote, folder: Path, go_on: Callable[[], None]) -> tuple[str, ...]:
     """Fetch the files at the URL into ``folder``, bytes as they are; their names, sorted.
 
-    The path is a file, a folder (its files, hidden ones left out) or a pattern such as ``out/*.csv``.
+    The path is a file, a folder or a pattern such as ``out/*.csv``; of the latter hidden files are left out.
 
     Raises:
         SecurityError: the server's key is not known, or is another one.
@@ -55,12 +55,17 @@ def fetch(remote: Remote, folder: Path, go_on: Callable[[], None]) -> tuple[str,
         if not found:
             raise NotFound(f"{remote.shown}: there is no such file")
         for name in found:
-            with sftp.open(name, "rb") as source, (folder / posixpath.basename(name)).open("wb") as target:
+            with sftp.open(name, "rb") as source, (folder / _landing_name(name)).open("wb") as target:
                 source.prefetch()
                 while chunk := source.read(CHUNK):
                     go_on()
                     target.write(chunk)
-        return tuple(posixpath.basename(name) for name in found)
+        return tuple(map(_landing_name, found))
+
+
+def _landing_name(path: str) -> str:
+    """The name that a file has where it lands: none that readers of a folder would leave out."""
+    return posixpath.basename(path).lstrip("._") or "file"
 
 
 def _files(sftp: paramiko.SFTPClient, path: str) -> list[str]:
@@ -68,6 +73,7 @@ def _files(sftp: paramiko.SFTPClient, path: str) -> list[str]:
     if glob.has_magic(path):
         parent, pattern = posixpath.split(path)
         names = [name for name in sftp.listdir(parent or "/") if fnmatch.fnmatchcase(name, pattern)]
+        names = [name for name in names if not name.startswith((".", "_"))]
     elif stat.S_ISDIR(sftp.stat(path).st_mode or 0):
         parent, names = path, [name for name in sftp.listdir(path) if not name.startswith((".", "_"))]
     else:
