@@ -91,6 +91,8 @@ def test_what_is_not_installed_is_named(
     provider: str, module: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.setattr(sys.modules["fsspec.registry"], "_registry", {})
+    known = sys.modules["fsspec.registry"]._registry
+    for scheme in [each for each, kind in known.items() if kind.__module__.startswith(module)]:
+        monkeypatch.delitem(known, scheme)
     with pytest.raises(MissingExtra, match=rf"pip install 'odibi\[{extra}\]'"):
         CloudAdapter.create(provider, account_name="a")
