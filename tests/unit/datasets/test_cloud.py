@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -91,7 +92,7 @@ def test_what_is_not_installed_is_named(
     provider: str, module: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    known = sys.modules["fsspec.registry"]._registry
+    known = import_module("fsspec.registry")._registry
     for scheme in [each for each, kind in known.items() if kind.__module__.startswith(module)]:
         monkeypatch.delitem(known, scheme)
     with pytest.raises(MissingExtra, match=rf"pip install 'odibi\[{extra}\]'"):
