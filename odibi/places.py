@@ -15,7 +15,17 @@ from typing import Any, Self
 
 from odibi.errors import MissingExtra, Permanent
 
-__all__ = ["OBJECT_STORES", "Url", "beside", "is_remote", "opened", "options_of", "reaching", "system"]
+__all__ = [
+    "OBJECT_STORES",
+    "Url",
+    "beside",
+    "installed",
+    "is_remote",
+    "opened",
+    "options_of",
+    "reaching",
+    "system",
+]
 
 EXTRAS = {
     "s3": "aws",
@@ -77,17 +87,34 @@ def system(url: str) -> tuple[Any, str]:
     """
     from fsspec.core import url_to_fs
 
-    scheme = url.partition("://")[0]
+    installed(url.partition("://")[0] if "://" in url else "file")
     try:
         with reaching(url):
             found, path = url_to_fs(str(url), **options_of(url))
-    except ImportError as error:
-        if scheme in EXTRAS:
-            raise MissingExtra(f"what reads {scheme}://", EXTRAS[scheme]) from error
-        raise Permanent(f"cannot reach {url}: {error}") from error
     except (ValueError, TypeError) as error:
         raise Permanent(f"cannot reach {url}: {error}", hint="see the options of its connection") from error
     return found, str(path)
+
+
+def installed(scheme: str) -> None:
+    """See that there is what reads a scheme.
+
+    Raises:
+        MissingExtra: it is not installed.
+        Permanent: there is no such scheme.
+    """
+    from fsspec import get_filesystem_class
+
+    try:
+        get_filesystem_class(scheme)
+    except ImportError as error:
+        if scheme in EXTRAS:
+            raise MissingExtra(f"what reads {scheme}://", EXTRAS[scheme]) from error
+        raise Permanent(f"cannot reach {scheme}://: {error}") from error
+    except ValueError as error:
+        raise Permanent(
+            f"there is nothing that reads {scheme}://", hint="s3, abfss, az, gs, sftp, memory"
+        ) from error
 
 
 def opened(url: str, mode: str = "rb", **how: Any) -> Any:

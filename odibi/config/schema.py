@@ -170,6 +170,9 @@ def json_schema(
     schema = Pipeline.model_json_schema(by_alias=True)
     models = schema.pop("$defs")
     models["Pipeline"] = {key: schema.pop(key) for key in list(schema)}
+    for name in ("Pipeline", "Target"):
+        secrets = models[name]["properties"]["secrets"]
+        models[name]["properties"]["secrets"] = {"anyOf": [secrets["items"], secrets]}
     for name in ("Pipeline", "Step", "Write"):
         _add_spellings(models[name], name)
     _short_form(models["Step"], operations, read)

@@ -174,7 +174,7 @@ def resolve(
 
     Raises Permanent for a reference that has no value.
     """
-    secrets = secrets or Secrets((), environ, redactor or Redactor())
+    secrets = secrets or Secrets((), environ, Redactor() if redactor is None else redactor)
 
     def put(match: re.Match[str]) -> str:
         reference = _reference(match)

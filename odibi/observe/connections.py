@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from odibi.config.models import Connection
-from odibi.datasets.database import is_database
+from odibi.config.secrets import references
 from odibi.errors import Permanent
 from odibi.observe.notes import Notes
 from odibi.places import Url, is_remote, options_of
 
 __all__ = ["opened", "refuse_outside"]
 
+_PASSWORD = re.compile(r"(postgres(?:ql)?://[^:/@]*):(.*)@([^@]*)")
 _AZURE = ("abfs", "abfss", "az")
 
 
 def opened(notes: Notes, name: str, connection: Connection) -> Connection | None:
     """The connection with its references resolved; its url has the options. None and problems if it cannot be opened."""
     at: tuple[Any, ...] = ("connections", name)
-    url = notes.resolved((*at, "url"), connection.url)
+    written, password = _apart(connection.url)
+    url = notes.resolved((*at, "url"), written)
     before = len(notes.problems)
     options = {key: _given(notes, (*at, "options", key), value) for key, value in connection.options.items()}
+    if password is not None:
+        found = notes.resolved((*at, "url"), password if references(password) else unquote(password))
+        notes.redactor.hide(found or "")
+        options = {"password": found, **options}
     if url is None or len(notes.problems) > before:
         return None
     if options and not is_remote(url):
         message = f"connection {name!r} is a local folder, which has no options"
         notes.problem((*at, "options"), message, "remove them")
         return None
-    if is_database(url):
-        url, options = _apart(notes, url, options)
     account, given = _account(url), options.get("account_name")
     if account and given and account != given:
         message = f"connection {name!r}: its url names the account {account!r}, its options {given!r}"
@@ -39,15 +44,13 @@ def opened(notes: Notes, name: str, connection: Connection) -> Connection | None
     return connection.model_copy(update={"url": Url(url, options) if options else url})
 
 
-def _apart(notes: Notes, url: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """A database's URL without its password, and that among the options: the URL is kept and shown."""
-    split = urlsplit(url)
-    if split.password is None:
-        return url, dict(options)
-    notes.redactor.hide(unquote(split.password))
-    user, _, host = split.netloc.rpartition("@")
-    bare = split._replace(netloc=f"{user.partition(':')[0]}@{host}").geturl()
-    return bare, {"password": unquote(split.password), **options}
+def _apart(url: str) -> tuple[str, str | None]:
+    """A database's URL without its password, and that as it was written: the URL is kept and shown.
+
+    They are told apart before references are resolved, for a password may have any character.
+    """
+    found = _PASSWORD.fullmatch(url)
+    return (f"{found[1]}@{found[3]}", found[2]) if found else (url, None)
 
 
 def _given(notes: Notes, at: tuple[Any, ...], value: Any) -> Any:

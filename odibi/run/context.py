@@ -106,7 +106,7 @@ class RunContext:
         from odibi.operations.process import Aside, Workers
 
         with self._lock:
-            self._workers = self._workers or Workers()
+            self._workers = self._workers or Workers(self.redactor.mask)
         return Aside(self._workers, int(size_of(step.resources.memory)) if step.resources else None)
 
     def engine(self, name: str) -> Engine:
