@@ -43,7 +43,7 @@ SCHEMES = ("http", "https", "sftp")
 TIMEOUT = 30.0
 """Seconds that a server may be silent."""
 
-LOGIN = ("username", "password", "key_filename", "passphrase", "known_hosts")
+LOGIN = ("username", "password", "port", "key_filename", "passphrase", "known_hosts")
 """The options of a connection to an SFTP server: who asks, and where the server's key is known from."""
 
 _HTTP_ONLY = ("headers", "params", "records", "pagination")
@@ -154,7 +154,8 @@ class Remote:
     def host(self) -> str:
         """The server, as errors name it."""
         parts = urlsplit(self.url)
-        return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+        port = parts.port or self.options.get("port")
+        return f"{parts.hostname}:{port}" if port else str(parts.hostname)
 
 
 def is_served(url: str) -> bool:

@@ -107,7 +107,7 @@ def _connected(remote: Remote) -> Iterator[paramiko.SSHClient]:
         with _told(remote, time.monotonic() + remote.timeout):
             client.connect(
                 str(parts.hostname),
-                parts.port or 22,
+                parts.port or int(login.get("port") or 22),
                 username=unquote(str(user)) if user else None,
                 password=password,
                 passphrase=login.get("passphrase"),
