@@ -87,7 +87,7 @@ def refuse_success(given: Any, layers: Collection[str]) -> Any:
 def needed_of(success: Success, sources: int) -> int:
     """How many of that many sources must succeed."""
     if isinstance(success, AtLeast):
-        return success.min_success
+        return min(success.min_success, sources)  # fewer may be selected
     return sources if success == "all" else min(1, sources)
 
 

@@ -146,7 +146,8 @@ def _fetched(
         from odibi.datasets.sftp import fetch as fetch_files
 
         return Fetched(fetch_files(remote, folder, go_on))
-    known = before.get("validators", {}) if before.get("url") == remote.shown else {}
+    same = (before.get("url"), before.get("format")) == (remote.shown, format)
+    known = before.get("validators", {}) if same else {}
     paged = remote.pagination is not None
     return fetch(remote, folder, lambda number: _name(remote, format, number if paged else 0), known, go_on)
 

@@ -42,6 +42,7 @@ __all__ = [
     "frame_of",
     "look",
     "read",
+    "with_known_types",
 ]
 
 FORMATS = ("csv", "json", "ndjson", "parquet", "delta", "excel")
@@ -262,6 +263,13 @@ def look(db: Database, source: Source, expected: Schema | None = None) -> Seen |
         return Seen(version, found, _stored(schema))
     except SourceError as error:
         return Seen(version, found, problem=error)  # other steps may run; the one that reads it fails
+
+
+def with_known_types(db: Database, source: Source) -> Source:
+    """The source. Raises Permanent for a declared type that is none, or that nothing can store."""
+    _refuse_unknown_types(db, source.schema or ())
+    declared(source)
+    return source
 
 
 def declared(source: Source) -> Schema | None:

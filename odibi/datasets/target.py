@@ -144,8 +144,9 @@ def _refuse_sending(url: str, write: Write) -> None:
         raise Permanent(
             f"one of json, csv and parquet can be sent to {url}, not {' and '.join(write.formats)}"
         )
-    if write.mode is not WriteMode.OVERWRITE or write.partition_by:
-        raise Permanent(f"what is sent to {url} is the whole dataset", hint="remove mode and partition_by")
+    if write.mode is not WriteMode.OVERWRITE or write.partition_by or write.schema_policy is not None:
+        hint = "remove mode, partition_by and schema"
+        raise Permanent(f"what is sent to {url} is the whole dataset, as it is", hint=hint)
 
 
 def _refuse_place(url: str) -> None:

@@ -17,7 +17,7 @@ from odibi.datasets.delta import Commit, last_commit, table_bytes
 from odibi.datasets.fetching import Remote, is_served
 from odibi.datasets.files import join
 from odibi.datasets.ledger import last_version
-from odibi.datasets.source import ReadOptions, Seen, Source, look
+from odibi.datasets.source import ReadOptions, Seen, Source, look, with_known_types
 from odibi.datasets.target import Target, ledger
 from odibi.engines.database import Database
 from odibi.errors import Permanent, Problem, nearest
@@ -193,7 +193,7 @@ class Places:
         if source is None:
             return None, None, None
         if source.remote is not None:
-            return source, None, None
+            return self.notes.guarded(at, partial(with_known_types, self.db, source)), None, None
         if source.format == "table":  # Spark tells no version, so it may be another one each time
             version = f"run:{self.loaded.run_id}"
             return source, Seen(version, schema=self.catalogs.columns(source.url)), None

@@ -16,7 +16,7 @@ from odibi.config.secrets import Redactor
 from odibi.engines.packages import versions
 from odibi.errors import OdibiError
 from odibi.home import command
-from odibi.plan import Action, Plan
+from odibi.plan import Plan
 from odibi.record.model import (
     ColumnLineage,
     RunRecord,
@@ -178,7 +178,8 @@ def _stages(
     """The layers that have sources, as they came out."""
     layers: dict[Layer, list[StepRecord]] = {}
     for planned in plan.steps:
-        if planned.step.ingests and planned.decision.action is not Action.SKIP:
+        # What a rule has left out was optional.
+        if planned.step.ingests and steps[planned.name].status is not StepStatus.SKIPPED:
             layers.setdefault(planned.step.layer, []).append(steps[planned.name])
     found = []
     for layer, sources in layers.items():

@@ -147,10 +147,14 @@ def test_the_pipeline_itself(rest: str, fits: bool) -> None:
     assert (errors(config("sql: x", rest)) == []) is fits
 
 
-@pytest.mark.parametrize("secrets", ["{provider: env}", "[{provider: env}, {provider: databricks, scope: s}]"])
+@pytest.mark.parametrize(
+    "secrets", ["{provider: env}", "[{provider: env}, {provider: databricks, scope: s}]"]
+)
 def test_secrets_are_one_provider_or_several(secrets: str) -> None:
     fits = Draft7Validator(json_schema()).is_valid
-    assert fits(config("sql: q", f"pipeline: p\nsecrets: {secrets}\ntargets: {{prod: {{secrets: {secrets}}}}}"))
+    assert fits(
+        config("sql: q", f"pipeline: p\nsecrets: {secrets}\ntargets: {{prod: {{secrets: {secrets}}}}}")
+    )
     assert not fits(config("sql: q", "pipeline: p\nsecrets: {provider: vault}"))
 
 
