@@ -140,7 +140,7 @@ def _print_one(run: RunRecord, *, verbose: bool) -> None:
         names = [step.name for step in run.steps if step.status is state]
         if names:
             say(f"{label}: {', '.join(names)}")
-    for stage in run.stages:
+    for stage in (stage for stage in run.stages if stage.successful_sources < stage.total_sources):
         say(f"Sources: {stage_said(stage)}")
     made_up = ", ".join(step.name for step in run.steps if step.synthetic)
     if made_up:
