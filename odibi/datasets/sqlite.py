@@ -63,7 +63,8 @@ class SQLite:
     @cached_property
     def _connection(self) -> sqlite3.Connection:
         """Opened when first asked for something, because that makes the file."""
-        return sqlite3.connect(self._path, isolation_level=None, timeout=30)
+        # DuckDB asks for the rows on threads of its own, on one at a time.
+        return sqlite3.connect(self._path, isolation_level=None, timeout=30, check_same_thread=False)
 
     @staticmethod
     @contextmanager

@@ -58,7 +58,7 @@ def made(url: str, steps: str, engine: str = "duckdb", day: str = "2024-01-15") 
 
 def write_config(url: str, steps: str, engine: str = "duckdb") -> None:
     Path("p.yaml").write_text(
-        f"pipeline: p\nengine: {engine}\nconnections:\n  warehouse: {{url: '{url}'}}\nsteps:\n{steps}\n"
+        f"pipeline: p\nengine: {engine}\nmax_retries: 0\nconnections:\n  warehouse: {{url: '{url}'}}\nsteps:\n{steps}\n"
     )
 
 
@@ -261,7 +261,7 @@ def test_a_value_of_another_type_in_sqlite_is_an_error(
     monkeypatch.chdir(tmp_path)
     execute("sqlite:///w.db", "create table t (n integer)", "insert into t values (1), ('many')")
     result = made("sqlite:///w.db", "  - {name: t, layer: bronze, read: {from: warehouse, table: t}}")
-    assert "column 'n' is declared BIGINT and holds another value" in result.error
+    assert result.error.startswith("step 't' failed: column 'n' is declared BIGINT and holds another value")
 
 
 @pytest.mark.parametrize(
