@@ -145,7 +145,8 @@ class SQLite:
         """Begin a transaction that writes: there is one at a time."""
         del name
         Path(self._path).parent.mkdir(parents=True, exist_ok=True)
-        self.rows("BEGIN IMMEDIATE")
+        if not self._connection.in_transaction:
+            self.rows("BEGIN IMMEDIATE")
 
     def insert(self, table: str, reader: pa.RecordBatchReader) -> None:
         """Add rows; instants and decimals as the texts that SQLite's own functions understand."""

@@ -117,6 +117,22 @@ def test_what_only_postgresql_has_is_read_as_text(postgres: str) -> None:
     ]
 
 
+def test_a_number_that_no_decimal_holds_is_an_error(postgres: str) -> None:
+    execute(postgres, "create table odd (n numeric)", "insert into odd values (1), ('NaN')")
+    result = made(postgres, "  - {name: odd, layer: bronze, read: {from: warehouse, table: odd}}")
+    assert "step 'odd' failed: a value does not fit the type that its column is read as" in result.error
+
+
+def test_two_steps_write_to_one_database_at_once(warehouse: str) -> None:
+    Path("orders.csv").write_text("id,price,name\n1,1,a\n")
+    each = (
+        "  - {{name: {0}, layer: bronze, read: {{path: orders.csv}}, write: {{to: warehouse, table: {0}}}}}\n"
+    )
+    result = made(warehouse, "".join(each.format(name) for name in ("one", "two", "three")))
+    assert result.success, result.error
+    assert execute(warehouse, "select count(*) from odibi_ledger") == [(3,)]
+
+
 def test_a_query_is_read(warehouse: str) -> None:
     execute(
         warehouse,
