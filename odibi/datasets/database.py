@@ -6,14 +6,14 @@ with ``#schema.table``. What people write becomes names in quotes and literals t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from odibi.errors import Permanent
+from odibi.errors import OdibiError, Permanent
 from odibi.places import beside
 from odibi.relational.schema import Schema, quote
 
@@ -30,6 +30,8 @@ __all__ = [
     "read",
     "table_url",
 ]
+
+T = TypeVar("T")
 
 SCHEMES = ("postgresql", "postgres", "sqlite")
 
@@ -51,6 +53,11 @@ def quoted_table(name: str) -> str:
 
 class Session(Protocol):
     """An open connection to a database, in a transaction until it is committed."""
+
+    @staticmethod
+    def errors(url: str) -> AbstractContextManager[None]:
+        """What the driver raises, as errors that say which database."""
+        ...
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of a small answer; ``$1`` stands for the first value."""
@@ -203,11 +210,11 @@ def _described(session: Session, selection: Selection) -> tuple[str, Schema]:
     return query, found[0]
 
 
-def read(url: str, selection: Selection) -> tuple[pa.RecordBatchReader, Schema]:
-    """The rows of what is selected, and their columns; the connection ends with the last of them.
+def read(url: str, selection: Selection, take: Callable[[pa.RecordBatchReader], T]) -> tuple[T, Schema]:
+    """What ``take`` makes of the rows of what is selected, and their columns; it reads them to the end.
 
     Raises:
-        OdibiError: the database does not know what is asked for.
+        OdibiError: the database does not know what is asked for, or fails on the way.
     """
     import pyarrow as pa
 
@@ -215,20 +222,27 @@ def read(url: str, selection: Selection) -> tuple[pa.RecordBatchReader, Schema]:
         shared = session.shared() if selection.ranges > 1 else ""
         query, schema = _described(session, selection)
         target = pa.schema([(column.name, arrow_of(column.type)) for column in schema])
-        if selection.ranges > 1:
-            queries = _cut(session, query, selection)
-            found = (
-                _parallel(url, queries, schema, shared)
-                if shared
-                else [batch for each in queries for batch in session.batches(each, schema)]
-            )
-            return pa.Table.from_batches(found, schema=target).to_reader(), schema
+        queries = _cut(session, query, selection) if selection.ranges > 1 else [query]
+        told: list[OdibiError] = []
 
-    def batches() -> Iterator[pa.RecordBatch]:
-        with connected(url) as reading:
-            yield from reading.batches(query, schema)
+        def batches() -> Iterator[pa.RecordBatch]:
+            try:
+                with type(session).errors(url):  # it is read by code of others, which wraps what is raised
+                    if shared:
+                        yield from _parallel(url, queries, schema, shared)
+                    else:
+                        for each in queries:
+                            yield from session.batches(each, schema)
+            except OdibiError as error:
+                told.append(error)
+                raise
 
-    return pa.RecordBatchReader.from_batches(target, batches()), schema
+        try:
+            return take(pa.RecordBatchReader.from_batches(target, batches())), schema
+        except Exception as error:
+            if told:
+                raise told[0] from error
+            raise
 
 
 def _cut(session: Session, query: str, selection: Selection) -> list[str]:

@@ -52,8 +52,10 @@ def write_table(
     table = target.url.partition("#")[2]
     columns = target.columns(schema)
     with connected(target.url) as session:
-        session.lock(target.url)
-        session.rows(_LEDGER)
+        session.lock(table)
+        if not session.has(LEDGER):
+            session.lock(LEDGER)  # two that make it at once would fail
+            session.rows(_LEDGER)
         before = session.rows(f"SELECT app, result, digest FROM {LEDGER} WHERE target = $1", (table,))
         mine = next((entry[1:] for entry in before if entry[0] == job.app_id), None)
         if mine == (job.key, str(found)) and session.has(table) and not job.rebuild:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote as encoded
 
 from odibi.datasets.database import arrow_of, quoted_table
-from odibi.errors import AuthenticationFailed, DatabaseError, MissingExtra, NetworkTimeout, SchemaMismatch
+from odibi.errors import (
+    AuthenticationFailed,
+    DatabaseError,
+    MissingExtra,
+    NetworkTimeout,
+    SchemaMismatch,
+    SourceError,
+)
 from odibi.places import options_of
 from odibi.relational.schema import Column, Schema, quote
 
@@ -103,7 +110,11 @@ class Postgres:
         with self._connection.cursor() as cursor:
             cursor.execute(f"SELECT {', '.join(names)} FROM ({query}\n) AS q")
             for batch in cursor.fetch_record_batch():
-                yield batch.cast(target)
+                try:
+                    yield batch.cast(target)
+                except pa.ArrowInvalid as error:
+                    message = f"a value does not fit the type that its column is read as: {error}"
+                    raise SourceError(message[:300], hint="select it with a cast in read.query") from error
 
     def shared(self) -> str:
         """The snapshot of this transaction: https://www.postgresql.org/docs/current/sql-set-transaction.html."""

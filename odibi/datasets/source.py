@@ -343,8 +343,7 @@ def read(engine: Engine, source: Source, seen: Seen) -> tuple[Frame, Schema]:
 
         return named(cast("Spark", engine), source.url)  # no other engine was let through
     if source.format == "database":
-        batches, schema = read_database(source.url, source.selection)
-        return engine.from_arrow(batches), schema
+        return read_database(source.url, source.selection, engine.from_arrow)
     if seen.problem is not None:
         raise seen.problem
     if source.format == "excel":

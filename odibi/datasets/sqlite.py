@@ -63,7 +63,8 @@ class SQLite:
     @cached_property
     def _connection(self) -> sqlite3.Connection:
         """Opened when first asked for something, because that makes the file."""
-        return sqlite3.connect(self._path, isolation_level=None, timeout=30)
+        # DuckDB asks for the rows on threads of its own, on one at a time.
+        return sqlite3.connect(self._path, isolation_level=None, timeout=30, check_same_thread=False)
 
     @staticmethod
     @contextmanager
@@ -144,7 +145,8 @@ class SQLite:
         """Begin a transaction that writes: there is one at a time."""
         del name
         Path(self._path).parent.mkdir(parents=True, exist_ok=True)
-        self.rows("BEGIN IMMEDIATE")
+        if not self._connection.in_transaction:
+            self.rows("BEGIN IMMEDIATE")
 
     def insert(self, table: str, reader: pa.RecordBatchReader) -> None:
         """Add rows; instants and decimals as the texts that SQLite's own functions understand."""

@@ -71,8 +71,9 @@ def _account(url: str) -> str:
 
 
 def refuse_outside(path: str, name: str | None, url: str) -> None:
-    """Raise Permanent where a path is a URL that the connection's credentials and account are not of."""
-    if name is None or not is_remote(path):
+    """Raise Permanent where a path is a place of its own that the connection's credentials and account are not of."""
+    alone = is_remote(path) or (bool(options_of(url)) and path.startswith("/"))
+    if name is None or not alone:
         return
     theirs, ours = urlsplit(path), urlsplit(url)
     other = _account(path) != _account(url) and theirs.scheme in _AZURE and ours.scheme in _AZURE

@@ -58,7 +58,7 @@ def made(url: str, steps: str, engine: str = "duckdb", day: str = "2024-01-15") 
 
 def write_config(url: str, steps: str, engine: str = "duckdb") -> None:
     Path("p.yaml").write_text(
-        f"pipeline: p\nengine: {engine}\nconnections:\n  warehouse: {{url: '{url}'}}\nsteps:\n{steps}\n"
+        f"pipeline: p\nengine: {engine}\nmax_retries: 0\nconnections:\n  warehouse: {{url: '{url}'}}\nsteps:\n{steps}\n"
     )
 
 
@@ -115,6 +115,22 @@ def test_what_only_postgresql_has_is_read_as_text(postgres: str) -> None:
             "z": datetime(2024, 1, 14, 23, tzinfo=UTC),
         }
     ]
+
+
+def test_a_number_that_no_decimal_holds_is_an_error(postgres: str) -> None:
+    execute(postgres, "create table odd (n numeric)", "insert into odd values (1), ('NaN')")
+    result = made(postgres, "  - {name: odd, layer: bronze, read: {from: warehouse, table: odd}}")
+    assert "step 'odd' failed: a value does not fit the type that its column is read as" in result.error
+
+
+def test_two_steps_write_to_one_database_at_once(warehouse: str) -> None:
+    Path("orders.csv").write_text("id,price,name\n1,1,a\n")
+    each = (
+        "  - {{name: {0}, layer: bronze, read: {{path: orders.csv}}, write: {{to: warehouse, table: {0}}}}}\n"
+    )
+    result = made(warehouse, "".join(each.format(name) for name in ("one", "two", "three")))
+    assert result.success, result.error
+    assert execute(warehouse, "select count(*) from odibi_ledger") == [(3,)]
 
 
 def test_a_query_is_read(warehouse: str) -> None:
@@ -261,7 +277,7 @@ def test_a_value_of_another_type_in_sqlite_is_an_error(
     monkeypatch.chdir(tmp_path)
     execute("sqlite:///w.db", "create table t (n integer)", "insert into t values (1), ('many')")
     result = made("sqlite:///w.db", "  - {name: t, layer: bronze, read: {from: warehouse, table: t}}")
-    assert "column 'n' is declared BIGINT and holds another value" in result.error
+    assert result.error.startswith("step 't' failed: column 'n' is declared BIGINT and holds another value")
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,7 @@ steps:
     [
         ("abfss://c@shop.dfs.core.windows.net/x", "abfss://c@other.dfs.core.windows.net/y.csv", "is not a place of"),
         ("s3://bucket/x", "s3://other/y.csv", "is not a place of connection 'lake'"),
+        ("s3://bucket/x", "/etc/hosts", "is not a place of connection 'lake'"),
         ("s3://bucket/x", "https://example.test/y.csv", "is not a place of connection 'lake'"),
         ("abfss://c@other.dfs.core.windows.net/x", "y.csv", "its url names the account 'other', its options 'shop'"),
     ],
