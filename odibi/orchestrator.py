@@ -301,7 +301,17 @@ def run(
             record = hide(begun(loaded, the_plan, __version__).model_copy(update=begins))
             store.start_run(record)
             keeping = keeping_of(loaded, home, the_plan, hide)
-            context = RunContext(loaded, the_plan, db, intents, binder, fence(store, loaded, lock), keeping)
+            context = RunContext(
+                loaded,
+                the_plan,
+                db,
+                intents,
+                binder,
+                fence(store, loaded, lock),
+                keeping,
+                home.landing,
+                redactor=redactor,
+            )
             saver = saver_of(loaded, home, record, keeping, intents, asked.told())
             done, record = _walked(
                 context, store, record, saver, _both(saver, listener), hide,
@@ -343,7 +353,9 @@ def _walked(
         store.finish_run(hide(broken(record, error)))
         context.close()
         raise
-    record = hide(ended(record, done, context.plan, tracked=pipeline.enable_tracker))
+    record = hide(
+        ended(record, done, context.plan, tracked=pipeline.enable_tracker, success=pipeline.success)
+    )
     store.finish_run(record)
     return done, record
 

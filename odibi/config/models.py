@@ -7,14 +7,16 @@ turned into it by :mod:`odibi.config.short` before validation.
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from odibi.config.base import Frozen
 from odibi.config.checks import Checks, RuleSet
-from odibi.config.retry import Resources, Retry, RetryRule
+from odibi.config.retry import Resources, Retry, RetryRule, Success, refuse_success
 from odibi.config.short import expand_pipeline, expand_step
+from odibi.config.vaults import SecretsProvider
 
 __all__ = [
     "Connection",
@@ -30,6 +32,8 @@ __all__ = [
     "Retry",
     "RetryRule",
     "SchemaPolicy",
+    "Secrets",
+    "SecretsProvider",
     "Step",
     "StepType",
     "Target",
@@ -127,7 +131,7 @@ class Connection(Frozen):
     A place may also be a ``catalog`` and ``schema`` that Spark knows (Unity Catalog, a metastore). Its
     tables are told by name; one that does not exist yet is created below ``url``.
 
-    ``options`` go to fsspec and to the Delta writer; their values may hold ``${env:X}`` and
+    ``options`` go to fsspec; the texts among their values may hold ``${env:X}`` and
     ``${secret:x}``, which are resolved when a run starts and never stored.
     """
 
@@ -135,7 +139,7 @@ class Connection(Frozen):
     catalog: str | None = None
     schema_: str | None = Field(default=None, alias="schema")
     format: Format | None = None
-    options: dict[str, str] = {}
+    options: dict[str, Any] = {}
     description: str = ""
 
     @model_validator(mode="after")
@@ -147,11 +151,20 @@ class Connection(Frozen):
         return self
 
 
+def _listed(given: Any) -> Any:
+    return (given,) if isinstance(given, dict | SecretsProvider) else given
+
+
+Secrets = Annotated[tuple[SecretsProvider, ...], BeforeValidator(_listed)]
+"""The providers in the order they are asked; one may be given without a list."""
+
+
 class Target(Frozen):
-    """What differs in one environment: connections and variables laid over the pipeline's own."""
+    """What differs in one environment: connections and variables laid over the pipeline's own, other secrets."""
 
     connections: dict[Name, Connection] = {}
     variables: dict[str, Any] = {}
+    secrets: Secrets = ()
 
 
 class Optimize(Frozen):
@@ -247,6 +260,10 @@ class Write(Frozen):
                 data["partition_by"] = data.pop("partitionBy")
             if isinstance(data.get("optimize"), int) and not isinstance(data["optimize"], bool):
                 data["optimize"] = {"max_files": data["optimize"]}
+            if "table" in data:
+                if "path" in data:
+                    raise ValueError("give either path or table, not both")
+                data["path"] = data.pop("table")
             for key in ("formats", "partition_by", "keys", "exclude"):
                 if isinstance(data.get(key), str):
                     data[key] = (data[key],)
@@ -349,6 +366,8 @@ class Pipeline(Frozen):
     seconds, twice as many each time with ``retry_backoff``, but never more than ``retry_max_delay``.
     ``retry_budget`` is how many retries a run has for all its steps. ``retry_rules`` say what failures
     mean, before odibi's own table does. A run ends after ``timeout_seconds``.
+    ``success`` says how many of a layer's sources must succeed, for all layers or for some: where enough
+    did, those that failed do not fail the run; what needs them is left out.
     ``enable_cache`` lets files and results that no table keeps be reused; unset means everywhere but
     in the target ``prod``. ``enable_checkpoints`` lets an interrupted run be resumed; both have their
     own folder (``cache_dir``, ``checkpoint_dir``) and limits.
@@ -366,11 +385,15 @@ class Pipeline(Frozen):
     variables: dict[str, Any] = {}
     connections: dict[Name, Connection] = {}
     targets: dict[Name, Target] = {}
+    secrets: Secrets = ()
     sensitive: tuple[str, ...] = ()
     validation_rules: Name | None = None
     rule_sets: dict[Name, RuleSet] = {}
     memory_limit: Memory | None = None
     fail_fast: bool = False
+    success: Annotated[
+        Success | dict[Layer, Success], BeforeValidator(partial(refuse_success, layers=list(Layer)))
+    ] = "all"
     max_retries: int = Field(default=3, ge=0)
     retry_delay: float = Field(default=1.0, ge=0)
     retry_backoff: bool = True

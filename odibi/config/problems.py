@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from odibi.config.models import Connection, Pipeline, Resources, Retry, Step, Target, Write
 from odibi.config.short import LATER_PIPELINE, LATER_STEP, VERBS
+from odibi.config.vaults import SecretsProvider
 from odibi.errors import nearest
 
 __all__ = ["Finding", "explain", "known_keys", "shown"]
@@ -57,11 +58,14 @@ _KEYS: Mapping[tuple[str, ...], _Keys] = {
     (): _Keys(_names(Pipeline), frozenset({"name", "engine_type"}), LATER_PIPELINE),
     ("connections", "*"): _Keys(_names(Connection)),
     ("targets", "*"): _Keys(_names(Target)),
+    ("secrets",): _Keys(_names(SecretsProvider)),
     ("targets", "*", "connections", "*"): _Keys(_names(Connection)),
     ("steps", "*"): _Keys(_names(Step, *VERBS), frozenset({"dependsOn"}), LATER_STEP),
     ("steps", "*", "retry"): _Keys(_names(Retry)),
     ("steps", "*", "resources"): _Keys(_names(Resources)),
-    ("steps", "*", "write"): _Keys(_names(Write), frozenset({"format", "partitionBy", "schema_policy"})),
+    ("steps", "*", "write"): _Keys(
+        _names(Write), frozenset({"format", "partitionBy", "schema_policy", "table"})
+    ),
 }
 
 

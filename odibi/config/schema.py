@@ -12,7 +12,7 @@ from typing import Any
 from odibi.config.build import AS_WRITTEN
 from odibi.config.checks import RULES
 from odibi.config.models import Pipeline
-from odibi.config.short import VERBS
+from odibi.config.short import READ_INSTEAD, VERBS
 
 __all__ = ["json_schema"]
 
@@ -44,8 +44,10 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "targets": "What differs in dev, prod and so on; --target or ODIBI_TARGET chooses.",
         "validation_rules": "The rule set of all steps with checks: standard, strict, or one of rule_sets.",
         "rule_sets": "Checks under a name, and what a broken rule means: {money: {rows: quarantine, checks: [...]}}.",
+        "secrets": "Where ${secret:name} is kept, in the order asked: {provider: env}, or a list of providers.",
         "sensitive": "Columns that samples and stories mask; * stands for any characters.",
         "memory_limit": "The memory the engine may use in a run, such as 2GB or 80%.",
+        "success": "How many sources of a layer must succeed: all, any, {min_success: 2}; or by layer: {bronze: any}.",
         "fail_fast": "Stop everything when a step fails; else only what depends on it.",
         "max_retries": "How often a step that failed is tried again.",
         "retry_delay": "Seconds before the first retry.",
@@ -103,6 +105,7 @@ _HELP: Mapping[str, Mapping[str, str]] = {
     "Write": {
         "to": "The connection to write to.",
         "path": "The path below the connection; <layer>/<dataset> if not given.",
+        "table": "The table of the connection, if that is a database; the name of the dataset if not given.",
         "mode": "What becomes of the rows that are there: overwrite, append, merge, scd2, replace_where or replace_partitions.",
         "formats": "The formats to write, all of them.",
         "format": "The format to write.",
@@ -140,6 +143,9 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "table": "What a broken rule about the table means, if it does not say so: error or warn.",
         "checks": "Checks that every step with this rule set has.",
     },
+    "AtLeast": {
+        "min_success": "How many sources of a layer must succeed.",
+    },
     "Resources": {
         "memory": "What its process may use beside odibi itself, such as 200MB or 2Gi.",
     },
@@ -148,12 +154,23 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "catalog": "A catalog that Spark knows, such as spark_catalog or main; its tables are told by name.",
         "schema": "The schema of the catalog.",
         "format": "The format of what is there, if nothing else says it.",
-        "options": "Credentials and options of the file system, by reference: ${secret:name}, ${env:NAME}.",
+        "options": "Options of the file system, such as account_name or key; of http:// headers, of sftp:// username, password, key_filename, passphrase and known_hosts; credentials by reference: ${secret:name}, ${env:NAME}.",
         "description": "What this place is.",
     },
     "Target": {
         "connections": "Connections that replace the pipeline's of the same name.",
         "variables": "Variables that replace the pipeline's of the same name.",
+        "secrets": "Providers that replace the pipeline's.",
+    },
+    "SecretsProvider": {
+        "provider": "env, file, azure_key_vault, aws_secrets_manager, gcp_secret_manager or databricks.",
+        "prefix": "What stands before a secret's name: of variables (ODIBI_SECRET_ if not given) or in AWS.",
+        "folder": "The folder that has a file for each secret.",
+        "vault_url": "The vault, such as https://shop.vault.azure.net.",
+        "region": "The AWS region; that of the environment if not given.",
+        "project": "The Google Cloud project.",
+        "scope": "The Databricks secret scope.",
+        "endpoint_url": "Another endpoint of the service.",
     },
 }
 
@@ -171,6 +188,9 @@ def json_schema(
     schema = Pipeline.model_json_schema(by_alias=True)
     models = schema.pop("$defs")
     models["Pipeline"] = {key: schema.pop(key) for key in list(schema)}
+    for name in ("Pipeline", "Target"):
+        secrets = models[name]["properties"]["secrets"]
+        models[name]["properties"]["secrets"] = {"anyOf": [secrets["items"], secrets]}
     for name in ("Pipeline", "Step", "Write"):
         _add_spellings(models[name], name)
     checks = _checks(models)
@@ -216,6 +236,7 @@ def _add_spellings(model: dict[str, Any], name: str) -> None:
         properties |= {
             "formats": one_or_more,
             "format": one_or_more,
+            "table": properties["path"],
             "partition_by": _TEXTS,
             "partitionBy": _TEXTS,
             "keys": _TEXTS,
@@ -234,8 +255,8 @@ def _short_form(
     known = {name: _or_template(schema) for name, schema in (read or {}).items()}
     options: dict[str, Any] = {
         "type": "object",
-        "properties": {"from": _TEXT, **known, "path": _TEXT},
-        "required": ["path"],
+        "properties": {"from": _TEXT, **known, "path": _TEXT, "prefix": _TEXT, "url": _TEXT},
+        "anyOf": [{"required": [name]} for name in ("path", *READ_INSTEAD)],
         "additionalProperties": read is None,
     }
     step["properties"] |= {

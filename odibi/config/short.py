@@ -17,6 +17,9 @@ __all__ = ["LATER_PIPELINE", "LATER_STEP", "VERBS", "expand_pipeline", "expand_s
 VERBS = ("read", "transform", "sql", "function", "command", "script")
 """What the short form may say a step does."""
 
+READ_INSTEAD = ("prefix", "url", "table", "tables", "query")
+"""What a read may say instead of a path."""
+
 LATER_STEP = frozenset(
     {
         "condition",
@@ -152,6 +155,8 @@ def _alias(dataset: Any) -> str:
 def _read(out: dict[str, Any], value: Any) -> None:
     if isinstance(value, str):
         value = {"path": value}
+    if isinstance(value, Mapping) and "path" not in value:
+        value = _without_path(value)
     if not isinstance(value, Mapping) or value.get("path") is None:
         raise ValueError("read: expected {from: connection, path: file}, path is missing")
     if out["inputs"]:
@@ -160,6 +165,22 @@ def _read(out: dict[str, Any], value: Any) -> None:
         raise ValueError("read: put the options into read, not into params")
     out["type"], out["value"] = "config_op", value["path"]
     out["params"] = {key: item for key, item in value.items() if key != "path"}
+
+
+def _without_path(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is read as a path: a prefix is a folder where it ends in /, else what begins so."""
+    given = [name for name in READ_INSTEAD if value.get(name) is not None]
+    if not given:
+        return value
+    said = value[given[0]]
+    if given[0] in ("prefix", "url"):
+        if not isinstance(said, str):
+            raise ValueError(f"read: {given[0]}: expected a text, found {shortened(said)}")
+        beginning = said.rstrip("/") if said.endswith("/") else f"{said}*"
+        path = said if given[0] == "url" else beginning
+        return {"path": path, **{key: item for key, item in value.items() if key != given[0]}}
+    names = ", ".join(map(str, said)) if isinstance(said, list | tuple) else said
+    return {"path": names, **value}
 
 
 def _transform(out: dict[str, Any], value: Any) -> None:
@@ -224,7 +245,9 @@ def source_path(path: tuple[Any, ...], step: Mapping[str, Any]) -> tuple[Any, ..
             if verb in step:
                 return (verb, *rest)
         if "read" in step:
-            return ("read", "path") if isinstance(step["read"], Mapping) else ("read",)
+            if not isinstance(step["read"], Mapping):
+                return ("read",)
+            return ("read", next((name for name in READ_INSTEAD if name in step["read"]), "path"))
     if head == "params" and "read" in step:
         return ("read", *rest)
     if head == "params" and "transform" in step and rest[:1] == ("operations",):
@@ -232,9 +255,14 @@ def source_path(path: tuple[Any, ...], step: Mapping[str, Any]) -> tuple[Any, ..
         return ("transform", *rest[2 if alone else 1 :])
     if head in ("inputs", "outputs") and rest:
         return (head, *_entry(step.get(head), rest[0]), *rest[1:])
-    if head == "write" and rest and rest[0] in ("formats", "partition_by", "schema_policy"):
+    if head == "write" and rest and rest[0] in ("formats", "partition_by", "schema_policy", "path"):
         written = step.get("write")
-        other = {"formats": "format", "partition_by": "partitionBy", "schema_policy": "schema"}[rest[0]]
+        other = {
+            "formats": "format",
+            "partition_by": "partitionBy",
+            "schema_policy": "schema",
+            "path": "table",
+        }[rest[0]]
         if isinstance(written, Mapping) and rest[0] not in written:
             return ("write", other)
     if head == "retry" and not isinstance(step.get("retry"), Mapping):

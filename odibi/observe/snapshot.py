@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from odibi.observe.code import CodeReader
 from odibi.observe.notes import Notes, Place
 from odibi.observe.places import Places, Standing
 from odibi.operations.command import Command
-from odibi.operations.python import Function
+from odibi.operations.python import Function, secrets_in
 from odibi.quality.declared import Declared
 from odibi.relational.parse import Script
 
@@ -133,6 +134,8 @@ def _observed(
         now, commits[name] = places.standing(at, group[0], app_id(notes.loaded, step))
         if now is not None:
             standing[name] = now
+    for name in secrets_in(said.function) if said.function is not None else ():
+        notes.guarded((*at, "value"), partial(notes.secrets, name))
     source = seen = missing = None
     if step.ingests:
         first = next(iter(targets), "")

@@ -12,6 +12,7 @@ from odibi.config.checks import CHECKED
 from odibi.config.models import WriteMode
 from odibi.datasets.digest import narrowed
 from odibi.datasets.guard import guard
+from odibi.datasets.source import declared
 from odibi.datasets.target import Target
 from odibi.errors import ConfigError, Permanent, Problem, SchemaMismatch, nearest
 from odibi.observe import Observation, Observed
@@ -153,6 +154,10 @@ class _Builder:
         compiled, assumed, warnings = self._compiled(at, observed)
         used = self._uses(observed, compiled)
         versions = {alias: self._version(d, used) for alias, d in observed.inputs.items()} | own
+        remote = observed.source.remote if observed.source is not None else None
+        if remote is not None:
+            versions["files"] = None  # only the server could tell
+            warnings = (*warnings, *filter(None, [remote.caution]))
         known = {name: version for name, version in versions.items() if version is not None}
         parts = parts_of(code, engine, known)
         key = key_of(parts) if len(known) == len(versions) else None
@@ -373,6 +378,8 @@ class _Builder:
             guessed = not self.guesses.isdisjoint(observed.tables.values())
         elif observed.seen is not None:
             schema, guessed = observed.seen.schema, False
+        elif observed.source is not None and (known := declared(observed.source)) is not None:
+            schema, guessed = known, False
         elif observed.function is not None and observed.function.schema is not None:
             schema, guessed = observed.function.schema, False
         else:
@@ -387,6 +394,13 @@ class _Builder:
         files = {_place(o.source.url): o.step.name for o in self.seen.steps if o.source is not None}
         for index, observed in enumerate(self.seen.steps):
             name, at = observed.step.name, ("steps", index, "write")
+            remote = observed.source.remote if observed.source is not None else None
+            if remote is not None and remote.folder:
+                other = owners.setdefault(_place(remote.folder), name)
+                if other != name:
+                    message = f"steps {other!r} and {name!r} both land in {remote.folder}"
+                    there = ("steps", index, "params", "land")
+                    self.problems.append(self.loaded.problem(there, message, "give one of them another path"))
             for target in (target for group in observed.targets.values() for target in group):
                 place = _place(target.url)
                 other = owners.setdefault(place, name)

@@ -24,6 +24,7 @@ __all__ = [
     "RunRecord",
     "RunStatus",
     "SampleRecord",
+    "StageRecord",
     "StepRecord",
     "StepStatus",
     "WriteRecord",
@@ -213,6 +214,7 @@ class StepRecord(Frozen):
     writes: tuple[WriteRecord, ...] = ()
     key: str = ""
     digest: str = ""
+    synthetic: bool = False  # its rows were made up, because its source was unavailable
     peak_memory: int | None = None  # peak resident memory of its process by the end of the step
     checks: tuple[CheckRecord, ...] = ()
     quality: QualityRecord | None = None
@@ -236,6 +238,20 @@ class StepRecord(Frozen):
         if self.started_at is None or self.ended_at is None:
             return None
         return (self.ended_at - self.started_at).total_seconds()
+
+
+class StageRecord(Frozen):
+    """The sources of a layer, once all have ended: how many succeeded, and how many had to.
+
+    ``status`` is ``completed`` or ``failed``; ``timestamp`` is when the last one ended.
+    """
+
+    layer: str
+    timestamp: datetime
+    total_sources: int
+    successful_sources: int
+    needed: int
+    status: str
 
 
 class ProofRecord(Frozen):
@@ -269,6 +285,7 @@ class RunRecord(Frozen):
     params: dict[str, Any] = {}
     versions: dict[str, str] = {}
     proof: ProofRecord | None = None
+    stages: tuple[StageRecord, ...] = ()  # the layers that have sources
     error: str = ""
     steps: tuple[StepRecord, ...] = ()  # in the order of the plan
 

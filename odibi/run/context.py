@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from odibi.config.secrets import Redactor, Secrets
 from odibi.datasets.delta import Commit, Fence, Table, last_commit, open_table
+from odibi.datasets.fetching import is_served
 from odibi.datasets.kept import Held, Kept
 from odibi.datasets.source import Source, frame_of, look, read
 from odibi.datasets.staging import Intents
@@ -43,6 +46,7 @@ class Permit:
 
     thread: int = 0  # that works on the attempt, as soon as one does
     withdrawn: threading.Event = field(default_factory=threading.Event)
+    number: int = 1  # of the attempt at its step
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,9 @@ class RunContext:
     binder: Binder
     fence: Fence | None = None
     keeping: Keeping = field(default_factory=Keeping)
+    landing: Path = Path("landing")
     stopped: threading.Event = field(default_factory=threading.Event)
+    redactor: Redactor = field(default_factory=Redactor)
     _engines: dict[str, Engine] = field(default_factory=dict)
     _commits: dict[str, Commit] = field(default_factory=dict)
     _held: dict[str, Held] = field(default_factory=dict)
@@ -82,6 +88,11 @@ class RunContext:
     _crossed: dict[tuple[str, str], Dataset] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _workers: Workers | None = None
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """The secrets of the run, for its functions."""
+        return Secrets(self.loaded.pipeline.secrets, self.loaded.environ, self.redactor)
 
     def aside(self, planned: PlannedStep) -> Aside | None:
         """Where an attempt at the step computes its function or command, and all else if its memory is limited.
@@ -95,7 +106,7 @@ class RunContext:
         from odibi.operations.process import Aside, Workers
 
         with self._lock:
-            self._workers = self._workers or Workers()
+            self._workers = self._workers or Workers(self.redactor.mask)
         return Aside(self._workers, int(size_of(step.resources.memory)) if step.resources else None)
 
     def engine(self, name: str) -> Engine:
@@ -175,6 +186,10 @@ class RunContext:
 
     def read_files(self, target: Target, schema: Schema | None, engine: Engine) -> Dataset:
         """The plain files a step has written, read back with the columns it gave them."""
+        if is_served(target.url):
+            raise NotFound(
+                f"what was sent to {target.url} cannot be read back", hint="select its step as well"
+            )
         source = Source(target.url, target.format)
         seen = look(self.db, source, schema)
         if seen is None:

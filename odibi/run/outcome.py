@@ -38,6 +38,7 @@ class Outcome:
         operations: those of a transform, with their rows.
         columns: the columns of the first output.
         peak_memory: of the step's own process, where it had one.
+        synthetic: whether made-up rows stood in for a source.
         failure: what is to be known of an error to tell whether it may pass.
     """
 
@@ -56,6 +57,7 @@ class Outcome:
     quality: QualityRecord | None = None
     warnings: tuple[str, ...] = ()
     peak_memory: int | None = None
+    synthetic: bool = False
     error: ErrorRecord | None = None
     failure: Failure = field(default_factory=Failure)
 

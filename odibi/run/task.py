@@ -13,6 +13,7 @@ from odibi.datasets.delta import Table, open_table
 from odibi.datasets.digest import Digest, Sample, measure, narrowed
 from odibi.datasets.files import newest
 from odibi.datasets.kept import intact
+from odibi.datasets.landing import land
 from odibi.datasets.source import Source, look, read
 from odibi.datasets.target import Job, Target, Written, judged, ledger, write
 from odibi.datasets.upkeep import tend
@@ -24,7 +25,7 @@ from odibi.operations import command
 from odibi.operations.answer import Call
 from odibi.operations.bounded import ENGINES, bounded, movable
 from odibi.operations.invoke import call
-from odibi.operations.python import Context
+from odibi.operations.python import Context, secrets_in
 from odibi.plan.columns import uses
 from odibi.plan.compile import compile_step
 from odibi.plan.decide import stands
@@ -123,8 +124,15 @@ class _Attempt:
         self.warnings: tuple[str, ...] = ()
         self.counts = Counts()
         self.judge: Judge | None = None
+        self.source, self.seen = planned.source, planned.seen
+        self.synthetic = False
 
     def outcome(self) -> Outcome:
+        """What the attempt produced."""
+        found = self._outcome()
+        return replace(found, synthetic=self.synthetic, warnings=found.warnings or self.warnings)
+
+    def _outcome(self) -> Outcome:
         planned = self.planned
         # A target's handle is opened before anything is read: a commit that sees the table moved
         # on since then is refused, instead of overwriting what it never saw.
@@ -143,7 +151,7 @@ class _Attempt:
             if alias not in inputs
         }
         versions = self._versions(inputs) | {alias: d.version for alias, d in looked_up.items()}
-        parts = parts_of(planned.code, planned.engine, {**versions, **planned.own})
+        parts = parts_of(planned.code, planned.engine, {**versions, **planned.own, **self._landed()})
         key = key_of(parts)
         rows_in = {alias: dataset.rows for alias, dataset in inputs.items()}
         if (
@@ -235,6 +243,27 @@ class _Attempt:
             self.warnings += (f"{target.url} could not be optimized: {error.message}",)
             return ""
 
+    def _landed(self) -> dict[str, str]:
+        """The data version of what the step reads from a server, once that has landed; none for all others."""
+        source, context = self.source, self.context
+        if source is None or source.remote is None:
+            return {}
+        loaded, step = context.loaded, self.planned.step
+        place = context.landing / loaded.pipeline.pipeline / step.name / loaded.logical_date.isoformat()
+        landed = land(
+            context.db,
+            source,
+            source.remote,
+            place,
+            context.intents,
+            partial(context.go_on, self.permit),
+            last=self.permit.number > policy_of(loaded.pipeline, step).max_retries,
+        )
+        self.source, self.seen = landed.source, landed.seen
+        if landed.synthetic:
+            self.synthetic, self.warnings = True, (f"synthetic: {landed.synthetic}",)
+        return {"files": landed.seen.version} if landed.seen is not None else {}
+
     def _unchanged(self, key: str, inputs: Mapping[str, Dataset]) -> Outcome | None:
         """The outcome where the inputs came out equal to those of the last result."""
         if (still := self._still_kept(key, inputs)) is not None:
@@ -324,8 +353,8 @@ class _Attempt:
             dataset=next(iter(planned.tables.values())) if planned.step.stores else dataset,
             ask=Asking(db, planned.declared.functions, planned.declared.schemas, known, as_declared),
             keep=self._quarantine,
-            source=planned.source.url if planned.source is not None else ", ".join(planned.tables.values()),
-            newest=newest(planned.seen.files) if planned.seen is not None else None,
+            source=self.source.url if self.source is not None else ", ".join(planned.tables.values()),
+            newest=newest(self.seen.files) if self.seen is not None else None,
             masked=masked(result.schema, loaded.pipeline.sensitive),
         )
         return self.judge
@@ -379,9 +408,9 @@ class _Attempt:
         """Each dataset the step makes."""
         planned, step = self.planned, self.planned.step
         if step.ingests:
-            if planned.source is None or planned.seen is None:
+            if self.source is None or self.seen is None:
                 raise Permanent("there is nothing to read")
-            frame, schema = read(self.engine, planned.source, planned.seen)
+            frame, schema = read(self.engine, self.source, self.seen)
             return {next(iter(step.outputs.values())): _Computed(*self._closed(frame, schema))}
         if step.type is StepType.FUNCTION:
             return {next(iter(step.outputs.values())): _Computed(*self._called(inputs))}
@@ -440,7 +469,10 @@ class _Attempt:
         function, step, loaded = self.planned.function, self.planned.step, self.context.loaded
         if function is None:
             raise Permanent(f"there is no function {step.value!r}")
-        context = Context(loaded.run_id, loaded.logical_date.isoformat(), step.name, loaded.params)
+        secrets = self.context.secrets
+        for name in secrets_in(function):
+            secrets(name)  # here, where what it gives is masked, also where the function is called elsewhere
+        context = Context(loaded.run_id, loaded.logical_date.isoformat(), step.name, loaded.params, secrets)
         asked = Call(function, step.params, context, as_declared)
         tables = {alias: (dataset.frame, dataset.schema) for alias, dataset in inputs.items()}
         db = self.context.db

@@ -69,6 +69,7 @@ def test_every_field_and_spelling_is_there() -> None:
     assert write == {field.alias or name for name, field in Write.model_fields.items()} | {
         "format",
         "partitionBy",
+        "table",
     }
     assert schema["properties"].keys() == {*Pipeline.model_fields, "name", "engine_type"}
 
@@ -87,6 +88,8 @@ FITS = [
     "type: config_op, value: x, params: {operations: [{filter: x}]}",
     "sql: q, write: {to: lake, format: csv, partitionBy: x, mode: append, schema: widen}",
     "sql: q, write: {to: lake, formats: [csv, delta], partition_by: [x], mode: '{{ mode }}'}",
+    "read: {from: wh, tables: [a, b], partition_column: day, partition_date: '{{ date }}'}",
+    "read: {from: lake, prefix: year=2024/, format: json}, write: {to: wh, table: s.t, mode: append}",
     "sql: q, engine: '{{ engine }}'",
     "sql: q, retry: 3, timeout: 1.5, resources: {memory: 2Gi}",
     "sql: q, retry: {max_retries: 3, retry_rules: [{error: KeyError, then: skip}]}, timeout: '{{ t }}'",
@@ -142,6 +145,17 @@ def test_what_does_not_fit(step: str) -> None:
 )
 def test_the_pipeline_itself(rest: str, fits: bool) -> None:
     assert (errors(config("sql: x", rest)) == []) is fits
+
+
+@pytest.mark.parametrize(
+    "secrets", ["{provider: env}", "[{provider: env}, {provider: databricks, scope: s}]"]
+)
+def test_secrets_are_one_provider_or_several(secrets: str) -> None:
+    fits = Draft7Validator(json_schema()).is_valid
+    assert fits(
+        config("sql: q", f"pipeline: p\nsecrets: {secrets}\ntargets: {{prod: {{secrets: {secrets}}}}}")
+    )
+    assert not fits(config("sql: q", "pipeline: p\nsecrets: {provider: vault}"))
 
 
 def test_known_operations_and_options_close_the_schema() -> None:
