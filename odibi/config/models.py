@@ -25,11 +25,11 @@ __all__ = [
     "Node",
     "OnCodeChange",
     "Pipeline",
+    "Providers",
     "Resources",
     "Retry",
     "RetryRule",
     "SchemaPolicy",
-    "Secrets",
     "SecretsProvider",
     "Step",
     "StepType",
@@ -151,7 +151,7 @@ def _listed(given: Any) -> Any:
     return (given,) if isinstance(given, dict | SecretsProvider) else given
 
 
-Secrets = Annotated[tuple[SecretsProvider, ...], BeforeValidator(_listed)]
+Providers = Annotated[tuple[SecretsProvider, ...], BeforeValidator(_listed)]
 """The providers in the order they are asked; one may be given without a list."""
 
 
@@ -160,7 +160,7 @@ class Target(Frozen):
 
     connections: dict[Name, Connection] = {}
     variables: dict[str, Any] = {}
-    secrets: Secrets = ()
+    secrets: Providers = ()
 
 
 class Write(Frozen):
@@ -350,7 +350,7 @@ class Pipeline(Frozen):
     variables: dict[str, Any] = {}
     connections: dict[Name, Connection] = {}
     targets: dict[Name, Target] = {}
-    secrets: Secrets = ()
+    secrets: Providers = ()
     sensitive: tuple[str, ...] = ()
     memory_limit: Memory | None = None
     fail_fast: bool = False
