@@ -28,11 +28,11 @@ __all__ = [
     "OnCodeChange",
     "Optimize",
     "Pipeline",
+    "Providers",
     "Resources",
     "Retry",
     "RetryRule",
     "SchemaPolicy",
-    "Secrets",
     "SecretsProvider",
     "Step",
     "StepType",
@@ -155,7 +155,7 @@ def _listed(given: Any) -> Any:
     return (given,) if isinstance(given, dict | SecretsProvider) else given
 
 
-Secrets = Annotated[tuple[SecretsProvider, ...], BeforeValidator(_listed)]
+Providers = Annotated[tuple[SecretsProvider, ...], BeforeValidator(_listed)]
 """The providers in the order they are asked; one may be given without a list."""
 
 
@@ -164,7 +164,7 @@ class Target(Frozen):
 
     connections: dict[Name, Connection] = {}
     variables: dict[str, Any] = {}
-    secrets: Secrets = ()
+    secrets: Providers = ()
 
 
 class Optimize(Frozen):
@@ -385,7 +385,7 @@ class Pipeline(Frozen):
     variables: dict[str, Any] = {}
     connections: dict[Name, Connection] = {}
     targets: dict[Name, Target] = {}
-    secrets: Secrets = ()
+    secrets: Providers = ()
     sensitive: tuple[str, ...] = ()
     validation_rules: Name | None = None
     rule_sets: dict[Name, RuleSet] = {}
