@@ -32,5 +32,8 @@ def config_schema() -> dict[str, Any]:
     from odibi.operations import OPERATIONS
     from odibi.operations.describe import parameters_schema
 
-    read = ReadOptions.model_json_schema(by_alias=True)["properties"]
+    options = ReadOptions.model_json_schema(by_alias=True)
+    read = options["properties"]
+    read["date"] = read["partition_date"]
+    read["incremental"] |= {"$defs": options["$defs"]}
     return json_schema({name: parameters_schema(name) for name in OPERATIONS}, read)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from odibi.config.base import Frozen
+from odibi.config.increment import NewRows
 from odibi.config.retry import Resources, Retry, RetryRule
 from odibi.config.short import expand_pipeline, expand_step
 
@@ -234,7 +235,7 @@ class Step(Frozen):
 
     ``value`` is the source path for an ingest, SQL text or a ``.sql`` file for ``sql``, a dotted
     path or registered name for ``function``, the target path for a store. ``inputs`` maps an
-    alias to a dataset, ``outputs`` maps ``data`` (or, for SQL that makes several tables, the
+    alias to a dataset, ``incremental`` names those of which only new rows are read, ``outputs`` maps ``data`` (or, for SQL that makes several tables, the
     table's name) to the dataset it becomes. ``timeout`` is how many seconds an attempt may take. With
     ``cache: false`` no earlier result stands for the step's: it runs in every run.
     """
@@ -246,6 +247,7 @@ class Step(Frozen):
     value: str
     params: dict[str, Any] = {}
     inputs: dict[str, str] = {}
+    incremental: dict[str, NewRows] = {}
     outputs: dict[str, Name] = {}
     depends_on: tuple[str, ...] = ()
     write: Write | None = None

@@ -20,7 +20,13 @@ _TEXTS = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]}
 _TEMPLATE = {"type": "string", "pattern": r"\{[{%]"}
 _INPUT = {
     "type": "object",
-    "properties": {"from": _TEXT, "as": _TEXT},
+    "properties": {
+        "from": _TEXT,
+        "as": _TEXT,
+        "rows": {"enum": ["new"]},
+        "watermark": _TEXT,
+        "late": _TEXT,
+    },
     "required": ["from"],
     "additionalProperties": False,
 }
@@ -80,6 +86,7 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "params": "Options of the operation, or the keyword-only parameters of the function.",
         "engine": "Who computes this step, if not the pipeline's engine.",
         "inputs": "The datasets the step takes: a list, or names in the step mapped to datasets.",
+        "incremental": "The inputs of which only new rows are read: {orders: {}} or {orders: {watermark: updated_at}}.",
         "outputs": "The datasets the step makes.",
         "depends_on": "Steps that end before this one starts, although it takes nothing from them.",
         "dependsOn": "Another spelling of depends_on.",

@@ -6,12 +6,14 @@ import codecs
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import Field
 from sqlglot import exp
 
 from odibi.config.base import Frozen
+from odibi.config.increment import Watermark
 from odibi.datasets import files
 from odibi.datasets.delta import Table, last_commit, open_table
 from odibi.engines.base import Engine, Frame, Location
@@ -28,19 +30,22 @@ if TYPE_CHECKING:
 
     from odibi.engines.spark import Spark
 
-__all__ = ["FORMATS", "ReadOptions", "Seen", "Source", "content_version", "frame_of", "look", "read"]
+__all__ = [
+    "FORMATS", "ReadOptions", "Seen", "Source", "content_version", "frame_of", "look", "read", "unread",
+]  # fmt: skip
 
 FORMATS = ("csv", "json", "ndjson", "parquet", "delta", "excel")
 
 _CSV = ("header", "delimiter", "quote", "escape", "null_values", "encoding", "date_format", "timestamp_format",
         "decimal_separator", "skip")  # fmt: skip
+_FILES = ("schema_", "extra_columns", "filename", "files", "partition_date", "incremental")
 _BELONG: Mapping[str, tuple[str, ...]] = {
-    "csv": ("schema_", "extra_columns", "filename", *_CSV),
-    "json": ("schema_", "extra_columns", "filename"),
-    "ndjson": ("schema_", "extra_columns", "filename"),
-    "parquet": ("schema_", "extra_columns", "filename"),
-    "delta": ("version",),
-    "excel": ("sheet",),
+    "csv": (*_FILES, *_CSV),
+    "json": _FILES,
+    "ndjson": _FILES,
+    "parquet": _FILES,
+    "delta": ("version", "incremental"),
+    "excel": ("sheet", "incremental"),
 }
 _ENCODINGS = {"utf-8": "utf-8", "iso8859-1": "latin-1", "utf-16": "utf-16"}
 """The encodings that DuckDB reads without an extension, by Python's name for them."""
@@ -58,6 +63,10 @@ class ReadOptions(Frozen):
     ``schema`` gives each column's type in DuckDB's spelling. ``extra_columns`` says what becomes
     of a column the schema does not name: ``error`` or ``ignore``. ``filename`` is the name of a
     column to hold the path of the file each row came from.
+
+    ``files: new`` reads each file once, and again when it has changed. ``incremental`` reads rows from
+    the largest value on that was read before of a column. ``partition_date`` reads only the
+    files in folders of that day, such as ``day=2026-01-05/`` or ``year=2026/month=01/day=05/``.
     """
 
     from_: str | None = Field(default=None, alias="from")
@@ -77,11 +86,19 @@ class ReadOptions(Frozen):
     skip: int | None = Field(default=None, ge=0)
     sheet: str | int | None = None
     version: int | None = Field(default=None, ge=0)
+    files: Literal["new"] | None = None
+    incremental: Watermark | None = None
+    partition_date: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A resolved read: where, which format, which options; ``schema`` is what was declared."""
+    """A resolved read: where, which format, which options; ``schema`` is what was declared.
+
+    ``known`` are the files that were consumed before, None where all are read each time. ``watermark``
+    is the column by which rows are new, and ``where`` the condition that new rows fulfil: whoever reads
+    a database may hand it on.
+    """
 
     url: str
     format: str
@@ -90,6 +107,10 @@ class Source:
     extra_columns: str = "error"
     sheet: str | int | None = None
     version: int | None = None
+    day: date | None = None
+    known: Mapping[str, files.SourceFile] | None = None
+    watermark: Watermark | None = None
+    where: exp.Expr | None = None
 
     @staticmethod
     def of(path: str, base: str, given: ReadOptions, default_format: str | None = None) -> Source:
@@ -124,6 +145,9 @@ class Source:
             given.extra_columns or "error",
             given.sheet,
             given.version,
+            given.partition_date,
+            {} if given.files is not None else None,
+            given.incremental,
         )
 
 
@@ -170,10 +194,16 @@ def look(db: Database, source: Source, expected: Schema | None = None) -> Seen |
         if table is None:
             return None
         return Seen(f"delta:{content_version(table)}", (), table.schema, table.version)
-    found = files.find(source.url)
-    if not found:
+    found = files.find(source.url, source.known or {})
+    if source.day is not None:
+        found = tuple(file for file in found if files.of_day(file.path, source.day))
+    if not found and not source.known:
         return None
     version = _version(found, source)
+    if source.known is not None:
+        found = unread(found, source.known)
+        if not found:
+            return Seen(version, (), None if expected is None else _stored(_with_filename(expected, source)))
     _refuse_unknown_types(db, source.schema or ())
     known = source.schema or expected
     try:
@@ -187,6 +217,13 @@ def look(db: Database, source: Source, expected: Schema | None = None) -> Seen |
         return Seen(version, found, _stored(schema))
     except SourceError as error:
         return Seen(version, found, problem=error)  # other steps may run; the one that reads it fails
+
+
+def unread(
+    found: Sequence[files.SourceFile], known: Mapping[str, files.SourceFile]
+) -> tuple[files.SourceFile, ...]:
+    """The files that are not among the known ones, or are not as they were."""
+    return tuple(f for f in found if f.path not in known or known[f.path].version != f.version)
 
 
 def content_version(table: Table) -> str:
@@ -263,6 +300,8 @@ def read(engine: Engine, source: Source, seen: Seen) -> tuple[Frame, Schema]:
         return engine.from_arrow(table.to_reader()), schema
     if seen.schema is None:
         raise SourceError("its columns are not known", where=source.url)
+    if not seen.files:
+        return engine.read(Location("parquet", (), seen.schema)), seen.schema
     declared = _with_filename(source.schema, source) if source.schema is not None else seen.schema
     files.refuse_cut_off(seen.files)
     found = files.locations(seen.files, source.format, source.options, declared, source.extra_columns)

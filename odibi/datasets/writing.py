@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from odibi.boundaries import cross
 from odibi.config.models import WriteMode
 from odibi.datasets.compose import Rewrite, compose, incoming_of
+from odibi.datasets.consumed import CONSUMED
 from odibi.datasets.delta import Commit, DataFile, Table, create_table, last_commit, open_table
 from odibi.datasets.digest import Digest, digest, digests, measure, parts_of_schema
 from odibi.datasets.export import export
@@ -68,9 +69,10 @@ def write_delta(
             "schema": [[column.name, column.type] for column in change.schema],
             "run": job.run_id,
             "logical_date": job.logical_date,
+            **({} if job.consumed is None else {"consumed": job.consumed}),
         }
         same = _already_there(handle, target, job, str(written))
-        apps = [job.app_id]
+        apps = [job.app_id] if job.consumed is None else [job.app_id, CONSUMED]
         if rewrite.beside is not None:
             root = Path(target.url).absolute()
             note["beside"] = [Path(path).absolute().relative_to(root).as_posix() for path in beside]

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from odibi.config.load import beside
 from odibi.config.models import Connection, Step, Write, WriteMode
+from odibi.datasets.consumed import SOURCE, ledger_of
 from odibi.datasets.delta import Commit, last_commit, table_bytes
 from odibi.datasets.files import join
 from odibi.datasets.source import ReadOptions, Seen, Source, look
@@ -19,6 +20,7 @@ from odibi.datasets.target import Target, ledger
 from odibi.engines.database import Database
 from odibi.errors import Permanent, Problem, nearest
 from odibi.observe.catalogs import Catalogs
+from odibi.observe.increments import state_of
 from odibi.observe.notes import Notes, Place
 from odibi.relational.schema import Column, Schema
 
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["Places", "Standing", "version_of"]
 
 M = TypeVar("M", bound=BaseModel)
+
+SOURCE_FILE = "_source_file"
+"""The column of an appended table that tells which file a row came from, so that a changed one replaces its rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +58,9 @@ def version_of(url: str, commit: Commit) -> str:
 class Places:
     """Looks at sources and targets of a pipeline's steps; what is wrong goes to the notes."""
 
-    def __init__(self, notes: Notes, db: Database) -> None:
+    def __init__(self, notes: Notes, db: Database, *, anew: bool = False) -> None:
         self.notes = notes
+        self.anew = anew  # nothing counts as read before
         self.loaded = notes.loaded
         self.db = db
         pipeline = self.loaded.pipeline
@@ -149,6 +155,9 @@ class Places:
     ) -> tuple[Source | None, Seen | None, Problem | None]:
         """What an ingest reads, as it is now; a problem, for whoever runs it, where nothing is."""
         options = self._model(at, ReadOptions, self._resolved(at, step.params))
+        appends = target is not None and target.mode is WriteMode.APPEND
+        if options is not None and options.files is not None and options.filename is None and appends:
+            options = options.model_copy(update={"filename": SOURCE_FILE})
         connection = self._connection(options.from_) if options else None
         path = self.notes.resolved((*at, "value"), step.value)
         if options is None or connection is None or path is None:
@@ -159,6 +168,9 @@ class Places:
         source = self.notes.guarded((*at, "value"), make)
         if source is None:
             return None, None, None
+        if source.known is not None and not self.anew:
+            state = self.notes.guarded(at, partial(state_of, self.loaded, step, target)) or {}
+            source = replace(source, known=ledger_of(target.url if target else "", state.get(SOURCE)))
         if source.format == "table":  # Spark tells no version, so it may be another one each time
             version = f"run:{self.loaded.run_id}"
             return source, Seen(version, schema=self.catalogs.columns(source.url)), None
@@ -168,6 +180,9 @@ class Places:
             return self.loaded.problem((*at, "value"), message, _neighbours(source.url))
 
         seen = self._looked((*at, "value"), source, missing, _expected(target, standing))
+        if isinstance(seen, Seen) and seen.schema is None and not seen.files and standing and standing.schema:
+            date = target.date_column if target is not None else None
+            seen = replace(seen, schema=tuple(c for c in standing.schema if c.name != date))
         return (source, None, seen) if isinstance(seen, Problem) else (source, seen, None)
 
     def external(self, at: Place, dataset: str) -> tuple[Source, Seen] | Problem | None:

@@ -6,13 +6,15 @@ After this nothing is read until the run; the plan is a function of the snapshot
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from odibi.config.loaded import Template
-from odibi.config.models import Node, Step, StepType
+from odibi.config.models import Node, Step, StepType, WriteMode
 from odibi.config.secrets import Redactor
+from odibi.datasets.arrivals import REFRESH
+from odibi.datasets.consumed import SOURCE
 from odibi.datasets.delta import Commit
 from odibi.datasets.kept import Kept, intact
 from odibi.datasets.source import Seen, Source
@@ -20,6 +22,7 @@ from odibi.datasets.target import Target
 from odibi.engines.database import Database
 from odibi.errors import Problem
 from odibi.observe.code import CodeReader
+from odibi.observe.increments import Arrived, arrived, objection, reads_new, said_of_source, state_of
 from odibi.observe.notes import Notes, Place
 from odibi.observe.places import Places, Standing
 from odibi.operations.python import Function
@@ -45,6 +48,7 @@ class Observed:
         template: the step before rendering, with the text of its SQL file if that is a template.
         kept: its results that still stand, the newest first; of tables their ledger tells more.
         lost: whether results were noted that do not stand any more.
+        arrived: what would be read of those inputs, and of its source, of which only what is new is.
     """
 
     step: Step
@@ -61,6 +65,7 @@ class Observed:
     template: Template | None = None
     kept: tuple[Kept, ...] = ()
     lost: bool = False
+    arrived: Mapping[str, Arrived] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +83,19 @@ class Observation:
 
 
 def observe(
-    loaded: Loaded, db: Database, kept: Mapping[str, Sequence[Kept]] = MappingProxyType({})
+    loaded: Loaded,
+    db: Database,
+    kept: Mapping[str, Sequence[Kept]] = MappingProxyType({}),
+    *,
+    anew: bool = False,
 ) -> Observation:
     """Look at everything the pipeline names. Problems are collected, not raised.
 
-    ``kept`` are the results that checkpoints and the cache have noted, by step, the newest first.
+    ``kept`` are the results that checkpoints and the cache have noted, by step, the newest first. With
+    ``anew`` nothing counts as read before by steps that read only what is new.
     """
     notes = Notes(loaded)
-    code, places = CodeReader(notes), Places(notes, db)
+    code, places = CodeReader(notes), Places(notes, db, anew=anew)
     steps = tuple(
         _observed(("steps", index), step, notes, code, places, kept.get(step.name, ()))
         for index, step in enumerate(loaded.pipeline.steps)
@@ -101,7 +111,47 @@ def observe(
                 absent[dataset] = found
             elif found is not None:
                 external[dataset] = found
+    steps = tuple(
+        _with_arrived(("steps", index), each, steps, external, notes, anew=anew)
+        if reads_new(each.step)
+        else each
+        for index, each in enumerate(steps)
+    )
     return Observation(steps, external, tuple(notes.problems), absent, notes.redactor)
+
+
+def _with_arrived(
+    at: Place, observed: Observed, steps: Sequence[Observed], external: Mapping[str, tuple[Source, Seen]],
+    notes: Notes, *, anew: bool,
+) -> Observed:  # fmt: skip
+    """The step with what it would read now, where it reads only what is new."""
+    step = observed.step
+    if (why := objection(step, observed.targets)) is not None:
+        if observed.targets or step.write is None:  # else its write is wrong, which has been said
+            notes.problem((*at, "write"), f"step {step.name!r}: {why.message}", why.hint)
+        return observed
+    target = next(iter(observed.targets.values()))[0]
+    state = notes.guarded(at, lambda: {} if anew else state_of(notes.loaded, step, target))
+    if not state and observed.standing and not anew and target.mode is WriteMode.APPEND:
+        message = (
+            f"step {step.name!r}: {target.url} has rows, and does not say which of them were read as new"
+        )
+        notes.problem((*at, "write"), message, REFRESH)
+    found: dict[str, Arrived] = {}
+    makers = {
+        dataset: (each.step, each.targets.get(dataset, ()))
+        for each in steps
+        for dataset in each.step.outputs.values()
+    }
+    for alias in step.incremental:
+        dataset = observed.inputs.get(alias, alias)
+        beside = makers.get(dataset), external.get(dataset)
+        if (new := arrived(notes, at, step, target, alias, *beside, anew=anew)) is not None:
+            found[alias] = new
+    source = observed.source
+    if source is not None and (said := said_of_source(source, observed.seen, state or {})):
+        found[SOURCE] = Arrived(None, said)
+    return replace(observed, arrived=found)
 
 
 def app_id(loaded: Loaded, step: Step) -> str:

@@ -151,6 +151,7 @@ class _Builder:
         compiled, assumed, warnings = self._compiled(at, observed)
         used = self._uses(observed, compiled)
         versions = {alias: self._version(d, used) for alias, d in observed.inputs.items()} | own
+        versions |= self._new(observed)
         known = {name: version for name, version in versions.items() if version is not None}
         parts = parts_of(code, engine, known)
         key = key_of(parts) if len(known) == len(versions) else None
@@ -180,6 +181,9 @@ class _Builder:
         if decision.action is Action.RUN:
             absent = (self.seen.absent.get(dataset) for dataset in observed.inputs.values())
             self.problems += [problem for problem in (observed.missing, *absent) if problem is not None]
+        if observed.arrived and decision.action is Action.RUN:
+            said = ", ".join(new.said for new in observed.arrived.values())
+            decision = Decision(decision.action, f"{decision.reason}; {said}")
         if chosen and decision.action is Action.RUN:
             decision = Decision(decision.action, f"{decision.reason}; {chosen}")
         schemas = {
@@ -234,6 +238,16 @@ class _Builder:
             return {}
         known = {d: schema for d in observed.inputs.values() if (schema := self.schemas.get(d)) is not None}
         return uses(compiled, known)
+
+    def _new(self, observed: Observed) -> dict[str, str | None]:
+        """The data version of the new rows of inputs of which only those are read, as far as it is known."""
+        found: dict[str, str | None] = {}
+        for alias, rows in observed.step.incremental.items():
+            if rows.watermark is None and alias in observed.inputs:
+                new = observed.arrived.get(alias)
+                known = self.versions.get(observed.inputs[alias]) is not None and new is not None
+                found[alias] = new.version if known and new is not None else None
+        return found
 
     def _version(self, dataset: str, used: Mapping[str, tuple[str, ...]]) -> str | None:
         """The data version of a dataset for who uses these columns."""

@@ -33,6 +33,7 @@ from odibi.relational.rules import closing_cast
 from odibi.relational.schema import Column, Schema, schema_of
 from odibi.run.context import Dataset, Permit, RunContext, Stopped, kept, standing
 from odibi.run.declared import as_declared
+from odibi.run.increments import Reading
 from odibi.run.keeping import Result
 from odibi.run.outcome import Outcome, failed
 from odibi.run.retry import policy_of
@@ -114,10 +115,9 @@ class _Attempt:
             for dataset, group in planned.targets.items()
             if group[0].format == "delta"
         }
-        inputs = {
-            alias: self._movable(self.context.dataset(dataset, self.engine))
-            for alias, dataset in planned.inputs.items()
-        }
+        self.reading = Reading(self.context, planned, self.engine, handles)
+        seen = {alias: self.context.dataset(name, self.engine) for alias, name in planned.inputs.items()}
+        inputs = {alias: self._movable(dataset) for alias, dataset in self.reading.inputs(seen).items()}
         versions = self._versions(inputs)
         parts = parts_of(planned.code, planned.engine, {**versions, **planned.own})
         key = key_of(parts)
@@ -183,9 +183,16 @@ class _Attempt:
         context = self.context
         for _, message, hint in write_objections(targets[0], result.schema, context.binder):
             raise SchemaMismatch(message, hint=hint)
-        written = write(
-            context.db, self.engine, context.intents, result.frame, result.schema, targets, handle, job
-        )
+        job = replace(job, consumed=self.reading.note(result.schema), replaces=self.reading.replaces)
+        try:
+            written = write(
+                context.db, self.engine, context.intents, result.frame, result.schema, targets, handle, job
+            )
+        except BaseException:
+            self.reading.discard()
+            raise
+        if written.note:  # it was there already, and nothing was committed
+            self.reading.discard()
         return _Made(
             self._as_read(written),
             written.schema,
@@ -294,7 +301,9 @@ class _Attempt:
         if step.ingests:
             if planned.source is None or planned.seen is None:
                 raise Permanent("there is nothing to read")
-            frame, schema = read(self.engine, planned.source, planned.seen)
+            source, seen = self.reading.source(planned.source, planned.seen)
+            frame, schema = read(self.engine, source, seen)
+            frame = self.reading.rows(source, frame, schema)
             return {next(iter(step.outputs.values())): _Computed(*self._closed(frame, schema))}
         if step.type is StepType.FUNCTION:
             return {next(iter(step.outputs.values())): _Computed(*self._called(inputs))}
