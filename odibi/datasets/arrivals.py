@@ -173,13 +173,12 @@ class _Replay:
             self._copied(entry)
             if entry.version not in self.fresh or not (entry.added or entry.removed):
                 continue
-            others = touched - {self.date}
-            if self.keyed or not others:
+            if self.keyed or touched <= {self.date}:
                 self.claimed.add(entry.version)
-            elif len(others) == 1 and UNKNOWN not in others:
-                self.owed.append((others.pop(), entry.version))
+            elif len(touched) == 1 and UNKNOWN not in touched:
+                self.owed.append((touched.pop(), entry.version))
             else:
-                self.conflict = (entry.version, others)
+                self.conflict = (entry.version, touched)
                 return False
         return True
 
@@ -236,8 +235,8 @@ class _Replay:
 
     def refusal(self) -> Permanent:
         """Why some new version belongs to nobody."""
-        version, others = self.conflict or (0, set())
-        dates = ", ".join(sorted(others - {UNKNOWN}))
+        version, touched = self.conflict or (0, set())
+        dates = ", ".join(sorted(touched - {UNKNOWN}))
         whose = f"that this step had read for {dates}" if dates else "that this step had read"
         return Permanent(
             f"version {version} of {self.table.url} took out rows {whose}, and appended rows cannot follow that",
