@@ -104,7 +104,7 @@ FITS_NOT = [
     "sql: x, write: {formt: csv}",
     "sql: x, write: {format: xml}",
     "sql: x, tags: 5",
-    "sql: x, inputs: [{from: a, rows: new}]",
+    "sql: x, inputs: [{from: a, rows: old}]",
     "sql: x, checks: []",
     "sql: x, retry: {delay: 3}",
     "sql: x, timeout: 5m",
