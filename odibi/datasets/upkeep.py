@@ -74,7 +74,8 @@ def rollback(url: str, version: int) -> int:
         note = dict(_note(url, version)) | {"rolled_back": undone}
         if remembered is not None:
             note["beside"] = remembered.note.get("beside", [])
-        note["consumed"] = consumed(then)
+        if table.transaction(CONSUMED) is not None:
+            note["consumed"] = consumed(then)
         carried = [app for app in (BESIDE, CONSUMED) if table.transaction(app) is not None]
         apps = [ROLLBACK, *carried]
         table.handle.restore(version, commit_properties=_properties(note, apps, table.version + 1))
@@ -199,7 +200,8 @@ def _forgotten(table: Table, since: float, *, dry_run: bool) -> list[str]:
     needed = {name for entry in notes for name in entry["note"].get("beside", ())}
     needed |= set(current.note.get("beside", ())) if current is not None else set()
     needed |= {name for entry in notes for name in noted_files(entry["note"].get("consumed", {}))}
-    needed |= set(noted_files(consumed(table)))
+    told = table.transaction(CONSUMED)
+    needed |= set(noted_files(told.note.get("consumed", {}))) if told is not None else set()
     keep = {name.split("/")[1] for name in needed}
     found = [
         each

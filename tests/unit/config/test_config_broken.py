@@ -184,7 +184,7 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
     ),
     "late by no column": (
         step("name: a", "layer: silver", "inputs: [{from: raw, rows: new, late: 2 days}]", "sql: select 1"),
-        ["11:14: step 'a': incremental.raw: late needs watermark: the column that says when a row is of"],
+        ["11:14: step 'a': late needs watermark: the column that says when a row is of"],
     ),
     "late in other words": (
         step(
@@ -193,7 +193,7 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
             "inputs: [{from: raw, rows: new, watermark: at, late: two}]",
             "sql: select 1",
         ),
-        ["11:59: step 'a': incremental.raw.late: found 'two' (such as 2 days)"],
+        ["11:58: step 'a': incremental.raw.late: found 'two' (such as 2 days)"],
     ),
     "no mapping": (
         HEAD + "  - hello\n  -\n",
