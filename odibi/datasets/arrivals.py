@@ -123,9 +123,8 @@ def arrivals(table: Table, taken: Taken | None, date: str, *, keyed: bool) -> Ar
 
 
 def _version(taken: Taken, date: str) -> str:
-    """Versions do not change, so which of them the date has is which rows it reads."""
-    spans = [[low, high] for owner, low, high in taken.spans if owner == date]
-    text = json.dumps([taken.table, spans])
+    """Versions do not change, so which of them the date has is which rows it reads of a table."""
+    text = json.dumps([[low, high] for owner, low, high in taken.spans if owner == date])
     return f"rows:{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
 
 

@@ -19,6 +19,7 @@ from odibi.datasets.delta import Commit
 from odibi.datasets.kept import Kept, intact
 from odibi.datasets.source import Seen, Source
 from odibi.datasets.target import Target
+from odibi.datasets.watermark import type_of
 from odibi.engines.database import Database
 from odibi.errors import Problem
 from odibi.observe.code import CodeReader
@@ -149,6 +150,9 @@ def _with_arrived(
         if (new := arrived(notes, at, step, target, alias, *beside, anew=anew)) is not None:
             found[alias] = new
     source = observed.source
+    if source is not None and source.watermark is not None and observed.seen is not None:
+        by, schema = source.watermark, observed.seen.schema or ()
+        notes.guarded((*at, "params", "incremental"), lambda: type_of(by, schema, source.url))
     if source is not None and (said := said_of_source(source, observed.seen, state or {})):
         found[SOURCE] = Arrived(None, said)
     return replace(observed, arrived=found)

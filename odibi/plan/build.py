@@ -403,6 +403,12 @@ class _Builder:
             for path, message, hint in write_objections(target, schema, self.binder):
                 problem = self.loaded.problem((*place, *path), message, hint)
                 self.problems += [] if problem in self.problems else [problem]
+            for alias, rows in observed.step.incremental.items() if target.mode is WriteMode.APPEND else ():
+                names = [column.name for column in schema or ()]
+                if schema is not None and rows.watermark is not None and rows.watermark not in names:
+                    message = f"rows are read by the watermark {rows.watermark!r} and appended, and the result has no such column"
+                    hint = nearest(rows.watermark, names, "keep it, or write with mode merge; it has")
+                    self.problems.append(self.loaded.problem((*at, "incremental", alias), message, hint))
 
     def _refuse_missing_tables(self, planned: Iterable[PlannedStep], needed: frozenset[str]) -> None:
         for step in planned:

@@ -188,3 +188,40 @@ def test_a_table_that_was_made_from_all_rows_is_refused(project: Project) -> Non
     assert project.run(whole, date=DAYS[0]).success
     with pytest.raises(ConfigError, match="does not say which of them were read as new"):
         project.run([made[0], {**made[1], "write": APPEND | {"path": "other"}}], date=DAYS[1])
+
+
+def test_the_table_of_another_pipeline_is_read_by_new_rows(project: Project) -> None:
+    shop = project.config(steps()[:1], name="shop")
+    other = project.config(
+        [sql("fact", "SELECT id FROM raw", write=APPEND, inputs=[{"from": "shop.raw", "rows": "new"}])],
+        name="mart",
+    )
+    for number, date in enumerate(DAYS[:2]):
+        day_file(project, date, [(number, 1, 1)])
+        assert project.run(shop, date=date).success
+        assert project.run(other, date=date).success
+    assert [row[0] for row in project.rows("silver/fact")] == [0, 1]
+    assert "shop.raw" not in reasons(project.plan(other, date=DAYS[2]))["fact"]
+    assert reasons(project.plan(other, date=DAYS[2]))["fact"].endswith("raw: no new rows after version 1")
+
+
+def test_two_dates_at_once_do_not_read_the_same_rows(project: Project) -> None:
+    from threading import Thread
+
+    made = steps()[:2]
+    for number, date in enumerate(DAYS[:2]):
+        day_file(project, date, [(number * 10, 1, 1), (number * 10 + 1, 2, 1)])
+        assert project.run(made, "raw", date=date).success
+    path = project.config(made, retry_delay=0.1)
+    code = f"from odibi.config.load import load; from odibi.orchestrator import run; import sys; sys.exit(not run(load({path!r}, date=DATE)).success)"
+    found: list[int] = []
+    runs = [
+        Thread(target=lambda d=date: found.append(project.python(f"DATE = {d!r}\n{code}").returncode))  # type: ignore[misc]
+        for date in DAYS[:2]
+    ]
+    for each in runs:
+        each.start()
+    for each in runs:
+        each.join()
+    assert found == [0, 0]
+    assert table(project, "silver/fact") == [(0, 1, 1), (1, 2, 1), (10, 1, 1), (11, 2, 1)]
