@@ -133,7 +133,7 @@ def _with_arrived(
         return observed
     target = next(iter(observed.targets.values()))[0]
     state = notes.guarded(at, lambda: {} if anew else state_of(notes.loaded, step, target))
-    if not state and observed.standing and not anew and target.mode is WriteMode.APPEND:
+    if state == {} and observed.standing and not anew and target.mode is WriteMode.APPEND:
         message = (
             f"step {step.name!r}: {target.url} has rows, and does not say which of them were read as new"
         )

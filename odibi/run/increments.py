@@ -16,7 +16,7 @@ from sqlglot import exp
 from odibi.config.models import WriteMode
 from odibi.datasets.arrivals import REFRESH, Taken, arrivals
 from odibi.datasets.consumed import SOURCE, consumed, ledger_of, with_files
-from odibi.datasets.source import FORMATS, Seen, Source, unread
+from odibi.datasets.source import Seen, Source, unread
 from odibi.datasets.staging import discard
 from odibi.datasets.watermark import moved, since, type_of
 from odibi.engines.duckdb import literal
@@ -110,6 +110,11 @@ class Reading:
         state = self.before.get(alias)
         condition = since(self.context.db, by, state, kind)
         frame = self._filtered(dataset.frame, dataset.schema, condition)
+        if dataset.reopen is None:  # it stands nowhere, and computed twice it might be two answers
+            db = self.context.db
+            frame = self.engine.read(
+                self.engine.stage(frame, dataset.schema, str(db.scratch / db.new_name()), ()).location
+            )
         self._window(by, condition)
         self.after[alias] = partial(moved, self.context.db, self.engine, frame, by, state, kind)
         return replace(dataset, frame=frame, rows=None, reopen=None)
@@ -164,14 +169,10 @@ class Reading:
         if by is None:
             return frame
         frame = self._filtered(frame, schema, source.where.sql("duckdb") if source.where is not None else "")
-        if source.format not in FORMATS:  # it may answer otherwise when it is asked again
-            db = self.context.db
-            frame = self.engine.read(
-                self.engine.stage(frame, schema, str(db.scratch / db.new_name()), ()).location
-            )
         kind = type_of(by, schema, source.url)
-        state = self.before.get(SOURCE)
-        self.after[SOURCE] = partial(moved, self.context.db, self.engine, frame, by, state, kind)
+        # Before the rows are read: what comes to the source in between is read too, and again next time.
+        found = moved(self.context.db, self.engine, frame, by, self.before.get(SOURCE), kind)
+        self.after[SOURCE] = lambda: found
         return frame
 
     # --- the commit ------------------------------------------------------------------------------

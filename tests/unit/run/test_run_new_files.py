@@ -151,8 +151,9 @@ def test_the_watermark_bounds_what_is_read(project: Project) -> None:
     assert [row[0] for row in project.rows("bronze/orders")] == [1, 3, 4]
 
 
-def test_inputs_by_watermark_are_merged(project: Project) -> None:
-    raw = read("raw", "log.csv", write={"to": "lake"})
+@pytest.mark.parametrize("kept", [{"to": "lake"}, None])
+def test_inputs_by_watermark_are_merged(project: Project, kept: dict[str, Any] | None) -> None:
+    raw = read("raw", "log.csv", write=kept)
     merged = {"to": "lake", "mode": "merge", "keys": ["id"], "sequence_by": "at"}
     new = {"from": "raw", "rows": "new", "watermark": "at", "late": "1 day"}
     steps = [raw, sql("latest", "SELECT id, v, at FROM raw", inputs=[new], write=merged)]
