@@ -83,33 +83,31 @@ def objection(step: Step, targets: Mapping[str, tuple[Target, ...]]) -> Permanen
 
 
 def arrived(
-    notes: Notes, at: Place, step: Step, target: Target, alias: str,
-    maker: tuple[Step, tuple[Target, ...]] | None, external: tuple[Source, Seen] | None, *, anew: bool,
+    notes: Notes, data: Notes, at: Place, step: Step, target: Target, alias: str, state: Mapping[str, Any],
+    maker: tuple[Step, tuple[Target, ...]] | None, external: tuple[Source, Seen] | None,
 ) -> Arrived | None:  # fmt: skip
     """What the step would read of an input; None and a problem where it cannot read so.
 
     Args:
-        notes: take the problem.
+        notes: take what is wrong with the step.
+        data: take why it cannot read what is there now.
         at: the step's place.
         step: the step.
         target: what it writes.
         alias: the input.
-        maker: the step of this pipeline that makes it, and what that writes.
+        state: what it has consumed.
+        maker: the step of this pipeline that makes the input, and what that writes.
         external: the table of another pipeline that it is.
-        anew: whether nothing counts as read before.
     """
     rows = step.incremental[alias]
     place = (*at, "inputs", alias)
-    state = notes.guarded(place, lambda: {} if anew else state_of(notes.loaded, step, target))
-    if state is None:
-        return None
     if rows.by_column is not None:
         return Arrived(None, f"{alias}: {_since(rows.by_column, state.get(alias))}")
     url = _appended(notes, place, step, target, alias, maker, external)
-    table = notes.guarded(place, lambda: open_table(url)) if url is not None else None
+    table = data.guarded(place, lambda: open_table(url)) if url is not None else None
     if table is None:
         return None
-    found = notes.guarded(place, lambda: _found(table, state.get(alias), notes.loaded, target))
+    found = data.guarded(place, lambda: _found(table, state.get(alias), notes.loaded, target))
     return found and Arrived(found.version, f"{alias}: {found.said}")
 
 

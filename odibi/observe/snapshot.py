@@ -132,12 +132,13 @@ def _with_arrived(
             notes.problem((*at, "write"), f"step {step.name!r}: {why.message}", why.hint)
         return observed
     target = next(iter(observed.targets.values()))[0]
-    state = notes.guarded(at, lambda: {} if anew else state_of(notes.loaded, step, target))
+    data = Notes(notes.loaded)  # what stands in the way of a run of this step, and of no other
+    state = data.guarded((*at, "write"), lambda: {} if anew else state_of(notes.loaded, step, target))
     if state == {} and observed.standing and not anew and target.mode is WriteMode.APPEND:
         message = (
             f"step {step.name!r}: {target.url} has rows, and does not say which of them were read as new"
         )
-        notes.problem((*at, "write"), message, REFRESH)
+        data.problem((*at, "write"), message, REFRESH)
     found: dict[str, Arrived] = {}
     makers = {
         dataset: (each.step, each.targets.get(dataset, ()))
@@ -147,7 +148,7 @@ def _with_arrived(
     for alias in step.incremental:
         dataset = observed.inputs.get(alias, alias)
         beside = makers.get(dataset), external.get(dataset)
-        if (new := arrived(notes, at, step, target, alias, *beside, anew=anew)) is not None:
+        if (new := arrived(notes, data, at, step, target, alias, state or {}, *beside)) is not None:
             found[alias] = new
     source = observed.source
     if source is not None and source.watermark is not None and observed.seen is not None:
@@ -155,7 +156,7 @@ def _with_arrived(
         notes.guarded((*at, "params", "incremental"), lambda: type_of(by, schema, source.url))
     if source is not None and (said := said_of_source(source, observed.seen, state or {})):
         found[SOURCE] = Arrived(None, said)
-    return replace(observed, arrived=found)
+    return replace(observed, arrived=found, missing=next(iter(data.problems), observed.missing))
 
 
 def app_id(loaded: Loaded, step: Step) -> str:
