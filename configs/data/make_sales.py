@@ -1,6 +1,6 @@
 """Make the sales of three days, a Parquet file for each: the committed files in ``configs/data/sales_by_day``.
 
-    python configs/data/make_sales.py [FOLDER]
+python configs/data/make_sales.py [FOLDER]
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import duckdb
-
 DAYS = ("2026-01-01", "2026-01-02", "2026-01-03")
 SALES = 40
 
 
 def make(folder: Path) -> None:
     """Write the files below ``folder``."""
+    import duckdb
+
     folder.mkdir(parents=True, exist_ok=True)
     for number, day in enumerate(DAYS):
         query = f"""
