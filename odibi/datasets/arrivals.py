@@ -74,6 +74,12 @@ class Arrivals:
     version: str
     commits: int
 
+    @property
+    def waiting(self) -> str:
+        """What a reader is to be told of corrections that wait for other dates; empty where none do."""
+        dates = sorted({date for date, _ in self.taken.owed})
+        return f"rows read for {', '.join(dates)} were corrected since: run that date again" if dates else ""
+
 
 @dataclass(slots=True)
 class _Entry:

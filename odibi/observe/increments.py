@@ -143,7 +143,8 @@ def _found(table: Table, state: Mapping[str, Any] | None, loaded: Loaded, target
     if taken is None:
         return Arrived(found.version, f"all rows, up to version {table.version}")
     news = f"{found.commits} new commit{'s' * (found.commits != 1)} after version {taken.to}"
-    return Arrived(found.version, news if found.commits else f"no new rows after version {taken.to}")
+    said = news if found.commits else f"no new rows after version {taken.to}"
+    return Arrived(found.version, f"{said}; {found.waiting}" if found.waiting else said)
 
 
 def said_of_source(source: Source, seen: Seen | None, state: Mapping[str, Any]) -> str:

@@ -182,7 +182,10 @@ class _Builder:
             absent = (self.seen.absent.get(dataset) for dataset in observed.inputs.values())
             self.problems += [problem for problem in (observed.missing, *absent) if problem is not None]
         if observed.arrived and decision.action is Action.RUN:
-            said = ", ".join(new.said for new in observed.arrived.values())
+            said = ", ".join(
+                new.said + (" so far" if name in versions and versions[name] is None else "")
+                for name, new in observed.arrived.items()
+            )
             decision = Decision(decision.action, f"{decision.reason}; {said}")
         if chosen and decision.action is Action.RUN:
             decision = Decision(decision.action, f"{decision.reason}; {chosen}")

@@ -50,6 +50,7 @@ class Reading:
         self.replaces: str | None = None
         self.column = ""  # that an appended table must have for its rows to be replaced
         self.folder = ""
+        self.warnings: tuple[str, ...] = ()
         self.on = reads_new(planned.step)
         if not self.on:
             return
@@ -88,6 +89,7 @@ class Reading:
             self._refuse_forgotten(alias, taken, date)
         found = arrivals(table, taken, date, keyed=not self.appends)
         self.after[alias] = found.taken.note
+        self.warnings += (f"{alias}: {found.waiting}",) if found.waiting else ()
         location = replace(table.location(), files=found.files)
         reopen = partial(_read, location)
         return replace(

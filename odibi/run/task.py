@@ -158,6 +158,7 @@ class _Attempt:
         results = {name: m.result() for name, m in made.items()}
         keep = self.context.keeping.keep
         self.warnings += keep(planned, job, results, self.context.intents, volatile=unsteady)
+        self.warnings += self.reading.warnings
         first = next(iter(made.values()))
         return Outcome(
             StepStatus.COMPLETED,

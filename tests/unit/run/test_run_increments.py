@@ -12,7 +12,7 @@ from deltalake import write_deltalake
 from odibi.datasets.upkeep import optimize, rollback
 from odibi.errors import ConfigError
 from tests.unit.run.killing import killed
-from tests.unit.run.project import Project, read, reasons, sql
+from tests.unit.run.project import Project, read, reasons, sql, step_of
 
 DAYS = ("2026-01-01", "2026-01-02", "2026-01-03", "2026-01-04")
 APPEND = {"to": "lake", "mode": "append"}
@@ -122,7 +122,9 @@ def test_a_correction_that_another_day_meets_waits_for_its_own(project: Project)
     made = two_days(project)
     day_file(project, DAYS[0], [(0, 7, 2)])
     assert project.run(made, "raw", date=DAYS[0]).success
-    assert project.run(made, "fact", date=DAYS[1]).success
+    waiting = "raw: rows read for 2026-01-01 were corrected since: run that date again"
+    assert step_of(project.run(made, "fact", date=DAYS[2]), "fact").warnings == (waiting,)
+    assert waiting.removeprefix("raw: ") in reasons(project.plan(made, "fact", date=DAYS[3]))["fact"]
     assert table(project, "silver/fact") == [(0, 1, 1), (1, 2, 1), (10, 1, 1), (11, 2, 1)]
     assert project.run(made, date=DAYS[0]).success
     assert table(project, "silver/fact") == [(0, 7, 2), (10, 1, 1), (11, 2, 1)]
