@@ -144,7 +144,8 @@ def _planned(
 ) -> tuple[Plan, Redactor]:
     """The plan, and the secrets it used; what a selection gets wrong is a problem like any other."""
     try:
-        seen = observe(loaded, db, noted(loaded, home, asked.before, asked.again))
+        earlier = noted(loaded, home, asked.before, asked.again)
+        seen = observe(loaded, db, earlier, anew=asked.full_refresh)
         every = [step.name for step in loaded.pipeline.steps]
         the_plan = build(
             loaded, seen, chosen=asked.chosen, excluded=asked.excluded, binder=binder,

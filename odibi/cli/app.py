@@ -207,6 +207,33 @@ def _refuse_both(resume: bool, no_cache: bool, full_refresh: bool) -> None:
 
 
 @app.command()
+def backfill(
+    first: Annotated[str, typer.Option("--from", metavar="DATE", help="The first date, such as 2026-01-05.")],
+    last: Annotated[str, typer.Option("--to", metavar="DATE", help="The last date; it is run too.")],
+    config: Config = None,
+    select: Select = None,
+    exclude: Exclude = None,
+    target: Target = None,
+    param: Params = None,
+    engine: Engine = None,
+    parallel: Annotated[
+        int | None,
+        typer.Option(
+            "--parallel", metavar="N", min=1, max=64, help="Dates at a time, if none needs another."
+        ),
+    ] = None,
+    output: Output = "text",
+    quiet: Quiet = False,
+) -> None:
+    """Run a pipeline for every date of a range, in order."""
+    given = {"target": target, "param": param, "engine": engine}
+    _do(
+        "backfill", config=config, given=given, first=first, last=last, select=select, exclude=exclude,
+        parallel=parallel, output=output, quiet=quiet,
+    )  # fmt: skip
+
+
+@app.command()
 def retry(
     name: RunName = None,
     pipeline: PipelineOption = None,

@@ -34,6 +34,7 @@ def config_schema() -> dict[str, Any]:
 
     read = ReadOptions.model_json_schema(by_alias=True)
     options = _whole(read["properties"], read.get("$defs", {}))
+    options["date"] = options["partition_date"]
     return json_schema({name: parameters_schema(name) for name in OPERATIONS}, options)
 
 

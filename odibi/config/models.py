@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 
 from odibi.config.base import Frozen
 from odibi.config.checks import Checks, RuleSet
+from odibi.config.increment import NewRows
 from odibi.config.retry import Resources, Retry, RetryRule, Success, refuse_success
 from odibi.config.short import expand_pipeline, expand_step
 from odibi.config.vaults import SecretsProvider
@@ -275,11 +276,12 @@ class Step(Frozen):
 
     ``value`` is the source path for an ingest, SQL text or a ``.sql`` file for ``sql``, a dotted
     path or registered name for ``function``, a line of arguments for ``command``, the target path for
-    a store. ``inputs`` maps an alias to a dataset, ``outputs`` maps ``data`` (or, for SQL that makes
-    several tables, the table's name) to the dataset it becomes. ``checks`` are rules that its result must
-    fulfil before it is published, ``validation_rules`` the rule set that says what a broken one means.
-    ``timeout`` is how many seconds an attempt may take. With ``cache: false`` no earlier result stands
-    for the step's: it runs in every run. ``count_rows`` has the rows of every operation counted.
+    a store. ``inputs`` maps an alias to a dataset, ``incremental`` names those of which only new rows are
+    read, ``outputs`` maps ``data`` (or, for SQL that makes several tables, the table's name) to the dataset
+    it becomes. ``checks`` are rules that its result must fulfil before it is published,
+    ``validation_rules`` the rule set that says what a broken one means. ``timeout`` is how many seconds an
+    attempt may take. With ``cache: false`` no earlier result stands for the step's: it runs in every run.
+    ``count_rows`` has the rows of every operation counted.
     """
 
     name: Name
@@ -289,6 +291,7 @@ class Step(Frozen):
     value: str
     params: dict[str, Any] = {}
     inputs: dict[str, str] = {}
+    incremental: dict[str, NewRows] = {}
     outputs: dict[str, Name] = {}
     depends_on: tuple[str, ...] = ()
     write: Write | None = None

@@ -115,6 +115,7 @@ _KINDS = {
     "list": "a list",
 }
 _FORMS = {
+    "late": "such as 2 days",
     "memory_limit": "such as 2GB or 80%",
     "resources.memory": "such as 200MB or 2Gi",
     "": "use letters, digits, _ and -, and begin with a letter",
@@ -157,7 +158,8 @@ def _finding(
         allowed = re.findall(r"'([^']*)'", context["expected"])
         return Finding(path, f"{label}: found {found}", _choices(value, allowed))
     if kind == "string_pattern_mismatch":
-        return Finding(path, f"{label}: found {found}", _FORMS.get(label, _FORMS[""]), key=key)
+        form = _FORMS.get(label) or _FORMS.get(label.rpartition(".")[2]) or _FORMS[""]
+        return Finding(path, f"{label}: found {found}", form, key=key)
     if kind in ("too_short", "string_too_short"):
         return Finding(path, f"{label}: at least {context['min_length']} is needed")
     if kind == "string_too_long":

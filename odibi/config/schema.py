@@ -21,7 +21,13 @@ _TEXTS = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]}
 _TEMPLATE = {"type": "string", "pattern": r"\{[{%]"}
 _INPUT = {
     "type": "object",
-    "properties": {"from": _TEXT, "as": _TEXT},
+    "properties": {
+        "from": _TEXT,
+        "as": _TEXT,
+        "rows": {"enum": ["new"]},
+        "watermark": _TEXT,
+        "late": _TEXT,
+    },
     "required": ["from"],
     "additionalProperties": False,
 }
@@ -87,6 +93,7 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "params": "Options of the operation, or the keyword-only parameters of the function.",
         "engine": "Who computes this step, if not the pipeline's engine.",
         "inputs": "The datasets the step takes: a list, or names in the step mapped to datasets.",
+        "incremental": "The inputs of which only new rows are read: {orders: {}} or {orders: {watermark: updated_at}}.",
         "outputs": "The datasets the step makes.",
         "depends_on": "Steps that end before this one starts, although it takes nothing from them.",
         "dependsOn": "Another spelling of depends_on.",
@@ -275,16 +282,20 @@ def _checks(models: dict[str, Any]) -> dict[str, Any]:
     """A list of checks as people write them; the models of the rules go."""
     common = {name: models["NotNull"]["properties"][name] for name in ("on_fail", "name", "because")}
     rules: dict[str, Any] = {}
+    canonical: list[Any] = []
     for rule, model in RULES.items():
         made = models.pop(model.__name__)
         options = {key: value for key, value in made["properties"].items() if key != "rule"}
         forms: list[Any] = [{"type": "object", "properties": options, "additionalProperties": False}]
         if model.main:
             forms += [options[model.model_fields[model.main].alias or model.main], _TEXTS]
+        named = {"rule": {"enum": [rule]}, **options}
+        canonical.append(
+            {"type": "object", "required": ["rule"], "properties": named, "additionalProperties": False}
+        )
         rules[rule] = {"description": made["description"].split("\n")[0], "anyOf": forms}
     short = {"type": "object", "properties": {**rules, **common}, "additionalProperties": False}
-    canonical = {"type": "object", "required": ["rule"], "properties": {"rule": {"enum": list(RULES)}}}
-    return {"type": "array", "items": {"anyOf": [short, canonical, {"enum": list(RULES)}]}}
+    return {"type": "array", "items": {"anyOf": [short, *canonical, {"enum": list(RULES)}]}}
 
 
 def _described(schema: Mapping[str, Any], words: str) -> dict[str, Any]:

@@ -48,6 +48,10 @@ LATER_PIPELINE = frozenset(
 """Pipeline keys that the design names and this version does not have yet: refused by name."""
 
 
+_NEW = ("rows", "watermark", "late")
+"""What an input says of which rows it wants."""
+
+
 def _refuse_later(data: Mapping[str, Any], later: frozenset[str]) -> None:
     for key in sorted(later & set(data)):
         raise ValueError(f"{key!r} is not available in this version of odibi; remove it")
@@ -86,6 +90,7 @@ def expand_step(data: Mapping[str, Any]) -> dict[str, Any]:
     params = out.get("params")
     if params is not None and not isinstance(params, Mapping):
         raise ValueError(f"params: expected a mapping, found {shortened(params)}")
+    _new_rows(out)
     out["inputs"] = _inputs(out.get("inputs"))
     verbs = [verb for verb in VERBS if verb in out]
     if len(verbs) > 1:
@@ -120,6 +125,26 @@ def _retry(out: dict[str, Any]) -> None:
         out["retry"] = {"max_retries": out["retry"]}
 
 
+def _new_rows(out: dict[str, Any]) -> None:
+    """``inputs: [{from: a, rows: new}]`` as ``inputs: [a]`` and ``incremental: {a: {}}``."""
+    given = out.get("inputs")
+    if not isinstance(given, list | tuple):
+        return
+    plain: list[Any] = []
+    for item in given:
+        if isinstance(item, Mapping) and not item.keys().isdisjoint(_NEW) and "from" in item:
+            if item.get("rows") != "new":
+                found = shortened(item.get("rows"))
+                raise ValueError(f"inputs: rows: expected new, found {found}; leave it out to read all rows")
+            said = {key: item[key] for key in ("watermark", "late") if key in item}
+            alias = item.get("as") or _alias(item["from"])
+            out["incremental"] = {**(out.get("incremental") or {}), alias: said}
+            plain.append({key: value for key, value in item.items() if key not in _NEW})
+        else:
+            plain.append(item)
+    out["inputs"] = plain
+
+
 def _inputs(given: Any) -> Any:
     """``[a, {from: b}]`` and ``a`` as ``{a: a, b: b}``; a mapping stays."""
     if given is None:
@@ -131,11 +156,9 @@ def _inputs(given: Any) -> Any:
     named: dict[str, Any] = {}
     for item in given:
         if isinstance(item, Mapping):
-            if "rows" in item:
-                raise ValueError("inputs: 'rows' is not available in this version of odibi; remove it")
             if item.keys() - {"from", "as"} or "from" not in item:
                 found = shortened(dict(item))
-                raise ValueError(f"inputs: expected {{from: dataset, as: alias}}, found {found}")
+                raise ValueError(f"inputs: expected {{from: dataset, as: alias, rows: new}}, found {found}")
             source, alias = item["from"], item.get("as") or _alias(item["from"])
         else:
             source, alias = item, _alias(item)
@@ -165,6 +188,7 @@ def _read(out: dict[str, Any], value: Any) -> None:
         raise ValueError("read: put the options into read, not into params")
     out["type"], out["value"] = "config_op", value["path"]
     out["params"] = {key: item for key, item in value.items() if key != "path"}
+    _rename(out["params"], "date", "partition_date")
 
 
 def _without_path(value: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -249,11 +273,12 @@ def source_path(path: tuple[Any, ...], step: Mapping[str, Any]) -> tuple[Any, ..
                 return ("read",)
             return ("read", next((name for name in READ_INSTEAD if name in step["read"]), "path"))
     if head == "params" and "read" in step:
-        return ("read", *rest)
+        return ("read", *_option(step["read"], rest))
     if head == "params" and "transform" in step and rest[:1] == ("operations",):
         alone = isinstance(step["transform"], Mapping) and rest[1:2] == (0,)
         return ("transform", *rest[2 if alone else 1 :])
-    if head in ("inputs", "outputs") and rest:
+    if rest and (head in ("inputs", "outputs") or (head == "incremental" and head not in step)):
+        head = "inputs" if head == "incremental" else head
         return (head, *_entry(step.get(head), rest[0]), *rest[1:])
     if head == "write" and rest and rest[0] in ("formats", "partition_by", "schema_policy", "path"):
         written = step.get("write")
@@ -270,6 +295,12 @@ def source_path(path: tuple[Any, ...], step: Mapping[str, Any]) -> tuple[Any, ..
     if head == "depends_on" and head not in step:
         return ("dependsOn", *rest)
     return path
+
+
+def _option(read: Any, rest: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Where in ``read``, as it was written, an option stands."""
+    spelled = rest[:1] == ("partition_date",) and isinstance(read, Mapping) and "date" in read
+    return ("date", *rest[1:]) if spelled else rest
 
 
 def _entry(written: Any, alias: Any) -> tuple[Any, ...]:

@@ -131,7 +131,7 @@ class Selection:
     """Which rows of a database: those of a query, or of tables whose columns are the same.
 
     ``day`` and ``column`` choose the rows of one day, ``ranges`` how many parts are read at once, cut by
-    ``column``.
+    ``column``. ``where`` is a condition on the rows, in the database's own words.
     """
 
     tables: tuple[str, ...] = ()
@@ -139,13 +139,14 @@ class Selection:
     column: str = ""
     day: date | None = None
     ranges: int = 1
+    where: str = ""
 
     @staticmethod
     def of(options: Mapping[str, Any]) -> Selection:
         """The selection that options of a read mean.
 
         Raises:
-            Permanent: options that do not go together, or a date that is none.
+            Permanent: options that do not go together.
         """
         given = [name for name in ("table", "tables", "query") if options.get(name)]
         if len(given) != 1:
@@ -159,13 +160,9 @@ class Selection:
             )
         if column and not (day or ranges):
             raise Permanent("partition_column needs partition_date, or ranges", hint="give one, or remove it")
-        try:
-            parsed = date.fromisoformat(str(day)) if day else None
-        except ValueError as error:
-            raise Permanent(f"partition_date: {day!r} is no date", hint="write it as 2024-01-31") from error
         tables = (options["table"],) if options.get("table") else tuple(options.get("tables") or ())
         query = str(options.get("query") or "").strip().rstrip(";")
-        return Selection(tables, query, str(column or ""), parsed, int(ranges or 1))
+        return Selection(tables, query, str(column or ""), day, int(ranges or 1))
 
     def sql(self, columns: Sequence[Sequence[str]] = ()) -> str:
         """The query; ``columns`` are those of each table, where there are several."""
@@ -179,7 +176,8 @@ class Selection:
         if self.day is not None:
             name, after = quote(self.column), self.day + timedelta(days=1)
             parts = [f"{part} WHERE {name} >= '{self.day}' AND {name} < '{after}'" for part in parts]
-        return "\nUNION ALL ".join(parts)
+        whole = "\nUNION ALL ".join(parts)
+        return f"SELECT * FROM ({whole}\n) AS w WHERE {self.where}" if self.where else whole
 
 
 def columns_of(url: str, selection: Selection) -> Schema:

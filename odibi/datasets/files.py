@@ -13,8 +13,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 from odibi.datasets.broken import explain
@@ -59,11 +60,24 @@ SUFFIXES = {
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file as it was when looked at; ``version`` changes when its content does."""
+    """A file as it was when looked at; ``version`` changes when its content does.
+
+    ``changed`` is when a local file last changed, in nanoseconds.
+    """
 
     path: str
     size: int
     version: str
+    changed: int = 0
+
+
+def of_day(path: str, day: date) -> bool:
+    """Whether a file is in the folders of a day: ``day=2026-01-05``, ``2026-01-05``, or year, month and day."""
+    folders = [part.partition("=")[2] or part for part in path.split("/")[:-1]]
+    wanted = (str(day.year), f"{day.month:02}", f"{day.day:02}")
+    triples = zip(folders, folders[1:], folders[2:], strict=False)
+    padded = ((year, month.zfill(2), date_.zfill(2)) for year, month, date_ in triples)
+    return day.isoformat() in folders or wanted in padded
 
 
 def join(base: str, path: str) -> str:
@@ -84,17 +98,25 @@ def format_of(path: str) -> str | None:
     return SUFFIXES.get(Path(name).suffix)
 
 
-def find(url: str) -> tuple[SourceFile, ...]:
-    """The files at a path, a glob or a folder, sorted by path; empty if there are none."""
-    return _find_remote(url) if is_remote(url) else tuple(_local(path) for path in files_at(url))
+def find(url: str, known: Mapping[str, SourceFile] = MappingProxyType({})) -> tuple[SourceFile, ...]:
+    """The files at a path, a glob or a folder, sorted by path; empty if there are none.
+
+    Local files that are as large and as old as the ``known`` one of their path are not read again.
+    """
+    if is_remote(url):
+        return _find_remote(url)
+    return tuple(_local(path, known.get(path)) for path in files_at(url))
 
 
-def _local(path: str) -> SourceFile:
+def _local(path: str, known: SourceFile | None = None) -> SourceFile:
     stat = Path(path).stat()
+    if known is not None and (known.size, known.changed) == (stat.st_size, stat.st_mtime_ns):
+        return known
     if stat.st_size <= HASHED_UP_TO:
         with Path(path).open("rb") as stream:
-            return SourceFile(path, stat.st_size, _digest(stream))
-    return SourceFile(path, stat.st_size, f"{stat.st_size}-{stat.st_mtime_ns}-{stat.st_ctime_ns}")
+            return SourceFile(path, stat.st_size, _digest(stream), stat.st_mtime_ns)
+    version = f"{stat.st_size}-{stat.st_mtime_ns}-{stat.st_ctime_ns}"
+    return SourceFile(path, stat.st_size, version, stat.st_mtime_ns)
 
 
 def newest(files: Iterable[SourceFile]) -> datetime | None:

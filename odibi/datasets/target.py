@@ -192,6 +192,8 @@ class Job:
     ``app_id`` is ``pipeline/step/logical-date``. ``key`` identifies the result, ``parts`` are what
     the key is made of, kept so that a later plan can say what changed. ``rounded`` is for the
     digest; ``sample`` is how many rows to show and ``masked`` the columns to hide in them.
+    ``consumed`` is what the steps of the table will have consumed, told by the commit; ``replaces`` is
+    the condition on rows of an append that go, None where it is those of the logical date.
     ``rebuild`` lets none of the rows stay that the table has; ``fence`` is the run's lock. ``sets``
     are the columns that readers use, each digested beside the whole rows. ``go_on`` is called before
     anything is published, and raises where it may not be any more. ``judge`` is asked before that.
@@ -208,6 +210,8 @@ class Job:
     rebuild: bool = False
     fence: Fence | None = None
     sets: tuple[tuple[str, ...], ...] = ()
+    consumed: Mapping[str, Any] | None = None
+    replaces: str | None = None
     go_on: Callable[[], None] = lambda: None
     judge: Judge | None = None
 

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from odibi.datasets.consumed import CONSUMED, consumed, noted_files
 from odibi.datasets.delta import METADATA, ROLLBACK, LostRace, Table, commit_at, open_table, race
 from odibi.datasets.modes import BESIDE
 from odibi.errors import Permanent, nearest
@@ -73,7 +74,10 @@ def rollback(url: str, version: int) -> int:
         note = dict(_note(url, version)) | {"rolled_back": undone}
         if remembered is not None:
             note["beside"] = remembered.note.get("beside", [])
-        apps = [ROLLBACK] + ([BESIDE] if table.transaction(BESIDE) is not None else [])
+        if table.transaction(CONSUMED) is not None:
+            note["consumed"] = consumed(then)
+        carried = [app for app in (BESIDE, CONSUMED) if table.transaction(app) is not None]
+        apps = [ROLLBACK, *carried]
         table.handle.restore(version, commit_properties=_properties(note, apps, table.version + 1))
         return table.version + 1
 
@@ -93,6 +97,7 @@ def _still_there(url: str, version: int) -> Table:
         raise Permanent(f"{url} has no version {version}")
     remembered = then.transaction(BESIDE)
     beside = remembered.note.get("beside", ()) if remembered is not None else ()
+    beside = (*beside, *noted_files(consumed(then)))
     needed = [*(Path(file.path) for file in then.files()), *(Path(url) / name for name in beside)]
     if not all(path.exists() for path in needed):
         raise Gone(f"{url}: files of version {version} were deleted by vacuum", hint=hint)
@@ -216,6 +221,9 @@ def _forgotten(table: Table, since: float, *, dry_run: bool) -> list[str]:
     current = table.transaction(BESIDE)
     needed = {name for entry in notes for name in entry["note"].get("beside", ())}
     needed |= set(current.note.get("beside", ())) if current is not None else set()
+    needed |= {name for entry in notes for name in noted_files(entry["note"].get("consumed", {}))}
+    told = table.transaction(CONSUMED)
+    needed |= set(noted_files(told.note.get("consumed", {}))) if told is not None else set()
     keep = {name.split("/")[1] for name in needed}
     found = [
         each

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from odibi.boundaries import cross
 from odibi.config.models import WriteMode
 from odibi.datasets.compose import Rewrite, compose, incoming_of
+from odibi.datasets.consumed import CONSUMED
 from odibi.datasets.delta import Commit, DataFile, Table, create_table, last_commit, open_table
 from odibi.datasets.digest import Digest, digest, digests, measure, parts_of_schema
 from odibi.datasets.export import export
@@ -45,7 +46,6 @@ def write_delta(
     folders = [intents.folder(target.url)]
     try:
         staged = _staged(engine, rewrite.frame, change.schema, folders[0], incoming.partitions)
-        _refuse_empty_partitions(staged)
         staged = _judged(db, intents, staged, rewrite, handle, kept, change, target, job, folders)
         sets = parts_of_schema(change.schema, job.sets)
         found, sample = measure(
@@ -69,9 +69,11 @@ def write_delta(
             "schema": [[column.name, column.type] for column in change.schema],
             "run": job.run_id,
             "logical_date": job.logical_date,
+            **({} if job.consumed is None else {"consumed": job.consumed}),
         }
         same = _already_there(handle, target, job, str(written))
-        apps = (job.app_id, BESIDE) if rewrite.beside is not None else (job.app_id,)
+        also = ((BESIDE, rewrite.beside is not None), (CONSUMED, job.consumed is not None))
+        apps = (job.app_id, *(name for name, wanted in also if wanted))
         if rewrite.beside is not None:
             root = Path(target.url).absolute()
             note["beside"] = [Path(path).absolute().relative_to(root).as_posix() for path in beside]
@@ -180,6 +182,7 @@ def _staged(engine: Engine, frame: Frame, schema: Schema, folder: str, partition
     cross("before staging", place)
     staged = engine.stage(frame, schema, folder, partitions)
     cross("after staging", place)
+    _refuse_empty_partitions(staged)
     return staged
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from odibi.config.load import beside
 from odibi.config.models import Connection, Step, Write, WriteMode
+from odibi.datasets.consumed import SOURCE, ledger_of
 from odibi.datasets.database import is_database
 from odibi.datasets.delta import Commit, last_commit, table_bytes
 from odibi.datasets.fetching import Remote, is_served
@@ -23,6 +24,7 @@ from odibi.engines.database import Database
 from odibi.errors import Permanent, Problem, nearest
 from odibi.observe.catalogs import Catalogs
 from odibi.observe.connections import opened, refuse_outside
+from odibi.observe.increments import state_of
 from odibi.observe.notes import Notes, Place
 from odibi.observe.servers import asked_of
 from odibi.relational.schema import Column, Schema
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 __all__ = ["Places", "Standing", "version_of"]
 
 M = TypeVar("M", bound=BaseModel)
+
+SOURCE_FILE = "_source_file"
+"""The column of an appended table that tells which file a row came from, so that a changed one replaces its rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +63,9 @@ def version_of(url: str, commit: Commit) -> str:
 class Places:
     """Looks at sources and targets of a pipeline's steps; what is wrong goes to the notes."""
 
-    def __init__(self, notes: Notes, db: Database) -> None:
+    def __init__(self, notes: Notes, db: Database, *, anew: bool = False) -> None:
         self.notes = notes
+        self.anew = anew  # nothing counts as read before
         self.loaded = notes.loaded
         self.db = db
         pipeline = self.loaded.pipeline
@@ -165,35 +171,24 @@ class Places:
     ) -> tuple[Source | None, Seen | None, Problem | None]:
         """What an ingest reads, as it is now; a problem, for whoever runs it, where nothing is."""
         options = self._model(at, ReadOptions, self._resolved(at, step.params))
+        appends = target is not None and target.mode is WriteMode.APPEND
+        if options is not None and options.files is not None and options.filename is None and appends:
+            options = options.model_copy(update={"filename": SOURCE_FILE})
         connection = self._connection(options.from_) if options else None
         path = self.notes.resolved((*at, "value"), step.value)
         if options is None or connection is None or path is None:
             return None, None, None
         if is_database(connection.url):
             return self._of_database(at, options, connection)
-        if options.table or options.tables or options.query:
-            message = f"connection {options.from_!r} is no database, so it has no tables and no queries"
-            self.notes.problem((*at, "value"), message, "give a path, or the connection of a database")
-            return None, None, None
-        if not self._inside((*at, "value"), path, options.from_, connection):
-            return None, None, None
-        served = connection.catalog is None and is_served(join(connection.url, path))
-        remote = None
-        if served:
-            expected = _expected(target, standing)
-            remote = self.notes.guarded(
-                at, partial(self._remote, step, join(connection.url, path), options, expected)
-            )
-            if remote is None:
-                return None, None, None
-        make = partial(Source.of, path, connection.url, options, connection.format, remote)
-        if connection.catalog is not None:
-            make = partial(self._named_source, connection, path, step, options)
-        source = self.notes.guarded((*at, "value"), make)
+        expected = _expected(target, standing)
+        source = self._of_files(at, step, path, options, connection, expected)
         if source is None:
             return None, None, None
         if source.remote is not None:
             return self.notes.guarded(at, partial(with_known_types, self.db, source)), None, None
+        if source.known is not None and not self.anew:
+            state = self.notes.guarded(at, partial(state_of, self.loaded, step, target)) or {}
+            source = replace(source, known=ledger_of(target.url if target else "", state.get(SOURCE)))
         if source.format == "table":  # Spark tells no version, so it may be another one each time
             version = f"run:{self.loaded.run_id}"
             return source, Seen(version, schema=self.catalogs.columns(source.url)), None
@@ -202,8 +197,34 @@ class Places:
             message = f"there is nothing to read at {source.url!r}"
             return self.loaded.problem((*at, "value"), message, _neighbours(source.url))
 
-        seen = self._looked((*at, "value"), source, missing, _expected(target, standing))
+        seen = self._looked((*at, "value"), source, missing, expected)
+        if isinstance(seen, Seen) and seen.schema is None and not seen.files and standing and standing.schema:
+            date = target.date_column if target is not None else None
+            seen = replace(seen, schema=tuple(c for c in standing.schema if c.name != date))
         return (source, None, seen) if isinstance(seen, Problem) else (source, seen, None)
+
+    def _of_files(
+        self, at: Place, step: Step, path: str, options: ReadOptions, connection: Connection,
+        expected: Schema | None,
+    ) -> Source | None:  # fmt: skip
+        """Files or a table by their place; None and a problem where nothing can be meant."""
+        if options.table or options.tables or options.query:
+            message = f"connection {options.from_!r} is no database, so it has no tables and no queries"
+            self.notes.problem((*at, "value"), message, "give a path, or the connection of a database")
+            return None
+        if not self._inside((*at, "value"), path, options.from_, connection):
+            return None
+        if connection.catalog is not None:
+            return self.notes.guarded(
+                (*at, "value"), partial(self._named_source, connection, path, step, options)
+            )
+        url, remote = join(connection.url, path), None
+        if is_served(url):
+            remote = self.notes.guarded(at, partial(self._remote, step, url, options, expected))
+            if remote is None:
+                return None
+        make = partial(Source.of, path, connection.url, options, connection.format, remote)
+        return self.notes.guarded((*at, "value"), make)
 
     def _remote(self, step: Step, url: str, given: ReadOptions, expected: Schema | None) -> Remote:
         """What a step asks of a server."""

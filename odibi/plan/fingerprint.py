@@ -66,6 +66,11 @@ def code_version(observed: Observed) -> str:
             "inputs": dict(observed.tables),
             "outputs": dict(step.outputs),
             "write": write,
+            **(
+                {"incremental": sorted((a, r.model_dump()) for a, r in step.incremental.items())}
+                if step.incremental
+                else {}
+            ),
         }
     )
 

@@ -54,7 +54,8 @@ class Dataset:
     """What a reader sees: a frame, its columns, its data version, its rows where they are known.
 
     ``sets`` are digests of some of its columns each. ``engine`` is whose frame it is. ``reopen`` gives the same rows on any engine, None where they
-    stand nowhere yet. ``rounded`` says that doubles in a result not yet computed are sums.
+    stand nowhere yet. ``rounded`` says that doubles in a result not yet computed are sums. ``table`` is
+    the version of the Delta table that it is, where it is one that keeps its rows.
     """
 
     frame: Frame
@@ -65,6 +66,7 @@ class Dataset:
     engine: str = "duckdb"
     reopen: Callable[[Engine], Frame] | None = None
     sets: tuple[str, ...] = ()
+    table: Table | None = None
 
 
 @dataclass
@@ -165,7 +167,8 @@ class RunContext:
             source, seen = self.plan.external[name]
             frame, schema = read(engine, source, seen)
             reopen = lambda other: read(other, source, seen)[0]  # noqa: E731 - one line says it
-            return Dataset(frame, schema, seen.version, engine=engine.name, reopen=reopen)
+            table = open_table(source.url, seen.table_version) if seen.table_version is not None else None
+            return Dataset(frame, schema, seen.version, engine=engine.name, reopen=reopen, table=table)
         producer = next(step for step in self.plan.steps if name in step.step.outputs.values())
         group, decision = producer.targets.get(name, ()), producer.decision
         held = self._held.get(name) or held_of(producer.targets, producer.kept, name, decision, producer.key)
@@ -231,7 +234,9 @@ def standing(engine: Engine, location: Location, version: str, rows: int | None)
 def kept(engine: Engine, table: Table, version: str, rows: int | None) -> Dataset:
     """A version of a Delta table as its readers see it."""
     reopen = partial(_frame_of, table)
-    return Dataset(reopen(engine), table.schema, version, rows, engine=engine.name, reopen=reopen)
+    return Dataset(
+        reopen(engine), table.schema, version, rows, engine=engine.name, reopen=reopen, table=table
+    )
 
 
 def _frame_of(table: Table, engine: Engine) -> Frame:

@@ -47,6 +47,7 @@ from odibi.run.checked import check_records, masked, quality_of
 from odibi.run.context import Dataset, Permit, RunContext, Stopped, kept, standing
 from odibi.run.counting import Counts, count, reported
 from odibi.run.declared import as_declared
+from odibi.run.increments import Reading
 from odibi.run.keeping import Result
 from odibi.run.outcome import Outcome, failed
 from odibi.run.retry import policy_of
@@ -141,10 +142,9 @@ class _Attempt:
             for dataset, group in planned.targets.items()
             if group[0].format == "delta"
         }
-        inputs = {
-            alias: self._movable(self.context.dataset(dataset, self.engine))
-            for alias, dataset in planned.tables.items()
-        }
+        self.reading = Reading(self.context, planned, self.engine, handles)
+        seen = {alias: self.context.dataset(name, self.engine) for alias, name in planned.tables.items()}
+        inputs = {alias: self._movable(dataset) for alias, dataset in self.reading.inputs(seen).items()}
         looked_up = {
             alias: self.context.dataset(dataset, self.context.engine("duckdb"))
             for alias, dataset in planned.inputs.items()
@@ -190,6 +190,7 @@ class _Attempt:
         results = {name: m.result() for name, m in made.items()}
         keep = self.context.keeping.keep
         self.warnings += keep(planned, job, results, self.context.intents, volatile=unsteady)
+        self.warnings += self.reading.warnings
         first = next(iter(made.values()))
         return Outcome(
             StepStatus.COMPLETED,
@@ -219,9 +220,16 @@ class _Attempt:
         context = self.context
         for _, message, hint in write_objections(targets[0], result.schema, context.binder):
             raise SchemaMismatch(message, hint=hint)
-        written = write(
-            context.db, self.engine, context.intents, result.frame, result.schema, targets, handle, job
-        )
+        job = replace(job, consumed=self.reading.note(result.schema), replaces=self.reading.replaces)
+        try:
+            written = write(
+                context.db, self.engine, context.intents, result.frame, result.schema, targets, handle, job
+            )
+        except BaseException:
+            self.reading.discard()
+            raise
+        if written.note:  # it was there already, and nothing was committed
+            self.reading.discard()
         written = replace(written, note=", ".join(filter(None, (written.note, self._tended(targets[0])))))
         return _Made(
             self._as_read(written),
@@ -410,7 +418,9 @@ class _Attempt:
         if step.ingests:
             if self.source is None or self.seen is None:
                 raise Permanent("there is nothing to read")
-            frame, schema = read(self.engine, self.source, self.seen)
+            source, seen = self.reading.source(self.source, self.seen)
+            frame, schema = read(self.engine, source, seen)
+            frame = self.reading.rows(source, frame, schema)
             return {next(iter(step.outputs.values())): _Computed(*self._closed(frame, schema))}
         if step.type is StepType.FUNCTION:
             return {next(iter(step.outputs.values())): _Computed(*self._called(inputs))}

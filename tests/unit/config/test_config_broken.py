@@ -180,9 +180,22 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
             "14:25: step 'a': resources.memory: found '200 megabytes' (such as 200MB or 2Gi)",
         ],
     ),
-    "rows of a later version": (
-        step("name: a", "layer: silver", "inputs: [{from: raw, rows: new}]", "sql: select 1"),
-        ["11:13: step 'a': inputs: 'rows' is not available in this version of odibi; remove it"],
+    "rows of another kind": (
+        step("name: a", "layer: silver", "inputs: [{from: raw, rows: old}]", "sql: select 1"),
+        ["11:13: step 'a': inputs: rows: expected new, found 'old'; leave it out to read all rows"],
+    ),
+    "late by no column": (
+        step("name: a", "layer: silver", "inputs: [{from: raw, rows: new, late: 2 days}]", "sql: select 1"),
+        ["11:14: step 'a': late needs watermark: the column that says when a row is of"],
+    ),
+    "late in other words": (
+        step(
+            "name: a",
+            "layer: silver",
+            "inputs: [{from: raw, rows: new, watermark: at, late: two}]",
+            "sql: select 1",
+        ),
+        ["11:58: step 'a': incremental.raw.late: found 'two' (such as 2 days)"],
     ),
     "no mapping": (
         HEAD + "  - hello\n  -\n",

