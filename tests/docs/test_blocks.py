@@ -102,6 +102,17 @@ def test_connections(tmp_path: Path) -> None:
     assert (tmp_path / "warehouse.db").is_file()
 
 
+def test_checks(tmp_path: Path) -> None:
+    _, listed, shown, _, replayed, left = follow("docs/checks.md", tmp_path)
+    assert "orders  2026-01-05     3" in listed
+    assert "customer_id is not in customers.customer_id" in shown
+    assert "orders 2026-01-05: 1 row went back in, 2 left" in replayed
+    assert "references" not in left
+    (small,) = (text for kind, text in blocks("docs/checks.md") if kind == "yaml")
+    (tmp_path / "small.yaml").write_text(small, "utf-8")
+    run("odibi run small.yaml", tmp_path)
+
+
 @pytest.mark.parametrize("target", ["run", "test"])
 def test_the_two_commands_of_the_readme_are_targets(target: str) -> None:
     shell = [text for kind, text in blocks("README.md") if kind == "sh"]

@@ -111,7 +111,7 @@ FITS_NOT = [
     "sql: x, write: {format: xml}",
     "sql: x, tags: 5",
     "sql: x, inputs: [{from: a, rows: old}]",
-    "sql: x, checks: []",
+    "sql: x, checks: [{betwen: {}}]",
     "sql: x, retry: {delay: 3}",
     "sql: x, timeout: 5m",
     "sql: x, resources: {memory: 200 megabytes}",
