@@ -10,6 +10,7 @@ from deltalake import DeltaTable
 
 from odibi.errors import ConfigError
 from odibi.record.model import CheckRecord, StepStatus
+from tests.flow.helpers import odibi
 from tests.unit.run.project import KEPT, Project, read, reasons, sql, statuses, step_of
 
 SCHEMA = {"id": "BIGINT", "customer": "VARCHAR", "price": "DOUBLE", "status": "VARCHAR", "email": "VARCHAR"}
@@ -393,3 +394,21 @@ def test_what_a_function_may_answer(project: Project, answer: str, said: str | N
     result = project.run([raw(), orders({"function": "steps_of_checks:right"})])
     error = step_of(result, "orders").error
     assert (error is None) if said is None else (error is not None and said in error.message)
+
+
+def test_what_a_check_names_is_watched(project: Project) -> None:
+    """A run with nothing to do is told from files that changed; those of checks are among them."""
+    project.csv("in/orders.csv", HEADER, *GOOD)
+    project.write("steps_of_checks.py", "def right(rows):\n    return True\n")
+    project.write("order.json", '{"required": ["id"]}')
+    config = project.config(
+        [raw(), orders({"function": "steps_of_checks:right"}, {"json_schema": "order.json"})]
+    )
+    for _ in range(3):
+        assert odibi("run", config, cwd=project.root).returncode == 0
+    project.write("order.json", '{"required": ["nothing"]}')
+    assert odibi("run", config, cwd=project.root).returncode == 1
+    project.write("order.json", '{"required": ["id"]}')
+    assert odibi("run", config, cwd=project.root).returncode == 0
+    project.write("steps_of_checks.py", "def right(rows):\n    return False\n")
+    assert odibi("run", config, cwd=project.root).returncode == 1
