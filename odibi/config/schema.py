@@ -84,6 +84,7 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "layer": "Where the step stands: bronze, silver, gold, or what it does.",
         "read": "Read files or a table: a path, or {from: connection, path: file} and options.",
         "transform": "Operations on the first input, in order.",
+        "quality_check": "A gate: rules that the first input must fulfil; it is handed on as it is.",
         "sql": "A query, or a .sql file. The tables in it are the inputs.",
         "function": "A Python function, as package.module:name. Its parameters are the inputs.",
         "command": "A program and its arguments, as a list. It finds its inputs by the environment.",
@@ -273,6 +274,7 @@ def _short_form(
         "function": _TEXT,
         "command": {"type": "array", "items": {"type": ["string", "number"]}, "minItems": 1},
         "script": _TEXT,
+        "quality_check": step["properties"]["checks"],
     }
     step["required"] = ["name", "layer"]
     step["oneOf"] = [{"required": ["type", "value"]}, *({"required": [verb]} for verb in VERBS)]

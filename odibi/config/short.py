@@ -14,7 +14,7 @@ from typing import Any
 
 __all__ = ["LATER_PIPELINE", "LATER_STEP", "VERBS", "expand_pipeline", "expand_step", "source_path"]
 
-VERBS = ("read", "transform", "sql", "function", "command", "script")
+VERBS = ("read", "transform", "sql", "function", "command", "script", "quality_check")
 """What the short form may say a step does."""
 
 READ_INSTEAD = ("prefix", "url", "table", "tables", "query")
@@ -215,6 +215,14 @@ def _transform(out: dict[str, Any], value: Any) -> None:
     out["params"] = {**(out.get("params") or {}), "operations": operations}
 
 
+def _quality_check(out: dict[str, Any], value: Any) -> None:
+    """A gate: what it lets through is its input as it is."""
+    if "checks" in out:
+        raise ValueError("quality_check: put all the rules there, and leave checks out")
+    out["checks"] = value
+    _transform(out, [{"select": "*"}])
+
+
 def _operations(value: Any, place: str) -> tuple[dict[str, Any], ...]:
     if not isinstance(value, list | tuple) or not value:
         raise ValueError(f"{place}: expected a list of operations, such as [{{filter: 'x > 0'}}]")
@@ -256,7 +264,12 @@ _EXPAND = {
     "function": _function,
     "command": _command,
     "script": _script,
+    "quality_check": _quality_check,
 }
+
+
+_SPELLED = {"depends_on": "dependsOn", "checks": "quality_check"}
+"""How else keys of a step are written."""
 
 
 def source_path(path: tuple[Any, ...], step: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -292,8 +305,8 @@ def source_path(path: tuple[Any, ...], step: Mapping[str, Any]) -> tuple[Any, ..
             return ("write", other)
     if head == "retry" and not isinstance(step.get("retry"), Mapping):
         return ("retry",)
-    if head == "depends_on" and head not in step:
-        return ("dependsOn", *rest)
+    if head in _SPELLED and head not in step:
+        return (_SPELLED[head], *rest)
     return path
 
 

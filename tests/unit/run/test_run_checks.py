@@ -412,3 +412,26 @@ def test_what_a_check_names_is_watched(project: Project) -> None:
     assert odibi("run", config, cwd=project.root).returncode == 0
     project.write("steps_of_checks.py", "def right(rows):\n    return False\n")
     assert odibi("run", config, cwd=project.root).returncode == 1
+
+
+def test_a_gate_stops_who_reads_it_and_who_waits_for_it(project: Project) -> None:
+    project.csv("in/orders.csv", HEADER, *GOOD, (4, "c1", -1, "open", "a@b"))
+
+    def steps(least: int) -> list[Any]:
+        gate = {
+            "name": "gate",
+            "layer": "silver",
+            "inputs": ["raw"],
+            "quality_check": [{"between": {"column": "price", "min": least}}],
+        }
+        return [
+            raw(),
+            gate,
+            sql("n", "SELECT count(*) AS n FROM gate"),
+            sql("m", "SELECT 1 AS m", depends_on=["gate"]),
+        ]
+
+    shut = statuses(project.run(steps(0)))
+    assert (shut["gate"], shut["n"], shut["m"]) == (StepStatus.FAILED, StepStatus.NOT_RUN, StepStatus.NOT_RUN)
+    assert project.run(steps(-1)).success
+    assert project.rows("silver/n") == [(4,)]
