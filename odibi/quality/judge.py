@@ -80,7 +80,7 @@ class Judge:
     lookups: Mapping[str, str]
     dataset: str
     ask: Ask
-    keep: Callable[[Job, Staged | None], None]
+    keep: Callable[[Job, Staged | None], int | None]
     source: str = ""
     newest: datetime | None = None
     masked: tuple[str, ...] = ()
@@ -201,10 +201,10 @@ class Judge:
                 self.results[rule] = Result(rule, status, None, int(wrong), int(wrong), message)
         self.refuse()
 
-    def publish(self, job: Job) -> None:
-        """Commit the rows that break a quarantine rule, before the others are."""
-        if any(rule.on_fail == "quarantine" for rule in self.rules):
-            self.keep(job, self.taken)
+    def publish(self, job: Job) -> int | None:
+        """Commit the rows that break a quarantine rule, before the others are; the quarantine's version then."""
+        quarantines = any(rule.on_fail == "quarantine" for rule in self.rules)
+        return self.keep(job, self.taken) if quarantines else None
 
     def score(self, *, after: bool) -> float:
         """The share, from 0 to 1, in which the rules hold: of all rows that came in, or ``after`` the quarantine.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from odibi.config.checks import CHECKED
 from odibi.config.models import StepType
+from odibi.datasets.consumed import CONSUMED
 from odibi.datasets.delta import Table, open_table
 from odibi.datasets.digest import Digest, Sample, measure, narrowed
 from odibi.datasets.files import newest
@@ -221,6 +222,7 @@ class _Attempt:
         for _, message, hint in write_objections(targets[0], result.schema, context.binder):
             raise SchemaMismatch(message, hint=hint)
         job = replace(job, consumed=self.reading.note(result.schema), replaces=self.reading.replaces)
+        result = self._again(result, targets[0], handle)
         try:
             written = write(
                 context.db, self.engine, context.intents, result.frame, result.schema, targets, handle, job
@@ -367,11 +369,33 @@ class _Attempt:
         )
         return self.judge
 
-    def _quarantine(self, job: Job, rows: Staged | None) -> None:
+    def _quarantine(self, job: Job, rows: Staged | None) -> int | None:
         from odibi.quality.quarantine import keep, quarantine_of
 
         (target, *_), *_ = self.planned.targets.values()
-        keep(self.context.db, self.context.intents, quarantine_of(target), job, rows)
+        place = quarantine_of(target, whole=self.reading.on)
+        return keep(self.context.db, self.context.intents, place, job, rows)
+
+    def _again(self, result: _Computed, target: Target, handle: Table | None) -> _Computed:
+        """The result with the rows that are in quarantine, where they are not read a second time."""
+        planned = self.planned
+        if handle is None or planned.rebuild or not (self.reading.on and planned.declared.quarantines):
+            return result
+        from sqlglot import exp
+
+        from odibi.quality.quarantine import NOTED, again
+
+        commit = handle.transaction(CONSUMED)
+        version = commit.note.get(NOTED) if commit is not None else None
+        found = again(self.engine, target, version, result.schema) if version is not None else None
+        if found is None:
+            return result
+        kept, rows = found
+        self.warnings += (f"{rows} rows that were in quarantine are judged again",)
+        names = [exp.column(column.name, quoted=True) for column in result.schema]
+        both = exp.union(exp.select(*names).from_("new"), exp.select(*names).from_("kept"), distinct=False)
+        frame = self.engine.query(both, {"new": result.frame, "kept": kept}, result.schema)
+        return replace(result, frame=frame)
 
     @property
     def checks(self) -> tuple[CheckRecord, ...]:
