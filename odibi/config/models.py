@@ -15,6 +15,7 @@ from odibi.config.base import Frozen
 from odibi.config.checks import Checks, RuleSet
 from odibi.config.retry import Resources, Retry, RetryRule
 from odibi.config.short import expand_pipeline, expand_step
+from odibi.config.steptests import StepTest
 
 __all__ = [
     "Connection",
@@ -238,7 +239,8 @@ class Step(Frozen):
     alias to a dataset, ``outputs`` maps ``data`` (or, for SQL that makes several tables, the
     table's name) to the dataset it becomes. ``checks`` are rules that its result must fulfil before it is
     published, ``validation_rules`` the rule set that says what a broken one means. ``timeout`` is how many seconds an attempt may take. With
-    ``cache: false`` no earlier result stands for the step's: it runs in every run.
+    ``cache: false`` no earlier result stands for the step's: it runs in every run. ``tests``, here or in a
+    file of their own, are run by ``odibi test`` only.
     """
 
     name: Name
@@ -260,6 +262,8 @@ class Step(Frozen):
     tags: tuple[str, ...] = ()
     description: str = ""
     owner: str = ""
+    tests: tuple[StepTest, ...] = ()
+    tests_file: str = ""
 
     @model_validator(mode="before")
     @classmethod

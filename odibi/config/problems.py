@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from odibi.config.models import Connection, Pipeline, Resources, Retry, Step, Target, Write
 from odibi.config.short import LATER_PIPELINE, LATER_STEP, VERBS
+from odibi.config.steptests import StepTest
 from odibi.errors import nearest
 
 __all__ = ["Finding", "explain", "known_keys", "shown"]
@@ -61,6 +62,7 @@ _KEYS: Mapping[tuple[str, ...], _Keys] = {
     ("steps", "*"): _Keys(_names(Step, *VERBS), frozenset({"dependsOn"}), LATER_STEP),
     ("steps", "*", "retry"): _Keys(_names(Retry)),
     ("steps", "*", "resources"): _Keys(_names(Resources)),
+    ("steps", "*", "tests", "*"): _Keys(_names(StepTest)),
     ("steps", "*", "write"): _Keys(_names(Write), frozenset({"format", "partitionBy", "schema_policy"})),
 }
 
@@ -75,7 +77,11 @@ def known_keys(data: Any, path: tuple[Any, ...], findings: list[Finding]) -> Any
 
 
 def _known(data: Any, path: tuple[Any, ...], shape: tuple[str, ...], findings: list[Finding]) -> Any:
-    if not isinstance(data, Mapping) or not any(rule[: len(shape)] == shape for rule in _KEYS):
+    if not any(rule[: len(shape)] == shape for rule in _KEYS):
+        return data
+    if isinstance(data, list | tuple):
+        return [_known(item, (*path, at), (*shape, "*"), findings) for at, item in enumerate(data)]
+    if not isinstance(data, Mapping):
         return data
     keys = _KEYS.get(shape)
     out: dict[Any, Any] = {}

@@ -23,7 +23,6 @@ LATER_STEP = frozenset(
         "on_code_change",
         "fallback",
         "merge_strategy",
-        "tests",
         "dialect",
     }
 )
@@ -79,6 +78,8 @@ def expand_step(data: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(out.get(key), str):
             out[key] = (out[key],)
     _retry(out)
+    if isinstance(out.get("tests"), str):
+        _rename(out, "tests", "tests_file")
     params = out.get("params")
     if params is not None and not isinstance(params, Mapping):
         raise ValueError(f"params: expected a mapping, found {shortened(params)}")
@@ -214,6 +215,8 @@ def source_path(path: tuple[Any, ...], step: Mapping[str, Any]) -> tuple[Any, ..
             return ("write", other)
     if head == "retry" and not isinstance(step.get("retry"), Mapping):
         return ("retry",)
+    if head == "tests_file" and head not in step:
+        return ("tests",)
     if head == "depends_on" and head not in step:
         return ("dependsOn", *rest)
     return path

@@ -10,14 +10,18 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from odibi.errors import OdibiError, Permanent, nearest
 from odibi.operations.modules import digest, find, parse, reached
 from odibi.relational.schema import Schema, schema_of
 from odibi.relational.storage import from_delta, to_delta
+
+if TYPE_CHECKING:
+    from odibi.config.loaded import Loaded
 
 __all__ = ["CONTEXT", "Context", "Function", "inspect", "step"]
 
@@ -54,12 +58,19 @@ def step(
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a function may know of the run it is called in."""
+    """What a function may know of the run it is called in; ``now`` is the instant of a test, else the present."""
 
     run_id: str
     logical_date: str
     step: str
     params: Mapping[str, Any]
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @staticmethod
+    def of(loaded: Loaded, step: str) -> Context:
+        """The context of a step in a run."""
+        day, now = loaded.logical_date.isoformat(), loaded.now or datetime.now(UTC)
+        return Context(loaded.run_id, day, step, loaded.params, now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -291,7 +291,7 @@ class _Attempt:
 
         schemas = {alias: d.schema for alias, d in looked_up.items()}
         queries = {alias: d.frame.sql for alias, d in looked_up.items()}
-        known = Context(loaded.run_id, loaded.logical_date.isoformat(), planned.name, loaded.params)
+        known = Context.of(loaded, planned.name)
         self.judge = Judge(
             db=db,
             rules=bound(rules_of(planned.declared.checks), result.schema, schemas, self.context.binder),
@@ -301,6 +301,7 @@ class _Attempt:
             keep=self._quarantine,
             source=planned.source.url if planned.source is not None else ", ".join(planned.tables.values()),
             newest=newest(planned.seen.files) if planned.seen is not None else None,
+            now=loaded.now,
             masked=masked(result.schema, loaded.pipeline.sensitive),
         )
         return self.judge
@@ -389,7 +390,7 @@ class _Attempt:
         function, step, loaded = self.planned.function, self.planned.step, self.context.loaded
         if function is None:
             raise Permanent(f"there is no function {step.value!r}")
-        context = Context(loaded.run_id, loaded.logical_date.isoformat(), step.name, loaded.params)
+        context = Context.of(loaded, step.name)
         asked = Call(function, step.params, context, as_declared)
         tables = {alias: (dataset.frame, dataset.schema) for alias, dataset in inputs.items()}
         db = self.context.db
