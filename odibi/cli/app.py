@@ -327,7 +327,7 @@ def quarantine_replay(
 
 
 @app.command(name="test")
-def test_(
+def run_tests(
     what: Annotated[
         list[str] | None,
         typer.Argument(metavar="[data] CONFIG", help=f"{CONFIG} With data: the checks, not the tests."),

@@ -71,15 +71,14 @@ def _one_session(plan: Plan, names: Sequence[str], folder: Path) -> Iterator[Non
     if not any(plan[name].engine == "spark" for name in names):
         yield
         return
-    from odibi.engines import ENGINES
-    from odibi.engines.database import Database
+    from odibi.engines.session import acquire, ready, release
 
-    with Database(folder / "session", threads=1) as db:
-        spark = ENGINES.get("spark")(db)
-        try:
-            yield
-        finally:
-            spark.close()
+    ready()
+    acquire(folder / "session")
+    try:
+        yield
+    finally:
+        release()
 
 
 # --- for people ------------------------------------------------------------------------------------

@@ -17,8 +17,9 @@ def test(
     engine: str | None, create: str | None, rows: int, write: bool, output: str,
 ) -> int:  # fmt: skip
     """Run tests, write one, or hold checks against tables; the code is 1 where something is not as it must be."""
-    data = bool(what) and what[0] == "data"
-    places = tuple(what or ())[1:] if data else tuple(what or ())
+    places = tuple(what or ())
+    data = places[:1] == ("data",)
+    places = places[1:] if data else places
     if len(places) > 1:
         raise UsageError(f"odibi test: expected one config, found {' '.join(places)}")
     config = places[0] if places else None
@@ -29,7 +30,9 @@ def test(
     if create is not None:
         from odibi.cli.createtest import create_test
 
-        return create_test(config=config, step=create, rows=rows, write=write, target=target, param=param, engine=engine)
+        return create_test(
+            config=config, step=create, rows=rows, write=write, target=target, param=param, engine=engine
+        )
     if not data:
         from odibi.cli.steptests import test_steps
 

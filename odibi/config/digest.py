@@ -36,7 +36,11 @@ def _expanded(data: Any, expand: Callable[[Mapping[str, Any]], dict[str, Any]]) 
 
 
 def _without_tests(step: Any) -> Any:
-    return {key: value for key, value in step.items() if key not in ("tests", "tests_file")} if isinstance(step, Mapping) else step
+    return (
+        {key: value for key, value in step.items() if key not in ("tests", "tests_file")}
+        if isinstance(step, Mapping)
+        else step
+    )
 
 
 def _with_text_keys(value: Any) -> Any:

@@ -51,7 +51,14 @@ def load(
         ConfigError: with all problems at once.
     """
     found, problems = load_all(
-        [path], date=date, target=target, params=params, engine=engine, run_id=run_id, environ=environ, now=now
+        [path],
+        date=date,
+        target=target,
+        params=params,
+        engine=engine,
+        run_id=run_id,
+        environ=environ,
+        now=now,
     )
     if problems:
         raise ConfigError(problems)

@@ -75,8 +75,6 @@ class StepTest(Frozen):
     def _expects_something(self) -> StepTest:
         if self.expect is None and self.expect_quarantine is None and self.expect_error is None:
             raise ValueError("it expects nothing: give expect, expect_quarantine or expect_error")
-        if self.expect_error is not None and (
-            self.expect is not None or self.expect_quarantine is not None
-        ):
+        if self.expect_error is not None and (self.expect is not None or self.expect_quarantine is not None):
             raise ValueError("a step that fails publishes nothing: give expect_error alone, or expect")
         return self

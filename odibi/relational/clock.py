@@ -7,7 +7,7 @@ computes with the same constants.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from sqlglot import exp, parse_one
 
@@ -51,7 +51,7 @@ def at_instant(tree: E, now: datetime | None) -> E:
             kind = _NODES.get(type(node))
         return node if kind is None else _constant(kind, instant)
 
-    return tree.transform(replaced)
+    return cast("E", tree.transform(replaced))
 
 
 def text_at_instant(text: str, now: datetime | None) -> str:

@@ -78,7 +78,7 @@ def _sql(loaded: Loaded, step: Step) -> str:
 
 def _unread(loaded: Loaded, step: Step, folder: Path) -> Step:
     """The step writing to the folder, and reading what is not there."""
-    changes = {"write": moved(loaded, step.write)} if step.write is not None else {}
+    changes: dict[str, object] = {"write": moved(loaded, step.write)} if step.write is not None else {}
     if step.ingests:
         changes |= {"value": str(folder / "absent" / f"{step.name}.parquet"), "params": {}}
     if step.stores:

@@ -35,7 +35,9 @@ def compared(
     named = dict.fromkeys(name for row in expected for name in row)
     for name in named:
         if name not in have:
-            return Difference(dataset, said=f"it has no column {name!r}; {nearest(name, have, 'its columns')}")
+            return Difference(
+                dataset, said=f"it has no column {name!r}; {nearest(name, have, 'its columns')}"
+            )
     if not named and not expected and len(found):
         named = dict.fromkeys(have)  # to show what is there
     columns = tuple(have[name] for name in (named if partial else have))
@@ -55,9 +57,7 @@ def compared(
     return None
 
 
-def _told(
-    dataset: str, missing: Sequence[Shown], extra: Sequence[Shown], keys: Sequence[str]
-) -> Difference:
+def _told(dataset: str, missing: Sequence[Shown], extra: Sequence[Shown], keys: Sequence[str]) -> Difference:
     """Rows of one key on both sides as one row with other values; without a key, one row on each side."""
     found: list[Changed] = []
     left, right = list(missing), list(extra)

@@ -17,7 +17,7 @@ from odibi.engines.database import Database
 from odibi.engines.duckdb import DuckDB
 from odibi.errors import ConfigError, Permanent
 from odibi.orchestrator import Result, run
-from odibi.plan.model import Plan, PlannedStep
+from odibi.plan.model import PlannedStep
 from odibi.prove.model import Table
 from odibi.quality.quarantine import quarantine_of
 from odibi.record.model import StepStatus
@@ -65,16 +65,29 @@ def compute(
 
     Raises:
         Permanent: the rows cannot be made tables, or an engine cannot be had.
+        KeyboardInterrupt: a signal has ended the run.
     """
     index = next(at for at, step in enumerate(loaded.pipeline.steps) if step.name == planned.name)
     step, kept = loaded.pipeline.steps[index], _kept(loaded)
-    files = {dataset: _file(db, table, folder / "given" / f"{n}.parquet") for n, (dataset, table) in enumerate(given.items())}
+    files = {
+        dataset: _file(db, table, folder / "given" / f"{n}.parquet")
+        for n, (dataset, table) in enumerate(given.items())
+    }
     outputs = tuple(step.outputs.values())
     if before := {dataset: files[dataset] for dataset in outputs if dataset in files}:
         _hold_before(loaded, index, step, before, given, folder)
     others = _others(loaded, [d for d in planned.inputs.values() if "." in d], files, folder)
     inputs = [
-        (index, reading(f"given_{dataset}", dataset, "bronze", files[dataset], Write(to=SCRATCH) if dataset in kept else None))
+        (
+            index,
+            reading(
+                f"given_{dataset}",
+                dataset,
+                "bronze",
+                files[dataset],
+                Write(to=SCRATCH) if dataset in kept else None,
+            ),
+        )
         for dataset in dict.fromkeys(planned.inputs.values())
         if "." not in dataset
     ]
@@ -85,8 +98,10 @@ def compute(
         result = run(moving, home=home_in(folder), keep_final=True)
     except ConfigError as error:
         return Computed(error="; ".join(_said(p.message, p.hint) for p in error.problems))
-    if error := _error(result, step.name):
-        return Computed(error=error)
+    if result.stopped:
+        raise KeyboardInterrupt
+    if why := _error(result, step.name):
+        return Computed(error=why)
     final = result.final_result
     tables = final if len(outputs) > 1 else {outputs[0]: final}
     return Computed(
@@ -130,7 +145,13 @@ def _hold_before(
         changes["partition_by"] = partitions or write.partition_by
         if own and not names.intersection(own):
             changes = {}
-        changes |= {"delete_when": None, "where": None, "exclude": (), "on_code_change": None, "schema_policy": None}
+        changes |= {
+            "delete_when": None,
+            "where": None,
+            "exclude": (),
+            "on_code_change": None,
+            "schema_policy": None,
+        }
         seed = moved(loaded, write).model_copy(update=changes)
         steps.append((index, reading(f"before_{dataset}", dataset, step.layer, file, seed)))
     day_before = replace(loaded, logical_date=loaded.logical_date - timedelta(days=1))
@@ -147,7 +168,12 @@ def _others(
     found = {}
     for name, other in others_of(loaded).items():
         steps = [
-            (0, reading(f"given_{n}", dataset.rpartition(".")[2], "bronze", files[dataset], Write(to=SCRATCH)))
+            (
+                0,
+                reading(
+                    f"given_{n}", dataset.rpartition(".")[2], "bronze", files[dataset], Write(to=SCRATCH)
+                ),
+            )
             for n, dataset in enumerate(wanted.get(name, ()))
         ]
         if steps:
@@ -167,7 +193,9 @@ def _error(result: Result, name: str) -> str:
     records = {step.name: step for step in result.run.steps}
     if records[name].status is StepStatus.COMPLETED:
         return ""
-    failed = next((step.error for step in result.run.steps if step.status is StepStatus.FAILED and step.error), None)
+    failed = next(
+        (step.error for step in result.run.steps if step.status is StepStatus.FAILED and step.error), None
+    )
     if failed is None:
         return records[name].reason or str(records[name].status)
     return f"{failed.kind}: {failed.message}"

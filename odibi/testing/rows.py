@@ -51,7 +51,9 @@ def rows_of(rows: Rows, loaded: Loaded, db: Database, known: Schema | None) -> t
         raise RowError(f"{rows!r} is no file of rows", hint="give a .csv, .json or .ndjson file")
     try:
         text = path.read_text("utf-8")
-        found = json.loads(text) if text.lstrip().startswith("[") else list(map(json.loads, text.splitlines()))
+        found = (
+            json.loads(text) if text.lstrip().startswith("[") else list(map(json.loads, text.splitlines()))
+        )
     except (ValueError, OSError) as error:
         raise RowError(f"{rows}: it is no JSON: {error}") from error
     if not all(isinstance(row, dict) for row in found):
@@ -76,7 +78,11 @@ def _from_csv(db: Database, path: Path, known: Schema | None) -> tuple[dict[str,
 
 
 def columns_of(
-    rows: Sequence[Mapping[str, Any]], known: Schema | None, types: Mapping[str, str], db: Database, folder: Path
+    rows: Sequence[Mapping[str, Any]],
+    known: Schema | None,
+    types: Mapping[str, str],
+    db: Database,
+    folder: Path,
 ) -> Schema:
     """The columns of rows: those that are known, with the types that the test gives; else what the rows show.
 
@@ -93,7 +99,8 @@ def columns_of(
     else:
         shown = _shown({name: None for row in rows for name in row if name not in types}, rows, db, folder)
         named = {
-            name: types.get(name) or shown[name] for name in dict.fromkeys([n for r in rows for n in r] + [*types])
+            name: types.get(name) or shown[name]
+            for name in dict.fromkeys([n for r in rows for n in r] + [*types])
         }
     if not named:
         raise RowError("nothing tells its columns", hint="give a row, or types: {dataset: {column: TYPE}}")

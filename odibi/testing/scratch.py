@@ -26,7 +26,10 @@ def home_in(folder: Path) -> Home:
 
 
 def in_scratch(
-    loaded: Loaded, steps: Sequence[tuple[int, Step]], folder: Path, others: Mapping[str, Loaded] | None = None
+    loaded: Loaded,
+    steps: Sequence[tuple[int, Step]],
+    folder: Path,
+    others: Mapping[str, Loaded] | None = None,
 ) -> Loaded:
     """The pipeline with just these steps, each with the position of the one it stands for, below the folder."""
     pipeline = loaded.pipeline.model_copy(
@@ -88,8 +91,8 @@ def reading(name: str, dataset: str, layer: str, file: Path, write: Write | None
     """A step that gives the rows of a Parquet file, as a table where ``write`` is given."""
     return Step(
         name=name,
-        layer=layer,  # type: ignore[arg-type]
-        type="config_op",  # type: ignore[arg-type]
+        layer=layer,
+        type="config_op",
         value=str(file),
         engine="duckdb",
         outputs={"data": dataset},

@@ -24,10 +24,7 @@ Placed = Callable[[tuple[Any, ...], str, str], Problem]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A test of a step; ``index`` is the step's position in the pipeline.
-
-    ``given`` has its rows by dataset, also where the test names them as the step does.
-    """
+    """A test of a step; ``index`` is the step's position in the pipeline."""
 
     index: int
     step: Step
@@ -42,7 +39,8 @@ class Case:
     def names(self, planned: PlannedStep) -> dict[str, str]:
         """What a test may call the datasets of the step, and the dataset of each."""
         outputs = {dataset: dataset for dataset in self.step.outputs.values()}
-        return {**planned.tables, **{d: d for d in planned.inputs.values()}, **outputs}
+        bare = {dataset.rpartition(".")[2]: dataset for dataset in planned.inputs.values()}
+        return {**bare, **planned.tables, **{d: d for d in planned.inputs.values()}, **outputs}
 
 
 def cases_of(loaded: Loaded, plan: Plan, chosen: frozenset[str]) -> tuple[Case, ...]:
@@ -99,7 +97,9 @@ def _of_file(loaded: Loaded, index: int, step: Step, problems: list[Problem]) ->
         return
     for key in document.data:
         if key != "tests":
-            problems.append(document.problem((key,), f"unknown key {key!r}", "a file of tests has tests only", key=True))
+            problems.append(
+                document.problem((key,), f"unknown key {key!r}", "a file of tests has tests only", key=True)
+            )
     findings: list[Finding] = []
     at = ("steps", index, "tests")
     given = known_keys(document.data.get("tests"), at, findings)
@@ -124,7 +124,9 @@ def _twins(cases: list[Case]) -> Iterator[Problem]:
     seen: set[str] = set()
     for case in cases:
         if case.test.name in seen:
-            yield case.placed(("name",), f"two tests of step {case.step.name!r} have the name {case.test.name!r}", "")
+            yield case.placed(
+                ("name",), f"two tests of step {case.step.name!r} have the name {case.test.name!r}", ""
+            )
         seen.add(case.test.name)
 
 
@@ -143,7 +145,9 @@ def _problems(case: Case, planned: PlannedStep) -> Iterator[Problem]:
         for name in getattr(test, key):
             if name not in names:
                 hint = nearest(name, names, "its inputs and outputs")
-                yield problem((key, name), f"{key} names {name!r}, which the step neither takes nor makes", hint)
+                yield problem(
+                    (key, name), f"{key} names {name!r}, which the step neither takes nor makes", hint
+                )
     given = {names[name] for name in test.given if name in names}
     for dataset in planned.inputs.values():
         if dataset not in given:
@@ -155,7 +159,9 @@ def _problems(case: Case, planned: PlannedStep) -> Iterator[Problem]:
         if name == ONLY and len(outputs) > 1:
             yield problem(("expect",), f"the step makes {', '.join(outputs)}", "give expect: {dataset: rows}")
         elif name != ONLY and name not in outputs:
-            yield problem(("expect", name), f"the step does not make {name!r}", nearest(name, outputs, "it makes"))
+            yield problem(
+                ("expect", name), f"the step does not make {name!r}", nearest(name, outputs, "it makes")
+            )
     if test.expect_quarantine is not None and not (planned.declared.quarantines and case.step.write):
         yield problem(("expect_quarantine",), "no check of the step sends rows to quarantine")
     before = [name for name in given if name in outputs]

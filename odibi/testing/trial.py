@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from odibi.config.load import load
@@ -43,10 +43,15 @@ class Asked:
     def at(self, test: StepTest) -> Loaded:
         """The pipeline on the day of the test, its clock standing."""
         day = date.fromisoformat(test.date) if test.date else DEFAULT_DATE
-        now = datetime.fromisoformat(test.now) if test.now else datetime(day.year, day.month, day.day)
+        now = datetime.fromisoformat(test.now) if test.now else datetime.combine(day, time.min)
         now = now if now.tzinfo else now.replace(tzinfo=UTC)
         return load(
-            self.config, date=day.isoformat(), target=self.target, params=self.params, engine=self.engine, now=now
+            self.config,
+            date=day.isoformat(),
+            target=self.target,
+            params=self.params,
+            engine=self.engine,
+            now=now,
         )
 
 
@@ -61,7 +66,7 @@ def run_case(asked: Asked, case: Case, plan: Plan) -> TestResult:
     Raises:
         ConfigError: rows that it gives do not fit their columns.
     """
-    began = time.monotonic()
+    began = monotonic()
     loaded, test = asked.at(case.test), case.test
     with tempfile.TemporaryDirectory(prefix="odibi-test-") as name:
         folder = Path(name)
@@ -76,7 +81,7 @@ def run_case(asked: Asked, case: Case, plan: Plan) -> TestResult:
                 differences = tuple(_differences(case, made, loaded, db))
     placed = case.placed((), "", "")
     where = f"{placed.file}:{placed.line}"
-    return TestResult(case.step.name, test.name, where, differences, error, time.monotonic() - began)
+    return TestResult(case.step.name, test.name, where, differences, error, monotonic() - began)
 
 
 def _not_as_expected(expected: str, said: str) -> str:
@@ -106,7 +111,9 @@ def _given(case: Case, plan: Plan, loaded: Loaded, db: Database, folder: Path) -
         except RowError as error:
             path = ("given", name, *(error.path if not isinstance(rows, str) else ()))
             row = f"row {error.path[0] + 1}: " if error.path else ""
-            problems.append(case.placed(path, f"test {case.name!r}: {dataset}: {row}{error.message}", error.hint))
+            problems.append(
+                case.placed(path, f"test {case.name!r}: {dataset}: {row}{error.message}", error.hint)
+            )
     if problems:
         raise ConfigError(problems)
     return found
