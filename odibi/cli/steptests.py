@@ -17,7 +17,7 @@ from odibi.errors import ConfigError, Permanent
 from odibi.plan.model import Plan
 from odibi.plan.select import select
 from odibi.story.text import count
-from odibi.testing.model import Difference, Shown, TestResult
+from odibi.testing.model import CaseResult, Difference, Shown
 
 __all__ = ["test_steps"]
 
@@ -39,7 +39,7 @@ def test_steps(
     with tempfile.TemporaryDirectory(prefix="odibi-test-") as folder:
         plan = known_plan(loaded, Path(folder))
         cases = cases_of(loaded, plan, _chosen(loaded, plan, chosen))
-        results: list[TestResult] = []
+        results: list[CaseResult] = []
         with _one_session(plan, [case.step.name for case in cases], Path(folder)):
             for case in cases:
                 results.append(run_case(asked, case, plan))
@@ -84,7 +84,7 @@ def _one_session(plan: Plan, names: Sequence[str], folder: Path) -> Iterator[Non
 # --- for people ------------------------------------------------------------------------------------
 
 
-def _tell(result: TestResult) -> None:
+def _tell(result: CaseResult) -> None:
     verdict = paint("passed", "green") if result.passed else paint("FAILED", "red")
     say(f"{verdict}  {result.step}: {result.test}" + ("" if result.passed else f"  ({result.where})"))
     if result.error:

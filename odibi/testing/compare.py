@@ -41,14 +41,15 @@ def compared(
     if not named and not expected and len(found):
         named = dict.fromkeys(have)  # to show what is there
     columns = tuple(have[name] for name in (named if partial else have))
+    if not columns:  # of no columns there is only a number of rows
+        same = len(expected) == len(found)
+        return None if same else Difference(dataset, said=f"it has {len(found)} rows, expected {len(expected)}")
     try:
         wanted = table_of(expected, columns, db)
     except RowError as error:
         row = f"expected row {error.path[0] + 1}: " if error.path else ""
         return Difference(dataset, said=row + error.message)
     actual = Table(columns, found.rows.select([column.name for column in columns]))
-    if not columns:
-        return None if len(wanted) == len(actual) else Difference(dataset, said=f"it has {len(actual)} rows")
     missing, extra = unmatched(wanted, actual)
     if missing or extra:
         return _told(dataset, _shown(wanted.take(missing), db), _shown(actual.take(extra), db), keys)
@@ -59,25 +60,25 @@ def compared(
 
 def _told(dataset: str, missing: Sequence[Shown], extra: Sequence[Shown], keys: Sequence[str]) -> Difference:
     """Rows of one key on both sides as one row with other values; without a key, one row on each side."""
-    found: list[Changed] = []
+    known = bool(keys) and all(key in row for row in (*missing, *extra) for key in keys)
+    by = keys if known else ()
+
+    def alike(row: Shown, rows: Sequence[Shown]) -> list[Shown]:
+        return [other for other in rows if all(other[key] == row[key] for key in by)]
+
+    changed: list[Changed] = []
     left, right = list(missing), list(extra)
-    known = bool(keys) and all(key in row for row in (*left, *right) for key in keys)
-    if known or len(left) == len(right) == 1:
-        for row in missing:
-            same = [tuple(row.get(key) for key in keys) == tuple(o.get(key) for key in keys) for o in right]
-            twins = [o for o in left if [o.get(k) for k in keys] == [row.get(k) for k in keys]]
-            if sum(same) != 1 or len(twins) != 1:
-                continue
-            other = right[same.index(True)]
-            values = {name: (row[name], other[name]) for name in row if row[name] != other[name]}
-            if not known and len(values) == len(row):
-                continue  # nothing says that they are the same row
-            left.remove(row)
-            right.remove(other)
-            found.append(Changed({name: row[name] for name in row if name not in values}, values))
-    if known:
-        found = [Changed({key: each.key[key] for key in keys}, each.values) for each in found]
-    return Difference(dataset, tuple(left), tuple(right), tuple(found))
+    for row in missing:
+        others = alike(row, extra)
+        if len(others) != 1 or len(alike(row, missing)) != 1:
+            continue
+        values = {name: (row[name], others[0][name]) for name in row if row[name] != others[0][name]}
+        if not known and len(values) == len(row):
+            continue  # nothing says that they are the same row
+        left.remove(row)
+        right.remove(others[0])
+        changed.append(Changed({name: row[name] for name in by or row if name not in values}, values))
+    return Difference(dataset, tuple(left), tuple(right), tuple(changed))
 
 
 def _shown(table: Table, db: Database) -> list[Shown]:

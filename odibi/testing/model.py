@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["Changed", "Difference", "TestResult"]
+__all__ = ["CaseResult", "Changed", "Difference"]
 
 Shown = Mapping[str, str]
 """A row as text, by column."""
@@ -31,7 +31,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class TestResult:
+class CaseResult:
     """A test that was run: it passed where nothing differs and nothing went wrong."""
 
     step: str

@@ -21,7 +21,7 @@ from odibi.prove.model import Table
 from odibi.relational.schema import Schema
 from odibi.testing.compare import compared
 from odibi.testing.compute import Computed, bookkeeping, compute
-from odibi.testing.model import Difference, TestResult
+from odibi.testing.model import CaseResult, Difference
 from odibi.testing.rows import RowError, columns_of, rows_of, table_of
 from odibi.testing.suite import Case
 
@@ -55,7 +55,7 @@ class Asked:
         )
 
 
-def run_case(asked: Asked, case: Case, plan: Plan) -> TestResult:
+def run_case(asked: Asked, case: Case, plan: Plan) -> CaseResult:
     """Run a test. What goes wrong in its step is in the result, not raised.
 
     Args:
@@ -81,7 +81,7 @@ def run_case(asked: Asked, case: Case, plan: Plan) -> TestResult:
                 differences = tuple(_differences(case, made, loaded, db))
     placed = case.placed((), "", "")
     where = f"{placed.file}:{placed.line}"
-    return TestResult(case.step.name, test.name, where, differences, error, monotonic() - began)
+    return CaseResult(case.step.name, test.name, where, differences, error, monotonic() - began)
 
 
 def _not_as_expected(expected: str, said: str) -> str:
