@@ -49,7 +49,7 @@ def test_steps(
     if output == "json":
         say_json([{**asdict(each), "passed": each.passed} for each in results])
     elif not results:
-        say(f"{loaded.pipeline.pipeline} has no tests")
+        say(f"{loaded.pipeline.pipeline} has no tests{' for these steps' if chosen else ''}")
     else:
         say()
         say(f"{count(len(results), 'test')}: {len(results) - failed} passed, {failed} failed")

@@ -43,7 +43,9 @@ def compared(
     columns = tuple(have[name] for name in (named if partial else have))
     if not columns:  # of no columns there is only a number of rows
         same = len(expected) == len(found)
-        return None if same else Difference(dataset, said=f"it has {len(found)} rows, expected {len(expected)}")
+        return (
+            None if same else Difference(dataset, said=f"it has {len(found)} rows, expected {len(expected)}")
+        )
     try:
         wanted = table_of(expected, columns, db)
     except RowError as error:

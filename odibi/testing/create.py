@@ -123,12 +123,17 @@ class _Live:
         for name in masked(table.schema, self.loaded.pipeline.sensitive):
             at = rows.schema.get_field_index(name)
             labels = self.labels.setdefault(name, {})
-            values = [
-                None if v is None else labels.setdefault(v, f"{name} {len(labels) + 1}")
-                for v in _texts(rows, at)
-            ]
+            values = [None if value is None else _label(name, value, labels) for value in _texts(rows, at)]
             rows = rows.set_column(at, rows.schema.field(at), _column(values, rows.schema.field(at).type))
         return Table(table.schema, rows)
+
+
+def _label(name: str, value: str, labels: dict[str, str]) -> str:
+    """What stands for a value; a label, of rows that were made of masked ones, stands for itself."""
+    if value not in labels:
+        label = f"{name} {len(labels) // 2 + 1}"
+        labels[value] = labels[label] = label
+    return labels[value]
 
 
 def _texts(rows: pa.Table, at: int) -> list[str | None]:
