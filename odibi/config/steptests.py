@@ -45,6 +45,10 @@ _FORM = {"anyOf": [{"type": "array", "items": {"type": "object"}}, {"type": "str
 Rows = Annotated[tuple[dict[str, Any], ...] | str, PlainValidator(_rows), WithJsonSchema(_FORM)]
 """Rows as they stand in the config, or the ``.csv``, ``.json`` or ``.ndjson`` file that has them."""
 
+_EXPECTED = {
+    "anyOf": [*_FORM["anyOf"], {"type": "object", "additionalProperties": _FORM}, {"type": "null"}],
+}
+
 
 def _by_dataset(given: Any) -> Any:
     return given if given is None or isinstance(given, Mapping) else {ONLY: given}
@@ -65,7 +69,7 @@ class StepTest(Frozen):
     now: Annotated[str, AfterValidator(_an_instant)] | None = None
     given: dict[str, Rows] = {}
     types: dict[str, dict[str, str]] = {}
-    expect: Annotated[dict[str, Rows] | None, BeforeValidator(_by_dataset)] = None
+    expect: Annotated[dict[str, Rows] | None, BeforeValidator(_by_dataset), WithJsonSchema(_EXPECTED)] = None
     expect_quarantine: Rows | None = None
     expect_error: str | None = Field(default=None, min_length=1)
     ordered: bool = False
