@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TypeVar, cast
 
 from sqlglot import exp, parse_one
+from sqlglot.errors import ParseError, TokenError
 
 __all__ = ["at_instant", "text_at_instant"]
 
@@ -58,7 +59,10 @@ def text_at_instant(text: str, now: datetime | None) -> str:
     """The same for an expression as text, which stays as it is where it does not ask the clock."""
     if now is None:
         return text
-    tree = parse_one(text, dialect="duckdb")
+    try:
+        tree = parse_one(text, dialect="duckdb")
+    except (ParseError, TokenError):
+        return text  # said where it is compiled
     frozen = at_instant(tree, now)
     return text if frozen == tree else frozen.sql("duckdb")
 

@@ -15,7 +15,7 @@ from odibi.datasets.source import Source, look, read
 from odibi.datasets.target import Target
 from odibi.engines.database import Database
 from odibi.engines.duckdb import DuckDB
-from odibi.errors import ConfigError, Permanent
+from odibi.errors import ConfigError
 from odibi.orchestrator import Result, run
 from odibi.plan.model import PlannedStep
 from odibi.prove.model import Table
@@ -23,6 +23,7 @@ from odibi.quality.quarantine import quarantine_of
 from odibi.record.model import StepStatus
 from odibi.relational.schema import Column
 from odibi.testing.columns import others_of
+from odibi.testing.rows import RowError
 from odibi.testing.scratch import SCRATCH, home_in, in_scratch, moved, reading, tested
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ def compute(
         forced: it runs on the pipeline's engine even if it names another one.
 
     Raises:
-        Permanent: the rows cannot be made tables, or an engine cannot be had.
+        RowError: the rows cannot be made tables.
+        Permanent: an engine cannot be had.
         KeyboardInterrupt: a signal has ended the run.
     """
     index = next(at for at, step in enumerate(loaded.pipeline.steps) if step.name == planned.name)
@@ -185,7 +187,7 @@ def _others(
 def _must_succeed(result: Result, names: Iterable[str]) -> None:
     failed = [step.error for step in result.run.steps if step.error is not None]
     if failed:
-        raise Permanent(f"the rows given for {', '.join(names)} cannot be a table: {failed[0].message}")
+        raise RowError(f"the rows given for {', '.join(names)} cannot be a table: {failed[0].message}")
 
 
 def _error(result: Result, name: str) -> str:

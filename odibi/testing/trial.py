@@ -72,13 +72,19 @@ def run_case(asked: Asked, case: Case, plan: Plan) -> CaseResult:
         folder = Path(name)
         with Database(folder / "rows", threads=1) as db:
             given = _given(case, plan, loaded, db, folder)
-            made = compute(loaded, plan[case.step.name], given, folder, db, forced=asked.engine is not None)
             differences: tuple[Difference, ...] = ()
-            error = made.error
-            if test.expect_error is not None:
-                error = _not_as_expected(test.expect_error, made.error)
-            elif not made.error:
-                differences = tuple(_differences(case, made, loaded, db))
+            try:
+                made = compute(
+                    loaded, plan[case.step.name], given, folder, db, forced=asked.engine is not None
+                )
+            except RowError as refused:
+                error = refused.message
+            else:
+                error = made.error
+                if test.expect_error is not None:
+                    error = _not_as_expected(test.expect_error, made.error)
+                elif not made.error:
+                    differences = tuple(_differences(case, made, loaded, db))
     placed = case.placed((), "", "")
     where = f"{placed.file}:{placed.line}"
     return CaseResult(case.step.name, test.name, where, differences, error, monotonic() - began)

@@ -58,6 +58,7 @@ def test_without_an_instant_nothing_changes() -> None:
 
 def test_text_that_does_not_ask_the_clock_stays_as_it_was_written() -> None:
     assert text_at_instant("a  <  1 -- why", NOW) == "a  <  1 -- why"
+    assert text_at_instant("now() <", NOW) == "now() <", "what is wrong is said where it is compiled"
     assert text_at_instant("day < today()", NOW) == "day < CAST('2026-01-02' AS DATE)"
 
 

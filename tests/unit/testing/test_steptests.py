@@ -356,3 +356,10 @@ def test_tests_in_a_file_of_their_own(project: Path) -> None:
     assert (2, "unknown key 'givn'") in said
     assert (3, "it expects nothing: give expect, expect_quarantine or expect_error") in said
     assert (4, "unknown key 'more'") in said
+
+
+def test_rows_that_its_table_cannot_hold_are_the_fault_of_the_test(project: Path) -> None:
+    text = "{name: n, given: {undeclared: [{id: 1}], people: [{id: 1}, {id: 1, n: x}, {id: null}]}, expect_error: e}"
+    (found,) = a_test(project, "people", text)
+    print(found.error)
+    assert found.error.startswith("the rows given for people cannot be a table: ")
