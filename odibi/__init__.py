@@ -6,14 +6,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from odibi.config import Pipeline, Step, load
+    from odibi.datasets.cloud import CloudAdapter
     from odibi.engines.session import use_session
     from odibi.operations.python import step
     from odibi.orchestrator import Orchestrator, Result
 
 __version__ = "0.1.0"
-__all__ = ["Orchestrator", "Pipeline", "Result", "Step", "__version__", "load", "step", "use_session"]
+__all__ = [
+    "CloudAdapter",
+    "Orchestrator",
+    "Pipeline",
+    "Result",
+    "Step",
+    "__version__",
+    "load",
+    "step",
+    "use_session",
+]
 
 _HOME = {
+    "CloudAdapter": "odibi.datasets.cloud",
     "Orchestrator": "odibi.orchestrator",
     "Pipeline": "odibi.config",
     "Result": "odibi.orchestrator",

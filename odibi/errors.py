@@ -37,6 +37,7 @@ __all__ = [
     "TemplateError",
     "Timeout",
     "Transient",
+    "Unavailable",
     "elsewhere",
     "exit_code_of",
     "kinds_of",
@@ -248,6 +249,14 @@ class NetworkTimeout(Transient):
     def __init__(self, operation: str, said: str = "") -> None:
         super().__init__(f"no answer in time: {operation}{said and f' ({said})'}")
         self.operation = operation
+
+
+class Unavailable(Transient):
+    """A server cannot be reached, or says that it cannot answer now; after ``retry_after`` seconds it may."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Timeout(Transient):

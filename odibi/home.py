@@ -52,6 +52,11 @@ class Home:
         return self.path / "intents"
 
     @property
+    def landing(self) -> Path:
+        """Where the answers of servers land that name no other place."""
+        return self.path / "landing"
+
+    @property
     def cache(self) -> Path:
         """Where results are kept that no table keeps."""
         return self.path / "cache"

@@ -144,7 +144,8 @@ def _planned(
 ) -> tuple[Plan, Redactor]:
     """The plan, and the secrets it used; what a selection gets wrong is a problem like any other."""
     try:
-        seen = observe(loaded, db, noted(loaded, home, asked.before, asked.again))
+        earlier = noted(loaded, home, asked.before, asked.again)
+        seen = observe(loaded, db, earlier, anew=asked.full_refresh)
         every = [step.name for step in loaded.pipeline.steps]
         the_plan = build(
             loaded, seen, chosen=asked.chosen, excluded=asked.excluded, binder=binder,
@@ -304,7 +305,17 @@ def run(
             record = hide(begun(loaded, the_plan, __version__).model_copy(update=begins))
             store.start_run(record)
             keeping = keeping_of(loaded, home, the_plan, hide)
-            context = RunContext(loaded, the_plan, db, intents, binder, fence(store, loaded, lock), keeping)
+            context = RunContext(
+                loaded,
+                the_plan,
+                db,
+                intents,
+                binder,
+                fence(store, loaded, lock),
+                keeping,
+                home.landing,
+                redactor=redactor,
+            )
             saver = saver_of(loaded, home, record, keeping, intents, asked.told())
             done, record = _walked(
                 context, store, record, saver, _both(saver, listener), hide,
@@ -346,7 +357,9 @@ def _walked(
         store.finish_run(hide(broken(record, error)))
         context.close()
         raise
-    record = hide(ended(record, done, context.plan, tracked=pipeline.enable_tracker))
+    record = hide(
+        ended(record, done, context.plan, tracked=pipeline.enable_tracker, success=pipeline.success)
+    )
     store.finish_run(record)
     return done, record
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
+import sys
 import tempfile
+import time
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +18,10 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+ACCOUNT = "devstoreaccount1"
+"""The account of every Azurite; its key is public: https://learn.microsoft.com/azure/storage/common/storage-use-azurite."""
+ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
 
 @contextmanager
@@ -61,6 +68,68 @@ def postgres_schema(url: str) -> str:
     with psycopg.connect(url) as connection:
         connection.execute(f"CREATE SCHEMA {name}")
     return f"{url}{'&' if '?' in url else '?'}options=-csearch_path%3D{name}"
+
+
+@contextmanager
+def s3() -> Iterator[str]:
+    """The endpoint of an S3 server of one's own (and of every other service of AWS that moto has)."""
+    pytest.importorskip("moto", reason="MOTO IS NOT INSTALLED: pip install 'odibi[dev]'")
+    port = _free_port()
+    code = f"from moto.server import main; main(['-H', '127.0.0.1', '-p', '{port}'])"
+    with _serving([sys.executable, "-c", code], port):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def azurite() -> Iterator[str]:
+    """The connection string of an Azure Blob Storage of one's own: Microsoft's emulator.
+
+    Skips the test, loudly, where Azurite is not installed.
+    """
+    here = Path(__file__).parent / ".azurite/node_modules/.bin/azurite-blob"
+    found = (
+        os.environ.get("ODIBI_TEST_AZURITE") or shutil.which("azurite-blob") or (str(here) * here.exists())
+    )
+    if not found:
+        pytest.skip("AZURITE IS NOT INSTALLED: npm install --prefix tests/.azurite azurite")
+    port = _free_port()
+    # Its own list of API versions is older than those the client library speaks.
+    options = ["--inMemoryPersistence", "--skipApiVersionCheck", "--blobPort", str(port), "--silent"]
+    with _serving([found, *options], port):
+        yield (
+            f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={ACCOUNT_KEY};"
+            f"BlobEndpoint=http://127.0.0.1:{port}/{ACCOUNT};"
+        )
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@contextmanager
+def _serving(command: list[str], port: int) -> Iterator[None]:
+    """A server that is ended with the test; ready when it listens."""
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=tempfile.gettempdir())
+        try:
+            for _ in range(600):
+                with socket.socket() as client:
+                    if client.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                if process.poll() is not None:
+                    break
+                time.sleep(0.1)
+            else:
+                pytest.fail(f"{command[0]} does not listen after a minute")
+            if process.poll() is not None:
+                log.seek(0)
+                pytest.fail(f"{command[0]} has ended: {log.read().decode()[-2000:]}")
+            yield
+        finally:
+            process.terminate()
+            process.wait(30)
 
 
 def _postgres_programs() -> Path:

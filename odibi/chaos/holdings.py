@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from odibi.chaos.place import home_in
 from odibi.datasets import files
+from odibi.datasets.consumed import noted_files
 from odibi.datasets.delta import METADATA, open_table
 from odibi.datasets.digest import digest
 from odibi.datasets.modes import BESIDE
@@ -103,7 +104,10 @@ def orphans(folder: Path, targets: Sequence[Target]) -> list[str]:
         if target.format == "delta":
             logs.add(url / "_delta_log")
             known |= {url / unquote(e["add"]["path"]) for e in _entries(target.url) if "add" in e}
-            known |= {url / name for note in _notes(target.url) for name in note.get("beside", ())}
+            for note in _notes(target.url):
+                known |= {
+                    url / name for name in (*note.get("beside", ()), *noted_files(note.get("consumed", {})))
+                }
         else:
             known |= {Path(file.path) for file in files.find(target.url)}
     lake, home = folder / "lake", folder / "home"

@@ -207,6 +207,33 @@ def _refuse_both(resume: bool, no_cache: bool, full_refresh: bool) -> None:
 
 
 @app.command()
+def backfill(
+    first: Annotated[str, typer.Option("--from", metavar="DATE", help="The first date, such as 2026-01-05.")],
+    last: Annotated[str, typer.Option("--to", metavar="DATE", help="The last date; it is run too.")],
+    config: Config = None,
+    select: Select = None,
+    exclude: Exclude = None,
+    target: Target = None,
+    param: Params = None,
+    engine: Engine = None,
+    parallel: Annotated[
+        int | None,
+        typer.Option(
+            "--parallel", metavar="N", min=1, max=64, help="Dates at a time, if none needs another."
+        ),
+    ] = None,
+    output: Output = "text",
+    quiet: Quiet = False,
+) -> None:
+    """Run a pipeline for every date of a range, in order."""
+    given = {"target": target, "param": param, "engine": engine}
+    _do(
+        "backfill", config=config, given=given, first=first, last=last, select=select, exclude=exclude,
+        parallel=parallel, output=output, quiet=quiet,
+    )  # fmt: skip
+
+
+@app.command()
 def retry(
     name: RunName = None,
     pipeline: PipelineOption = None,
@@ -547,9 +574,10 @@ def story(
     run: Annotated[str | None, typer.Argument(metavar="RUN", help="A run's id or how it begins, or a run.json; the last run if not given.")] = None,
     file: Annotated[str | None, typer.Option("--file", "-o", metavar="FILE", help="Where to write the page.")] = None,
     json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Export the record instead; - for stdout.")] = None,
+    summaries: Annotated[str | None, typer.Option("--summaries", metavar="FOLDER", help="Write what each stage did, as JSON, instead.")] = None,
 ) -> None:  # fmt: skip
     """Write the story of a run again, or export its record."""
-    _do("story", run=run, file=file, json=json)
+    _do("story", run=run, file=file, json=json, summaries=summaries)
 
 
 @app.command()

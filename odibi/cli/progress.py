@@ -92,7 +92,9 @@ class Lines(Reporter):
         if record.seconds is None or record.status in (StepStatus.REUSED, StepStatus.SKIPPED):
             return f"{said}  {clean(record.reason)}"
         rows = count(record.rows_out, "row") if record.rows_out is not None else ""
-        return f"{said}  {rows:>16}  {duration(record.seconds):>8}"
+        taken = record.quality.quarantined if record.quality is not None else 0
+        aside = f"  {count(taken, 'row')} to quarantine" if taken else ""
+        return f"{said}  {rows:>16}  {duration(record.seconds):>8}{aside}"
 
     def ended(self, result: Result, code: int) -> None:
         super().ended(result, code)

@@ -32,5 +32,18 @@ def config_schema() -> dict[str, Any]:
     from odibi.operations import OPERATIONS
     from odibi.operations.describe import parameters_schema
 
-    read = ReadOptions.model_json_schema(by_alias=True)["properties"]
-    return json_schema({name: parameters_schema(name) for name in OPERATIONS}, read)
+    read = ReadOptions.model_json_schema(by_alias=True)
+    options = _whole(read["properties"], read.get("$defs", {}))
+    options["date"] = options["partition_date"]
+    return json_schema({name: parameters_schema(name) for name in OPERATIONS}, options)
+
+
+def _whole(value: Any, definitions: dict[str, Any]) -> Any:
+    """The schema with what it refers to in its place: the definitions are not those of the config."""
+    if isinstance(value, list):
+        return [_whole(item, definitions) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "$ref" in value:
+        return _whole(definitions[value["$ref"].rpartition("/")[2]], definitions)
+    return {key: _whole(item, definitions) for key, item in value.items()}

@@ -104,6 +104,7 @@ def _details(run: RunRecord) -> dict[str, Any]:
             "reason": step.reason,
             "rows": step.rows_out,
             "seconds": step.seconds,
+            "synthetic": step.synthetic,
             "retry_count": step.retry_count,
             "attempts": [
                 attempt.model_dump(mode="json", exclude={"error": {"detail"}}) for attempt in step.attempts
@@ -119,11 +120,14 @@ def _details(run: RunRecord) -> dict[str, Any]:
         "target": run.target,
         "config": run.config,
         "error": run.error,
+        "stages": [stage.model_dump(mode="json") for stage in run.stages],
         "details": steps,
     }
 
 
 def _print_one(run: RunRecord, *, verbose: bool) -> None:
+    from odibi.story.text import stage as stage_said
+
     fields = _fields(run)
     say(f"Pipeline: {fields['pipeline']}")
     reason = f" ({clean(run.error)})" if run.error else ""
@@ -136,6 +140,11 @@ def _print_one(run: RunRecord, *, verbose: bool) -> None:
         names = [step.name for step in run.steps if step.status is state]
         if names:
             say(f"{label}: {', '.join(names)}")
+    for stage in (stage for stage in run.stages if stage.successful_sources < stage.total_sources):
+        say(f"Sources: {stage_said(stage)}")
+    made_up = ", ".join(step.name for step in run.steps if step.synthetic)
+    if made_up:
+        say(f"Synthetic: made-up rows stand in for {made_up}")
     say()
     width = max((len(step.name) for step in run.steps), default=0)
     for step in run.steps:

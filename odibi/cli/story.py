@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from json import dumps
 from pathlib import Path
 
 from odibi.cli.exits import Exit, NotFound
@@ -15,20 +16,25 @@ from odibi.record.model import RunRecord
 __all__ = ["story"]
 
 
-def story(*, run: str | None, file: str | None, json: str | None) -> int:
-    """Write the story, or the record, of the run that is meant, and print where it is."""
+def story(*, run: str | None, file: str | None, json: str | None, summaries: str | None) -> int:
+    """Write the story, the record or the summaries of the run that is meant, and print where they are."""
     record, previous = _found(run)
     if json is not None:
         if json == "-":
             say(to_json(record))
         else:
             say(_write(Path(json), to_json(record) + "\n"))
-        if file is None:
-            return Exit.SUCCESS
+    if summaries is not None:
+        from odibi.story.summaries import summaries as summarized
+
+        for name, said in summarized(record).items():
+            say(_write(Path(summaries, name), dumps(said, indent=2) + "\n"))
+    if file is None and (json is not None or summaries is not None):
+        return Exit.SUCCESS
     from odibi.story import render, write
 
     if file is not None:
-        say(_write(Path(file), render(record, previous)))
+        say(_write(Path(file), render(record, previous, Path(file))))
     else:
         say(str(write(record, Home.find().stories, previous)))
     return Exit.SUCCESS

@@ -207,6 +207,8 @@ class Builder:
         if isinstance(data.get("connections", {}), Mapping):
             laid_over = _mapping(targets, target, "connections")
             out["connections"] = {**_mapping(data, "connections"), **laid_over}
+        if "secrets" in _mapping(targets, target):
+            out["secrets"] = _mapping(targets, target)["secrets"]
         for key, value in out.items():
             if key not in AS_WRITTEN:
                 out[key] = self.rendered(value, (key,), context)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi.config.checks import BUILT_IN_SETS
+from odibi.config.credentials import hard_coded, secrets_used
 from odibi.config.models import Node, Step, StepType
 from odibi.config.problems import shown
 from odibi.errors import Problem, nearest
@@ -261,6 +262,8 @@ def _no_secrets_in_sql(view: _View) -> Iterator[Problem]:
         code: dict[tuple[Any, ...], Any] = {}
         if step.type is StepType.SQL:
             code["value",] = step.value
+        if step.type is StepType.CONFIG_OP and isinstance(step.params.get("query"), str):
+            code["params", "query"] = step.params["query"]
         if step.type is StepType.CONFIG_OP:
             for number, operation in enumerate(step.params.get("operations", ())):
                 code["params", "operations", number] = repr(operation)
@@ -270,6 +273,24 @@ def _no_secrets_in_sql(view: _View) -> Iterator[Problem]:
                 yield view.problem(
                     index, path, message, "secrets belong to connections; other values to variables"
                 )
+
+
+def _no_credentials(view: _View) -> Iterator[Problem]:
+    level = "error" if view.strict or view.loaded.target == "prod" else "warning"
+    for path, found in hard_coded(view.loaded.pipeline):
+        message = f"{found} stands in the config, where everybody reads it who may read the config"
+        yield view.loaded.problem(path, message, "write ${secret:name}, or ${env:NAME}", level)
+
+
+def _prod_says_where_secrets_are(view: _View) -> Iterator[Problem]:
+    pipeline = view.loaded.pipeline
+    if view.loaded.target != "prod" or pipeline.secrets:
+        return
+    for path in secrets_used(pipeline):
+        message = "the target prod uses ${secret:...} and does not say where its secrets are kept"
+        hint = "targets: {prod: {secrets: {provider: file, folder: /var/run/secrets/odibi}}}"
+        yield view.loaded.problem(path, message, hint, "error" if view.strict else "warning")
+        return
 
 
 RULES = (
@@ -285,4 +306,6 @@ RULES = (
     _usable_names,
     _descriptive_names,
     _no_secrets_in_sql,
+    _no_credentials,
+    _prod_says_where_secrets_are,
 )

@@ -7,15 +7,18 @@ turned into it by :mod:`odibi.config.short` before validation.
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from odibi.config.base import Frozen
 from odibi.config.checks import Checks, RuleSet
-from odibi.config.retry import Resources, Retry, RetryRule
+from odibi.config.increment import NewRows
+from odibi.config.retry import Resources, Retry, RetryRule, Success, refuse_success
 from odibi.config.short import expand_pipeline, expand_step
 from odibi.config.steptests import StepTest
+from odibi.config.vaults import SecretsProvider
 
 __all__ = [
     "Connection",
@@ -25,11 +28,14 @@ __all__ = [
     "Name",
     "Node",
     "OnCodeChange",
+    "Optimize",
     "Pipeline",
+    "Providers",
     "Resources",
     "Retry",
     "RetryRule",
     "SchemaPolicy",
+    "SecretsProvider",
     "Step",
     "StepType",
     "Target",
@@ -97,6 +103,7 @@ class StepType(StrEnum):
     CONFIG_OP = "config_op"  # operations named in the config
     SQL = "sql"
     FUNCTION = "function"
+    COMMAND = "command"  # a program
 
 
 class Node(StrEnum):
@@ -126,7 +133,7 @@ class Connection(Frozen):
     A place may also be a ``catalog`` and ``schema`` that Spark knows (Unity Catalog, a metastore). Its
     tables are told by name; one that does not exist yet is created below ``url``.
 
-    ``options`` go to fsspec and to the Delta writer; their values may hold ``${env:X}`` and
+    ``options`` go to fsspec; the texts among their values may hold ``${env:X}`` and
     ``${secret:x}``, which are resolved when a run starts and never stored.
     """
 
@@ -134,7 +141,7 @@ class Connection(Frozen):
     catalog: str | None = None
     schema_: str | None = Field(default=None, alias="schema")
     format: Format | None = None
-    options: dict[str, str] = {}
+    options: dict[str, Any] = {}
     description: str = ""
 
     @model_validator(mode="after")
@@ -146,11 +153,37 @@ class Connection(Frozen):
         return self
 
 
+def _listed(given: Any) -> Any:
+    return (given,) if isinstance(given, dict | SecretsProvider) else given
+
+
+Providers = Annotated[tuple[SecretsProvider, ...], BeforeValidator(_listed)]
+"""The providers in the order they are asked; one may be given without a list."""
+
+
 class Target(Frozen):
-    """What differs in one environment: connections and variables laid over the pipeline's own."""
+    """What differs in one environment: connections and variables laid over the pipeline's own, other secrets."""
 
     connections: dict[Name, Connection] = {}
     variables: dict[str, Any] = {}
+    secrets: Providers = ()
+
+
+class Optimize(Frozen):
+    """How a step looks after its Delta table: the short form ``optimize: 50`` means ``max_files: 50``.
+
+    A table with more than ``max_files`` files has its small ones written together; files that no version of
+    the last ``vacuum_hours`` needs are deleted.
+    """
+
+    max_files: int | None = Field(default=None, ge=1)
+    vacuum_hours: int | None = Field(default=None, ge=168)
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Optimize:
+        if self.max_files is None and self.vacuum_hours is None:
+            raise ValueError("optimize needs max_files or vacuum_hours")
+        return self
 
 
 class Write(Frozen):
@@ -168,6 +201,7 @@ class Write(Frozen):
     does not keep. ``where`` is the condition of ``replace_where``. ``on_code_change`` says what
     becomes of rows that the step's old code made: ``rebuild`` the table, go ``forward_only``, or
     ``refuse``; unset means refuse for merge and scd2, forward_only for the others that keep rows.
+    ``optimize`` says how the table is looked after when it has been written.
     """
 
     to: str | None = None
@@ -183,6 +217,7 @@ class Write(Frozen):
     exclude: tuple[str, ...] = ()
     where: str | None = None
     on_code_change: OnCodeChange | None = None
+    optimize: Optimize | None = None
 
     @property
     def code_change(self) -> OnCodeChange:
@@ -225,6 +260,12 @@ class Write(Frozen):
                 if "partition_by" in data:
                     raise ValueError("give either partition_by or partitionBy, not both")
                 data["partition_by"] = data.pop("partitionBy")
+            if isinstance(data.get("optimize"), int) and not isinstance(data["optimize"], bool):
+                data["optimize"] = {"max_files": data["optimize"]}
+            if "table" in data:
+                if "path" in data:
+                    raise ValueError("give either path or table, not both")
+                data["path"] = data.pop("table")
             for key in ("formats", "partition_by", "keys", "exclude"):
                 if isinstance(data.get(key), str):
                     data[key] = (data[key],)
@@ -235,12 +276,14 @@ class Step(Frozen):
     """One declared unit: inputs, one operation, output. The canonical form.
 
     ``value`` is the source path for an ingest, SQL text or a ``.sql`` file for ``sql``, a dotted
-    path or registered name for ``function``, the target path for a store. ``inputs`` maps an
-    alias to a dataset, ``outputs`` maps ``data`` (or, for SQL that makes several tables, the
-    table's name) to the dataset it becomes. ``checks`` are rules that its result must fulfil before it is
-    published, ``validation_rules`` the rule set that says what a broken one means. ``timeout`` is how many seconds an attempt may take. With
-    ``cache: false`` no earlier result stands for the step's: it runs in every run. ``tests``, here or in a
-    file of their own, are run by ``odibi test`` only.
+    path or registered name for ``function``, a line of arguments for ``command``, the target path for
+    a store. ``inputs`` maps an alias to a dataset, ``incremental`` names those of which only new rows are
+    read, ``outputs`` maps ``data`` (or, for SQL that makes several tables, the table's name) to the dataset
+    it becomes. ``checks`` are rules that its result must fulfil before it is published,
+    ``validation_rules`` the rule set that says what a broken one means. ``timeout`` is how many seconds an
+    attempt may take. With ``cache: false`` no earlier result stands for the step's: it runs in every run.
+    ``count_rows`` has the rows of every operation counted. ``tests``, here or in a file of their own, are run by
+    ``odibi test`` only.
     """
 
     name: Name
@@ -250,6 +293,7 @@ class Step(Frozen):
     value: str
     params: dict[str, Any] = {}
     inputs: dict[str, str] = {}
+    incremental: dict[str, NewRows] = {}
     outputs: dict[str, Name] = {}
     depends_on: tuple[str, ...] = ()
     write: Write | None = None
@@ -259,6 +303,7 @@ class Step(Frozen):
     timeout: float | None = Field(default=None, gt=0)
     resources: Resources | None = None
     cache: bool = True
+    count_rows: bool = False
     tags: tuple[str, ...] = ()
     description: str = ""
     owner: str = ""
@@ -305,6 +350,8 @@ class Step(Frozen):
                 )
             if not self.inputs and not self.outputs:
                 raise ValueError("a config_op needs inputs (to store) or outputs (to ingest)")
+        if self.count_rows and "operations" not in self.params:
+            raise ValueError("count_rows belongs to a transform, whose operations it counts the rows of")
         if self.write is not None and not self.outputs:
             raise ValueError(
                 "a store has its target in value and params; write belongs to steps with outputs"
@@ -326,6 +373,8 @@ class Pipeline(Frozen):
     seconds, twice as many each time with ``retry_backoff``, but never more than ``retry_max_delay``.
     ``retry_budget`` is how many retries a run has for all its steps. ``retry_rules`` say what failures
     mean, before odibi's own table does. A run ends after ``timeout_seconds``.
+    ``success`` says how many of a layer's sources must succeed, for all layers or for some: where enough
+    did, those that failed do not fail the run; what needs them is left out.
     ``enable_cache`` lets files and results that no table keeps be reused; unset means everywhere but
     in the target ``prod``. ``enable_checkpoints`` lets an interrupted run be resumed; both have their
     own folder (``cache_dir``, ``checkpoint_dir``) and limits.
@@ -343,11 +392,15 @@ class Pipeline(Frozen):
     variables: dict[str, Any] = {}
     connections: dict[Name, Connection] = {}
     targets: dict[Name, Target] = {}
+    secrets: Providers = ()
     sensitive: tuple[str, ...] = ()
     validation_rules: Name | None = None
     rule_sets: dict[Name, RuleSet] = {}
     memory_limit: Memory | None = None
     fail_fast: bool = False
+    success: Annotated[
+        Success | dict[Layer, Success], BeforeValidator(partial(refuse_success, layers=list(Layer)))
+    ] = "all"
     max_retries: int = Field(default=3, ge=0)
     retry_delay: float = Field(default=1.0, ge=0)
     retry_backoff: bool = True

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from odibi.config.models import Connection, Pipeline, Resources, Retry, Step, Target, Write
 from odibi.config.short import LATER_PIPELINE, LATER_STEP, VERBS
 from odibi.config.steptests import StepTest
+from odibi.config.vaults import SecretsProvider
 from odibi.errors import nearest
 
 __all__ = ["Finding", "explain", "known_keys", "shown"]
@@ -58,12 +59,15 @@ _KEYS: Mapping[tuple[str, ...], _Keys] = {
     (): _Keys(_names(Pipeline), frozenset({"name", "engine_type"}), LATER_PIPELINE),
     ("connections", "*"): _Keys(_names(Connection)),
     ("targets", "*"): _Keys(_names(Target)),
+    ("secrets",): _Keys(_names(SecretsProvider)),
     ("targets", "*", "connections", "*"): _Keys(_names(Connection)),
     ("steps", "*"): _Keys(_names(Step, *VERBS), frozenset({"dependsOn"}), LATER_STEP),
     ("steps", "*", "retry"): _Keys(_names(Retry)),
     ("steps", "*", "resources"): _Keys(_names(Resources)),
     ("steps", "*", "tests", "*"): _Keys(_names(StepTest)),
-    ("steps", "*", "write"): _Keys(_names(Write), frozenset({"format", "partitionBy", "schema_policy"})),
+    ("steps", "*", "write"): _Keys(
+        _names(Write), frozenset({"format", "partitionBy", "schema_policy", "table"})
+    ),
 }
 
 
@@ -117,6 +121,7 @@ _KINDS = {
     "list": "a list",
 }
 _FORMS = {
+    "late": "such as 2 days",
     "memory_limit": "such as 2GB or 80%",
     "resources.memory": "such as 200MB or 2Gi",
     "": "use letters, digits, _ and -, and begin with a letter",
@@ -148,6 +153,8 @@ def _finding(
     found = "a value of another kind" if "options" in path else shown(value)
     if kind == "missing":
         return Finding(path[:-1], f"{'.'.join(map(str, path))!r} is missing")
+    if kind == "extra_forbidden":
+        return Finding(path, f"{'.'.join(map(str, path[:-1]))}: unknown key {path[-1]!r}", key=True)
     if kind == "value_error":
         message = str(context["error"])
         head = re.match(r"'?(\w+)'?[: ]", message)
@@ -157,7 +164,8 @@ def _finding(
         allowed = re.findall(r"'([^']*)'", context["expected"])
         return Finding(path, f"{label}: found {found}", _choices(value, allowed))
     if kind == "string_pattern_mismatch":
-        return Finding(path, f"{label}: found {found}", _FORMS.get(label, _FORMS[""]), key=key)
+        form = _FORMS.get(label) or _FORMS.get(label.rpartition(".")[2]) or _FORMS[""]
+        return Finding(path, f"{label}: found {found}", form, key=key)
     if kind in ("too_short", "string_too_short"):
         return Finding(path, f"{label}: at least {context['min_length']} is needed")
     if kind == "string_too_long":

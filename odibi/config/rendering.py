@@ -50,4 +50,10 @@ def _names_a_place(path: Path, step: Mapping[str, Any] | None) -> bool:
         params = step.get("params")
         transforms = isinstance(params, Mapping) and "operations" in params
         return step.get("type") == "config_op" and not transforms
-    return path[2:] in (("read",), ("read", "path"), ("write", "path"))
+    return path[2:] in (
+        ("read",),
+        ("read", "path"),
+        ("read", "url"),
+        ("read", "land", "path"),
+        ("write", "path"),
+    )

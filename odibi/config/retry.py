@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from odibi.config.base import Frozen
+from odibi.errors import nearest
 
-__all__ = ["Resources", "Retry", "RetryRule"]
+__all__ = ["AtLeast", "Resources", "Retry", "RetryRule", "Success", "needed_of", "refuse_success"]
 
 
 def _in_bytes(memory: str) -> str:
@@ -55,6 +57,38 @@ class RetryRule(Frozen):
         except re.error as error:
             raise ValueError(f"message: {self.message!r} is no regular expression: {error}") from error
         return self
+
+
+class AtLeast(Frozen):
+    """How many sources must succeed."""
+
+    min_success: int = Field(ge=1)
+
+
+Success = Literal["all", "any"] | AtLeast
+"""How many of a layer's sources must succeed: ``all``, ``any`` one of them, or at least so many."""
+
+
+def refuse_success(given: Any, layers: Collection[str]) -> Any:
+    """What is given as success, for all layers or by layer. Raises ValueError with one sentence for all else."""
+
+    def fine(said: Any) -> bool:
+        number = said.get("min_success") if isinstance(said, Mapping) and len(said) == 1 else None
+        counted = isinstance(number, int) and not isinstance(number, bool) and number >= 1
+        return said in ("all", "any") or isinstance(said, AtLeast) or counted
+
+    if fine(given) or (isinstance(given, Mapping) and all(map(fine, given.values()))):
+        for name in given.keys() - {*layers, "min_success"} if isinstance(given, Mapping) else ():
+            raise ValueError(f"success: unknown layer {name!r}; {nearest(name, layers, 'layers')}")
+        return given
+    raise ValueError("success: expected all, any or {min_success: 2}, or these by layer: {bronze: any}")
+
+
+def needed_of(success: Success, sources: int) -> int:
+    """How many of that many sources must succeed."""
+    if isinstance(success, AtLeast):
+        return min(success.min_success, sources)  # fewer may be selected
+    return sources if success == "all" else min(1, sources)
 
 
 class Retry(Frozen):

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from odibi.config.build import AS_WRITTEN
+from odibi.config.checks import RULES
 from odibi.config.models import Pipeline
-from odibi.config.short import VERBS
+from odibi.config.short import READ_INSTEAD, VERBS
 
 __all__ = ["json_schema"]
 
@@ -20,7 +21,13 @@ _TEXTS = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]}
 _TEMPLATE = {"type": "string", "pattern": r"\{[{%]"}
 _INPUT = {
     "type": "object",
-    "properties": {"from": _TEXT, "as": _TEXT},
+    "properties": {
+        "from": _TEXT,
+        "as": _TEXT,
+        "rows": {"enum": ["new"]},
+        "watermark": _TEXT,
+        "late": _TEXT,
+    },
     "required": ["from"],
     "additionalProperties": False,
 }
@@ -41,8 +48,12 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "variables": "Values that templates name: {{ name }}. --param name=value sets them from outside.",
         "connections": "The places that read and write name, with credentials by reference.",
         "targets": "What differs in dev, prod and so on; --target or ODIBI_TARGET chooses.",
+        "validation_rules": "The rule set of all steps with checks: standard, strict, or one of rule_sets.",
+        "rule_sets": "Checks under a name, and what a broken rule means: {money: {rows: quarantine, checks: [...]}}.",
+        "secrets": "Where ${secret:name} is kept, in the order asked: {provider: env}, or a list of providers.",
         "sensitive": "Columns that samples and stories mask; * stands for any characters.",
         "memory_limit": "The memory the engine may use in a run, such as 2GB or 80%.",
+        "success": "How many sources of a layer must succeed: all, any, {min_success: 2}; or by layer: {bronze: any}.",
         "fail_fast": "Stop everything when a step fails; else only what depends on it.",
         "max_retries": "How often a step that failed is tried again.",
         "retry_delay": "Seconds before the first retry.",
@@ -75,18 +86,24 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "transform": "Operations on the first input, in order.",
         "sql": "A query, or a .sql file. The tables in it are the inputs.",
         "function": "A Python function, as package.module:name. Its parameters are the inputs.",
-        "type": "Canonical form: config_op, sql or function.",
-        "value": "Canonical form: the path, the SQL, the function, or the target of a store.",
+        "command": "A program and its arguments, as a list. It finds its inputs by the environment.",
+        "script": "A program and its arguments, as one line that no shell reads.",
+        "type": "Canonical form: config_op, sql, function or command.",
+        "value": "Canonical form: the path, the SQL, the function, the command, or the target of a store.",
         "params": "Options of the operation, or the keyword-only parameters of the function.",
         "engine": "Who computes this step, if not the pipeline's engine.",
         "inputs": "The datasets the step takes: a list, or names in the step mapped to datasets.",
+        "incremental": "The inputs of which only new rows are read: {orders: {}} or {orders: {watermark: updated_at}}.",
         "outputs": "The datasets the step makes.",
         "depends_on": "Steps that end before this one starts, although it takes nothing from them.",
         "dependsOn": "Another spelling of depends_on.",
         "write": "Where and how the result is kept. Without it, it is handed on and forgotten.",
+        "checks": "Rules that the result must fulfil before it is published: [{not_null: [id]}, {unique: [id]}].",
+        "validation_rules": "The rule set of this step: standard, strict, or one of rule_sets.",
         "retry": "How this step is tried again: a number of retries, or {max_retries: 5, retry_delay: 10}.",
         "timeout": "Seconds that an attempt at this step may take.",
         "resources": "What this step may have: {memory: 200MB}. It computes in a process of its own.",
+        "count_rows": "Count the rows in and out of every operation of a transform.",
         "cache": "false: the step runs in every run, whatever result it has.",
         "tests_file": "The file that has the tests; tests: file.yaml says the same.",
         "tests": "Rows in and rows expected, run by odibi test: a list of tests, or the file that has it.",
@@ -97,6 +114,7 @@ _HELP: Mapping[str, Mapping[str, str]] = {
     "Write": {
         "to": "The connection to write to.",
         "path": "The path below the connection; <layer>/<dataset> if not given.",
+        "table": "The table of the connection, if that is a database; the name of the dataset if not given.",
         "mode": "What becomes of the rows that are there: overwrite, append, merge, scd2, replace_where or replace_partitions.",
         "formats": "The formats to write, all of them.",
         "format": "The format to write.",
@@ -110,6 +128,11 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "exclude": "Columns of the incoming rows that the table does not keep (merge, scd2).",
         "where": "The condition on the rows that the incoming ones replace (replace_where).",
         "on_code_change": "What becomes of rows that the step's old code made: rebuild, forward_only or refuse.",
+        "optimize": "How the Delta table is looked after: {max_files: 50, vacuum_hours: 168}, or a number of files.",
+    },
+    "Optimize": {
+        "max_files": "Write small files together when the table has more files than this.",
+        "vacuum_hours": "Delete files that no version this young needs; at least 168.",
     },
     "StepTest": {
         "name": "What the test shows, in a few words.",
@@ -137,6 +160,14 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "message": "A regular expression that is found in the message, whatever its case.",
         "then": "retry, escalate (fail at once) or skip (leave the step and what needs it out).",
     },
+    "RuleSet": {
+        "rows": "What a broken rule about rows means, if it does not say so: error, warn or quarantine.",
+        "table": "What a broken rule about the table means, if it does not say so: error or warn.",
+        "checks": "Checks that every step with this rule set has.",
+    },
+    "AtLeast": {
+        "min_success": "How many sources of a layer must succeed.",
+    },
     "Resources": {
         "memory": "What its process may use beside odibi itself, such as 200MB or 2Gi.",
     },
@@ -145,12 +176,23 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "catalog": "A catalog that Spark knows, such as spark_catalog or main; its tables are told by name.",
         "schema": "The schema of the catalog.",
         "format": "The format of what is there, if nothing else says it.",
-        "options": "Credentials and options of the file system, by reference: ${secret:name}, ${env:NAME}.",
+        "options": "Options of the file system, such as account_name or key; of http:// headers, of sftp:// username, password, key_filename, passphrase and known_hosts; credentials by reference: ${secret:name}, ${env:NAME}.",
         "description": "What this place is.",
     },
     "Target": {
         "connections": "Connections that replace the pipeline's of the same name.",
         "variables": "Variables that replace the pipeline's of the same name.",
+        "secrets": "Providers that replace the pipeline's.",
+    },
+    "SecretsProvider": {
+        "provider": "env, file, azure_key_vault, aws_secrets_manager, gcp_secret_manager or databricks.",
+        "prefix": "What stands before a secret's name: of variables (ODIBI_SECRET_ if not given) or in AWS.",
+        "folder": "The folder that has a file for each secret.",
+        "vault_url": "The vault, such as https://shop.vault.azure.net.",
+        "region": "The AWS region; that of the environment if not given.",
+        "project": "The Google Cloud project.",
+        "scope": "The Databricks secret scope.",
+        "endpoint_url": "Another endpoint of the service.",
     },
 }
 
@@ -168,8 +210,14 @@ def json_schema(
     schema = Pipeline.model_json_schema(by_alias=True)
     models = schema.pop("$defs")
     models["Pipeline"] = {key: schema.pop(key) for key in list(schema)}
+    for name in ("Pipeline", "Target"):
+        secrets = models[name]["properties"]["secrets"]
+        models[name]["properties"]["secrets"] = {"anyOf": [secrets["items"], secrets]}
     for name in ("Pipeline", "Step", "Write"):
         _add_spellings(models[name], name)
+    checks = _checks(models)
+    for name in ("Step", "RuleSet"):
+        models[name]["properties"]["checks"] = checks
     _short_form(models["Step"], operations, read)
     for name in _HELP:
         for key, words in _HELP[name].items():
@@ -211,10 +259,12 @@ def _add_spellings(model: dict[str, Any], name: str) -> None:
         properties |= {
             "formats": one_or_more,
             "format": one_or_more,
+            "table": properties["path"],
             "partition_by": _TEXTS,
             "partitionBy": _TEXTS,
             "keys": _TEXTS,
             "exclude": _TEXTS,
+            "optimize": {"anyOf": [{"type": "integer", "minimum": 1}, *properties["optimize"]["anyOf"]]},
         }
 
 
@@ -228,8 +278,8 @@ def _short_form(
     known = {name: _or_template(schema) for name, schema in (read or {}).items()}
     options: dict[str, Any] = {
         "type": "object",
-        "properties": {"from": _TEXT, **known, "path": _TEXT},
-        "required": ["path"],
+        "properties": {"from": _TEXT, **known, "path": _TEXT, "prefix": _TEXT, "url": _TEXT},
+        "anyOf": [{"required": [name]} for name in ("path", *READ_INSTEAD)],
         "additionalProperties": read is None,
     }
     step["properties"] |= {
@@ -237,9 +287,31 @@ def _short_form(
         "transform": {"anyOf": [{"type": "array", "items": operation, "minItems": 1}, operation]},
         "sql": _TEXT,
         "function": _TEXT,
+        "command": {"type": "array", "items": {"type": ["string", "number"]}, "minItems": 1},
+        "script": _TEXT,
     }
     step["required"] = ["name", "layer"]
     step["oneOf"] = [{"required": ["type", "value"]}, *({"required": [verb]} for verb in VERBS)]
+
+
+def _checks(models: dict[str, Any]) -> dict[str, Any]:
+    """A list of checks as people write them; the models of the rules go."""
+    common = {name: models["NotNull"]["properties"][name] for name in ("on_fail", "name", "because")}
+    rules: dict[str, Any] = {}
+    canonical: list[Any] = []
+    for rule, model in RULES.items():
+        made = models.pop(model.__name__)
+        options = {key: value for key, value in made["properties"].items() if key != "rule"}
+        forms: list[Any] = [{"type": "object", "properties": options, "additionalProperties": False}]
+        if model.main:
+            forms += [options[model.model_fields[model.main].alias or model.main], _TEXTS]
+        named = {"rule": {"enum": [rule]}, **options}
+        canonical.append(
+            {"type": "object", "required": ["rule"], "properties": named, "additionalProperties": False}
+        )
+        rules[rule] = {"description": made["description"].split("\n")[0], "anyOf": forms}
+    short = {"type": "object", "properties": {**rules, **common}, "additionalProperties": False}
+    return {"type": "array", "items": {"anyOf": [short, *canonical, {"enum": list(RULES)}]}}
 
 
 def _described(schema: Mapping[str, Any], words: str) -> dict[str, Any]:

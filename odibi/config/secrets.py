@@ -8,20 +8,30 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from odibi.config.models import Node, Pipeline
+from odibi.config.models import Node, Pipeline, SecretsProvider
+from odibi.config.vaults import VAULTS, variable_of
 from odibi.errors import Permanent
 
 if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
     from odibi.errors import Problem
 
-__all__ = ["Redactor", "Reference", "check_references", "malformed", "places", "references", "resolve"]
+__all__ = [
+    "Redactor",
+    "Reference",
+    "Secrets",
+    "check_references",
+    "malformed",
+    "places",
+    "references",
+    "resolve",
+]
 
 _ANY = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
 _FORM = re.compile(
@@ -42,7 +52,7 @@ class Reference:
     @property
     def variable(self) -> str:
         """The environment variable that holds it."""
-        return self.name if self.kind == "env" else "ODIBI_SECRET_" + re.sub(r"\W", "_", self.name).upper()
+        return self.name if self.kind == "env" else variable_of(self.name)
 
     def find(self, environ: Mapping[str, str]) -> str | None:
         """Its value: from the environment, a file in ODIBI_SECRETS_DIR, or its default; else None.
@@ -86,22 +96,94 @@ def malformed(value: str) -> tuple[str, ...]:
     return tuple(item for item in _parts(value) if isinstance(item, str))
 
 
-def resolve(value: str, environ: Mapping[str, str] = os.environ, redactor: Redactor | None = None) -> str:
+class Secrets:
+    """The secrets of one run: asked for when they are used, in the order of the providers, kept as long as it lasts.
+
+    In another process it knows what was asked for before it went there, so that whoever writes text knows all.
+    """
+
+    def __init__(
+        self, providers: Sequence[SecretsProvider], environ: Mapping[str, str], redactor: Redactor
+    ) -> None:
+        self.providers, self.environ, self.redactor = tuple(providers), environ, redactor
+        self._found: dict[str, str] = {}
+        self._elsewhere = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What was asked for already, and nothing to ask."""
+        return _taken, (dict(self._found),)
+
+    def find(self, reference: Reference) -> str | None:
+        """The value of a reference, None where nothing has it and it has no default.
+
+        Raises:
+            OdibiError: a provider cannot be asked.
+        """
+        if reference.kind == "env" or not self.providers:
+            found = reference.find(self.environ)
+        elif reference.name in self._found:
+            found = self._found[reference.name]
+        else:
+            asked = (VAULTS[each.provider](each, self.environ, reference.name) for each in self.providers)
+            found = next((value for value in asked if value is not None), reference.default)
+        if found is not None:
+            self.redactor.add(reference, found)
+            if reference.kind == "secret":
+                self._found[reference.name] = found
+        return found
+
+    def __call__(self, name: str) -> str:
+        """The secret of that name, for code that uses it.
+
+        Raises:
+            Permanent: nothing has it.
+        """
+        if self._elsewhere and name not in self._found:
+            raise Permanent(
+                f"secret {name!r} is not known in this process",
+                hint=f"write its name where it is used: context.get_secret({name!r})",
+            )
+        found = self._found.get(name) or self.find(Reference("secret", name))
+        if found is None:
+            message, hint = self.missing(Reference("secret", name))
+            raise Permanent(message, hint=hint)
+        return found
+
+    def missing(self, reference: Reference) -> tuple[str, str]:
+        """What to say, and to advise, where nothing has it."""
+        if reference.kind == "env" or not self.providers:
+            return reference.missing
+        asked = ", ".join(each.provider for each in self.providers)
+        return f"secret {reference.name!r} is in none of the providers: {asked}", "put it into one of them"
+
+
+def _taken(found: dict[str, str]) -> Secrets:
+    """The secrets that went to another process."""
+    made = Secrets((), {}, Redactor())
+    made._found, made._elsewhere = found, True  # noqa: SLF001 - it is one of its own kind
+    return made
+
+
+def resolve(
+    value: str,
+    environ: Mapping[str, str] = os.environ,
+    redactor: Redactor | None = None,
+    secrets: Secrets | None = None,
+) -> str:
     """``value`` with its references replaced, once; what they gave is told to ``redactor``.
 
     Raises Permanent for a reference that has no value.
     """
+    secrets = secrets or Secrets((), environ, Redactor() if redactor is None else redactor)
 
     def put(match: re.Match[str]) -> str:
         reference = _reference(match)
         if reference is None:
             return "${" if match[0] == "$${" else match[0]
-        found = reference.find(environ)
+        found = secrets.find(reference)
         if found is None:
-            message, hint = reference.missing
+            message, hint = secrets.missing(reference)
             raise Permanent(message, hint=hint)
-        if redactor is not None:
-            redactor.add(reference, found)
         return found
 
     return _ANY.sub(put, value)
@@ -114,8 +196,7 @@ def places(pipeline: Pipeline) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """
     for name, connection in pipeline.connections.items():
         yield ("connections", name, "url"), connection.url
-        for key, text in connection.options.items():
-            yield ("connections", name, "options", key), text
+        yield from _texts(("connections", name, "options"), connection.options)
     for index, step in enumerate(pipeline.steps):
         if step.node is not Node.TRANSFORM:
             yield ("steps", index, "value"), step.value
@@ -156,6 +237,10 @@ class Redactor:
         """Mask ``value`` from now on, also where it is percent-encoded or cut into its lines."""
         if reference.kind == "env" and not _SPEAKS_OF_SECRETS.search(reference.name):
             return
+        self.hide(value)
+
+    def hide(self, value: str) -> None:
+        """Mask ``value`` from now on, whatever it came from."""
         lines = (line for line in value.splitlines() if len(line) >= 8)
         for text in (value, value.strip(), *lines):
             self._values |= {text, quote(text), quote(text, safe="")}

@@ -1,20 +1,24 @@
 """The short YAML form and its canonical form: one table of how each is spelled.
 
-``read``, ``transform``, ``sql`` and ``function`` say what a step does; exactly one of them, or the
-canonical ``type`` and ``value``, is given. Nothing here knows files or line numbers:
+``read``, ``transform``, ``sql``, ``function``, ``command`` and ``script`` say what a step does; exactly
+one of them, or the canonical ``type`` and ``value``, is given. Nothing here knows files or line numbers:
 :func:`source_path` maps a place in the canonical form back to where the person wrote it.
 """
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from reprlib import repr as shortened
 from typing import Any
 
 __all__ = ["LATER_PIPELINE", "LATER_STEP", "VERBS", "expand_pipeline", "expand_step", "source_path"]
 
-VERBS = ("read", "transform", "sql", "function")
+VERBS = ("read", "transform", "sql", "function", "command", "script")
 """What the short form may say a step does."""
+
+READ_INSTEAD = ("prefix", "url", "table", "tables", "query")
+"""What a read may say instead of a path."""
 
 LATER_STEP = frozenset(
     {
@@ -41,6 +45,10 @@ LATER_PIPELINE = frozenset(
     }
 )
 """Pipeline keys that the design names and this version does not have yet: refused by name."""
+
+
+_NEW = ("rows", "watermark", "late")
+"""What an input says of which rows it wants."""
 
 
 def _refuse_later(data: Mapping[str, Any], later: frozenset[str]) -> None:
@@ -82,6 +90,7 @@ def expand_step(data: Mapping[str, Any]) -> dict[str, Any]:
     params = out.get("params")
     if params is not None and not isinstance(params, Mapping):
         raise ValueError(f"params: expected a mapping, found {shortened(params)}")
+    _new_rows(out)
     out["inputs"] = _inputs(out.get("inputs"))
     verbs = [verb for verb in VERBS if verb in out]
     if len(verbs) > 1:
@@ -122,6 +131,26 @@ def _tests(out: dict[str, Any]) -> None:
         _rename(out, "tests", "tests_file")
 
 
+def _new_rows(out: dict[str, Any]) -> None:
+    """``inputs: [{from: a, rows: new}]`` as ``inputs: [a]`` and ``incremental: {a: {}}``."""
+    given = out.get("inputs")
+    if not isinstance(given, list | tuple):
+        return
+    plain: list[Any] = []
+    for item in given:
+        if isinstance(item, Mapping) and not item.keys().isdisjoint(_NEW) and "from" in item:
+            if item.get("rows") != "new":
+                found = shortened(item.get("rows"))
+                raise ValueError(f"inputs: rows: expected new, found {found}; leave it out to read all rows")
+            said = {key: item[key] for key in ("watermark", "late") if key in item}
+            alias = item.get("as") or _alias(item["from"])
+            out["incremental"] = {**(out.get("incremental") or {}), alias: said}
+            plain.append({key: value for key, value in item.items() if key not in _NEW})
+        else:
+            plain.append(item)
+    out["inputs"] = plain
+
+
 def _inputs(given: Any) -> Any:
     """``[a, {from: b}]`` and ``a`` as ``{a: a, b: b}``; a mapping stays."""
     if given is None:
@@ -133,11 +162,9 @@ def _inputs(given: Any) -> Any:
     named: dict[str, Any] = {}
     for item in given:
         if isinstance(item, Mapping):
-            if "rows" in item:
-                raise ValueError("inputs: 'rows' is not available in this version of odibi; remove it")
             if item.keys() - {"from", "as"} or "from" not in item:
                 found = shortened(dict(item))
-                raise ValueError(f"inputs: expected {{from: dataset, as: alias}}, found {found}")
+                raise ValueError(f"inputs: expected {{from: dataset, as: alias, rows: new}}, found {found}")
             source, alias = item["from"], item.get("as") or _alias(item["from"])
         else:
             source, alias = item, _alias(item)
@@ -157,6 +184,8 @@ def _alias(dataset: Any) -> str:
 def _read(out: dict[str, Any], value: Any) -> None:
     if isinstance(value, str):
         value = {"path": value}
+    if isinstance(value, Mapping) and "path" not in value:
+        value = _without_path(value)
     if not isinstance(value, Mapping) or value.get("path") is None:
         raise ValueError("read: expected {from: connection, path: file}, path is missing")
     if out["inputs"]:
@@ -165,6 +194,23 @@ def _read(out: dict[str, Any], value: Any) -> None:
         raise ValueError("read: put the options into read, not into params")
     out["type"], out["value"] = "config_op", value["path"]
     out["params"] = {key: item for key, item in value.items() if key != "path"}
+    _rename(out["params"], "date", "partition_date")
+
+
+def _without_path(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is read as a path: a prefix is a folder where it ends in /, else what begins so."""
+    given = [name for name in READ_INSTEAD if value.get(name) is not None]
+    if not given:
+        return value
+    said = value[given[0]]
+    if given[0] in ("prefix", "url"):
+        if not isinstance(said, str):
+            raise ValueError(f"read: {given[0]}: expected a text, found {shortened(said)}")
+        beginning = said.rstrip("/") if said.endswith("/") else f"{said}*"
+        path = said if given[0] == "url" else beginning
+        return {"path": path, **{key: item for key, item in value.items() if key != given[0]}}
+    names = ", ".join(map(str, said)) if isinstance(said, list | tuple) else said
+    return {"path": names, **value}
 
 
 def _transform(out: dict[str, Any], value: Any) -> None:
@@ -192,7 +238,31 @@ def _function(out: dict[str, Any], value: Any) -> None:
     out["type"], out["value"] = "function", value
 
 
-_EXPAND = {"read": _read, "transform": _transform, "sql": _sql, "function": _function}
+def _command(out: dict[str, Any], value: Any) -> None:
+    fits = isinstance(value, list | tuple) and value
+    if not fits or not all(isinstance(each, str | int | float) for each in value):
+        message = f"command: expected a list of arguments, found {shortened(value)}"
+        raise ValueError(f"{message}; one line of text is a script")
+    out["type"], out["value"] = "command", shlex.join(str(each) for each in value)
+
+
+def _script(out: dict[str, Any], value: Any) -> None:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"script: expected a line such as python analyze.py, found {shortened(value)}")
+    if found := {"|", "||", "&", "&&", ";", ">", ">>", "<"} & set(value.split()):
+        message = f"script: {sorted(found)[0]!r} is for a shell, and there is none"
+        raise ValueError(f"{message}; name a file that does all of it")
+    out["type"], out["value"] = "command", value.strip()
+
+
+_EXPAND = {
+    "read": _read,
+    "transform": _transform,
+    "sql": _sql,
+    "function": _function,
+    "command": _command,
+    "script": _script,
+}
 
 
 def source_path(path: tuple[Any, ...], step: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -201,30 +271,43 @@ def source_path(path: tuple[Any, ...], step: Mapping[str, Any]) -> tuple[Any, ..
         return path
     head, rest = path[0], path[1:]
     if head == "value":
-        for verb in ("sql", "function"):
+        for verb in ("sql", "function", "command", "script"):
             if verb in step:
                 return (verb, *rest)
         if "read" in step:
-            return ("read", "path") if isinstance(step["read"], Mapping) else ("read",)
+            if not isinstance(step["read"], Mapping):
+                return ("read",)
+            return ("read", next((name for name in READ_INSTEAD if name in step["read"]), "path"))
     if head == "params" and "read" in step:
-        return ("read", *rest)
+        return ("read", *_option(step["read"], rest))
     if head == "params" and "transform" in step and rest[:1] == ("operations",):
         alone = isinstance(step["transform"], Mapping) and rest[1:2] == (0,)
         return ("transform", *rest[2 if alone else 1 :])
-    if head in ("inputs", "outputs") and rest:
+    if rest and (head in ("inputs", "outputs") or (head == "incremental" and head not in step)):
+        head = "inputs" if head == "incremental" else head
         return (head, *_entry(step.get(head), rest[0]), *rest[1:])
-    if head == "write" and rest and rest[0] in ("formats", "partition_by", "schema_policy"):
+    if head == "write" and rest and rest[0] in ("formats", "partition_by", "schema_policy", "path"):
         written = step.get("write")
-        other = {"formats": "format", "partition_by": "partitionBy", "schema_policy": "schema"}[rest[0]]
+        other = {
+            "formats": "format",
+            "partition_by": "partitionBy",
+            "schema_policy": "schema",
+            "path": "table",
+        }[rest[0]]
         if isinstance(written, Mapping) and rest[0] not in written:
             return ("write", other)
     if head == "retry" and not isinstance(step.get("retry"), Mapping):
         return ("retry",)
-    if head == "tests_file" and head not in step:
-        return ("tests",)
-    if head == "depends_on" and head not in step:
-        return ("dependsOn", *rest)
+    spelled = {"depends_on": "dependsOn", "tests_file": "tests"}.get(str(head))
+    if spelled is not None and head not in step:
+        return (spelled, *rest)
     return path
+
+
+def _option(read: Any, rest: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Where in ``read``, as it was written, an option stands."""
+    spelled = rest[:1] == ("partition_date",) and isinstance(read, Mapping) and "date" in read
+    return ("date", *rest[1:]) if spelled else rest
 
 
 def _entry(written: Any, alias: Any) -> tuple[Any, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from odibi.errors import SourceError
+from odibi.places import opened
 
 __all__ = ["explain", "said"]
 
@@ -88,10 +89,8 @@ def _json(text: str, path: str) -> SourceError:
 
 
 def _lines(path: str, start: int, stop: int) -> list[str]:
-    from fsspec.core import open as open_url
-
     try:
-        with open_url(path, "rt", encoding="utf-8", errors="replace", compression="infer") as stream:
+        with opened(path, "rt", encoding="utf-8", errors="replace", compression="infer") as stream:
             return list(itertools.islice(stream, start, stop))
     except (OSError, ValueError):
         return []
@@ -99,10 +98,8 @@ def _lines(path: str, start: int, stop: int) -> list[str]:
 
 def _whole(path: str) -> str:
     """The text of a small file, nothing of another."""
-    from fsspec.core import open as open_url
-
     try:
-        with open_url(path, "rt", encoding="utf-8", errors="replace", compression="infer") as stream:
+        with opened(path, "rt", encoding="utf-8", errors="replace", compression="infer") as stream:
             text = str(stream.read(SMALL))
     except (OSError, ValueError):
         return ""

@@ -119,6 +119,8 @@ def compose(
         return Rewrite(fitted, partitions=True)
     if kept is None:
         return Rewrite(fitted, "all")
+    if job.replaces is not None and target.mode is WriteMode.APPEND:
+        return _replaced(db, engine, fitted, kept, change, job.replaces)
     return _appended(db, engine, fitted, kept, change, target, job)
 
 
@@ -166,6 +168,24 @@ def _appended(
         f"{quote(target.date_column)} = DATE {literal(job.logical_date)}" if target.date_column else "true"
     )
     return Rewrite(frame, "all", own=where)
+
+
+def _replaced(
+    db: Database, engine: Engine, fitted: Frame, kept: Table, change: Change, condition: str
+) -> Rewrite:
+    """New rows beside the others, but in the place of those that fulfil the condition."""
+    touched = _touched(db, kept, f"({condition})", "") if condition else ()
+    touched = kept.files() if change.widened else touched
+    if not touched:
+        return Rewrite(fitted)
+    staged = engine.stage(fitted, change.schema, str(db.scratch / db.new_name()), ())
+    stay = _all("kept", change.schema)
+    if condition:
+        stay = stay.where(exp.Not(this=exp.Paren(this=_true(condition))))
+    both = apply_rules(exp.union(stay, _all("incoming", change.schema), distinct=False))
+    frames = {"kept": _read(engine, kept, touched, change), "incoming": engine.read(staged.location)}
+    frame = engine.query(both, frames, change.schema)
+    return Rewrite(frame, "all" if change.widened else touched, rows=staged.rows)
 
 
 def _all(table: str, schema: Schema) -> exp.Select:

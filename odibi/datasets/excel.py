@@ -8,6 +8,7 @@ from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 from odibi.errors import SourceError
+from odibi.places import opened
 from odibi.relational.schema import Column, Schema
 
 if TYPE_CHECKING:
@@ -60,10 +61,9 @@ def read_excel(paths: Sequence[str], sheet: str | int | None = None) -> tuple[pa
 def _sheet(path: str, sheet: str | int | None) -> tuple[list[str], list[tuple[str, list[Any]]]]:
     """The header, and each row that is not empty with its place."""
     import python_calamine
-    from fsspec.core import open as open_url
 
     try:
-        with open_url(path, "rb") as stream:
+        with opened(path) as stream:
             book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(stream.read()))
     except (python_calamine.CalamineError, OSError) as error:
         raise SourceError(f"not a readable workbook: {error}", where=path) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 from odibi.boundaries import cross
 from odibi.datasets import files
@@ -14,9 +15,10 @@ from odibi.engines.base import Location
 from odibi.engines.database import Database
 from odibi.engines.duckdb import literal, scan
 from odibi.errors import Permanent
+from odibi.places import OBJECT_STORES, reaching, system
 from odibi.relational.schema import quote
 
-__all__ = ["export"]
+__all__ = ["export", "publish", "written_as"]
 
 _COPY = {
     "parquet": "FORMAT parquet",
@@ -51,7 +53,7 @@ def export(
     Raises:
         Permanent: a file stands where a folder should be, or the other way round; the place is full.
     """
-    final = f"{url}/{part}.{format}" if part else url
+    final = files.join(url, f"{part}.{format}") if part else url
     remote = files.is_remote(url)
     if not remote and part and Path(url).is_file():
         raise Permanent(f"{url} is a file, and the step appends to a folder of files", hint="remove it")
@@ -70,7 +72,7 @@ def export(
         if remote:
             _upload(local, final)
         else:
-            _publish(local, Path(final))
+            publish(local, Path(final))
         cross("after publishing", final)
     except duckdb.IOException as error:
         raise Permanent(f"cannot write {url}: {said(error)}") from error
@@ -80,6 +82,13 @@ def export(
         ) from error
     finally:
         _remove(local)
+
+
+def written_as(db: Database, rows: Location, format: str) -> Path:
+    """The rows, in their order, as a file of the format in the run's own folder."""
+    path: Path = db.scratch / db.new_name()
+    _copy(db, scan(rows), path, format, ())
+    return path
 
 
 def _copy(db: Database, rows: str, to: Path, format: str, partition_by: tuple[str, ...]) -> None:
@@ -105,7 +114,8 @@ def _copy(db: Database, rows: str, to: Path, format: str, partition_by: tuple[st
             database.execute(f"COPY ({rows}) TO {literal(str(to / f'part-0.{format}'))} ({_COPY[format]})")
 
 
-def _publish(new: Path, final: Path) -> None:
+def publish(new: Path, final: Path) -> None:
+    """Give what was written aside, a file or a folder, its name."""
     final.parent.mkdir(parents=True, exist_ok=True)
     if new.is_file():
         with new.open("rb+") as file:
@@ -129,18 +139,22 @@ def _remove(path: Path) -> None:
 
 
 def _upload(local: Path, url: str) -> None:
-    from fsspec.core import url_to_fs
+    store, path = system(url)
+    with reaching(url):
+        if local.is_file():
+            _put(store, local, path, whole=url.partition("://")[0] in OBJECT_STORES)
+            return
+        if store.exists(path):
+            store.rm(path, recursive=True)
+        for file in sorted(found for found in local.rglob("*") if found.is_file()):
+            _put(store, file, f"{path}/{file.relative_to(local).as_posix()}", whole=True)
 
-    system, path = url_to_fs(url)
-    if local.is_file():
-        system.makedirs(path.rpartition("/")[0], exist_ok=True)
-        aside = f"{path}.tmp"
-        system.put_file(str(local), aside)
-        system.mv(aside, path)
-        return
-    if system.exists(path):
-        system.rm(path, recursive=True)
-    for file in sorted(found for found in local.rglob("*") if found.is_file()):
-        to = f"{path}/{file.relative_to(local).as_posix()}"
-        system.makedirs(to.rpartition("/")[0], exist_ok=True)
-        system.put_file(str(file), to)
+
+def _put(store: Any, local: Path, path: str, *, whole: bool) -> None:
+    """Upload a file, under another name first where it could be seen half."""
+    folder = path.rpartition("/")[0]
+    if "/" in folder.strip("/") or not whole:  # the first part is a bucket, which is not ours to make
+        store.makedirs(folder, exist_ok=True)
+    store.put_file(str(local), path if whole else f"{path}.tmp")
+    if not whole:
+        store.mv(f"{path}.tmp", path)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 from odibi.datasets.broken import explain
@@ -21,7 +23,8 @@ from odibi.datasets.headers import Header, check_names, checked_header, header_o
 from odibi.engines.base import Location
 from odibi.engines.database import Database
 from odibi.engines.duckdb import scan
-from odibi.errors import Permanent, SourceError
+from odibi.errors import SourceError
+from odibi.places import beside, is_remote, opened, reaching, system
 from odibi.relational.schema import Column, Schema
 from odibi.unchanged.facts import files_at, hidden
 
@@ -32,6 +35,7 @@ __all__ = [
     "find",
     "format_of",
     "header_of",
+    "is_remote",
     "join",
     "locations",
     "newest",
@@ -56,24 +60,32 @@ SUFFIXES = {
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file as it was when looked at; ``version`` changes when its content does."""
+    """A file as it was when looked at; ``version`` changes when its content does.
+
+    ``changed`` is when a local file last changed, in nanoseconds.
+    """
 
     path: str
     size: int
     version: str
+    changed: int = 0
 
 
-def is_remote(url: str) -> bool:
-    """Whether the URL names a file system other than the local one."""
-    return "://" in url and not url.startswith("file://")
+def of_day(path: str, day: date) -> bool:
+    """Whether a file is in the folders of a day: ``day=2026-01-05``, ``2026-01-05``, or year, month and day."""
+    folders = [part.partition("=")[2] or part for part in path.split("/")[:-1]]
+    wanted = (str(day.year), f"{day.month:02}", f"{day.day:02}")
+    triples = zip(folders, folders[1:], folders[2:], strict=False)
+    padded = ((year, month.zfill(2), date_.zfill(2)) for year, month, date_ in triples)
+    return day.isoformat() in folders or wanted in padded
 
 
 def join(base: str, path: str) -> str:
-    """A path below a connection's URL; an absolute path or a URL stands for itself."""
+    """A path below a connection's URL, opened as it is; an absolute path or a URL stands for itself."""
     if "://" in path or Path(path).is_absolute():
-        return path.removeprefix("file://")
-    base = base.removeprefix("file://")
-    return f"{base.rstrip('/')}/{path}" if base else path
+        return beside(path.removeprefix("file://"), base)
+    folder = base.removeprefix("file://")
+    return beside(f"{folder.rstrip('/')}/{path}" if folder else path, base)
 
 
 def format_of(path: str) -> str | None:
@@ -86,17 +98,25 @@ def format_of(path: str) -> str | None:
     return SUFFIXES.get(Path(name).suffix)
 
 
-def find(url: str) -> tuple[SourceFile, ...]:
-    """The files at a path, a glob or a folder, sorted by path; empty if there are none."""
-    return _find_remote(url) if is_remote(url) else tuple(_local(path) for path in files_at(url))
+def find(url: str, known: Mapping[str, SourceFile] = MappingProxyType({})) -> tuple[SourceFile, ...]:
+    """The files at a path, a glob or a folder, sorted by path; empty if there are none.
+
+    Local files that are as large and as old as the ``known`` one of their path are not read again.
+    """
+    if is_remote(url):
+        return _find_remote(url)
+    return tuple(_local(path, known.get(path)) for path in files_at(url))
 
 
-def _local(path: str) -> SourceFile:
+def _local(path: str, known: SourceFile | None = None) -> SourceFile:
     stat = Path(path).stat()
+    if known is not None and (known.size, known.changed) == (stat.st_size, stat.st_mtime_ns):
+        return known
     if stat.st_size <= HASHED_UP_TO:
         with Path(path).open("rb") as stream:
-            return SourceFile(path, stat.st_size, _digest(stream))
-    return SourceFile(path, stat.st_size, f"{stat.st_size}-{stat.st_mtime_ns}-{stat.st_ctime_ns}")
+            return SourceFile(path, stat.st_size, _digest(stream), stat.st_mtime_ns)
+    version = f"{stat.st_size}-{stat.st_mtime_ns}-{stat.st_ctime_ns}"
+    return SourceFile(path, stat.st_size, version, stat.st_mtime_ns)
 
 
 def newest(files: Iterable[SourceFile]) -> datetime | None:
@@ -104,42 +124,47 @@ def newest(files: Iterable[SourceFile]) -> datetime | None:
     times = []
     for file in files:
         if is_remote(file.path):
-            from fsspec.core import url_to_fs
-
-            system, path = url_to_fs(file.path)
+            store, path = system(file.path)
             with suppress(NotImplementedError):
-                times.append(system.modified(path))
+                times.append(store.modified(path))
         else:
             times.append(datetime.fromtimestamp(Path(file.path).stat().st_mtime, UTC))
     return max((t if t.tzinfo else t.replace(tzinfo=UTC) for t in times), default=None)
 
 
 def _find_remote(url: str) -> tuple[SourceFile, ...]:
-    from fsspec.core import url_to_fs
-
-    try:
-        system, path = url_to_fs(url)
-    except (ValueError, ImportError) as error:
-        raise Permanent(f"cannot reach {url}: {error}") from error
-    scheme = url.split("://", 1)[0]
-    if system.isfile(path):
-        paths = [path]
-    elif glob.has_magic(path):
-        paths = system.glob(path)
-    else:
-        paths = [name for name in system.find(path) if not hidden(Path(name), Path(path))]
+    store, path = system(url)
+    # The names that a store gives lack the scheme, and of Azure's URLs the account.
+    magic = re.search(r"[*?\[]", url)
+    fixed = url[: url.rindex("/", 0, magic.start())] if magic else url
+    _, above = system(beside(fixed, url))
     found = []
-    for name in sorted(paths):
-        info = system.info(name)
-        if info.get("type") == "directory":
-            continue
-        size = int(info.get("size") or 0)
-        tag = next((info[key] for key in ("ETag", "etag", "md5", "content_md5") if info.get(key)), None)
-        if tag is None and size <= HASHED_UP_TO:
-            with system.open(name, "rb") as stream:
-                tag = _digest(stream)
-        found.append(SourceFile(f"{scheme}://{name}", size, str(tag or system.ukey(name))))
+    with reaching(url):
+        store.invalidate_cache()  # others write there too
+        for name, info in sorted(_listed(store, path).items()):
+            size = int(info.get("size") or 0)
+            tag = next((info[key] for key in _TAGS if info.get(key)), None)
+            if tag is None and size <= HASHED_UP_TO:
+                with store.open(name, "rb") as stream:
+                    tag = _digest(stream)
+            place = beside(fixed + name.removeprefix(above), url)
+            found.append(SourceFile(place, size, str(tag or store.ukey(name))))
     return tuple(found)
+
+
+_TAGS = ("ETag", "etag", "md5", "content_md5")
+
+
+def _listed(store: Any, path: str) -> dict[str, Any]:
+    """The files of a store at a path, a glob or below a folder, with what it tells of them."""
+    if glob.has_magic(path):
+        found = store.glob(path, detail=True)
+    elif store.isfile(path):
+        return {path: store.info(path)}
+    else:
+        found = store.find(path, detail=True)
+        found = {name: info for name, info in found.items() if not hidden(Path(name), Path(path))}
+    return {name: info for name, info in found.items() if info.get("type") != "directory"}
 
 
 def _digest(stream: IO[bytes]) -> str:
@@ -192,7 +217,7 @@ def describe(
         given |= {"format": _json_layout(format), "union_by_name": True}
     import duckdb
 
-    db.reach(paths[0])
+    db.reach(*paths)
     try:
         rows = db.rows(f"DESCRIBE {scan(Location(format, paths, partitions=keys, options=given))}")
     except duckdb.Error as error:
@@ -227,10 +252,8 @@ def _json_layout(format: str) -> str:
 
 
 def _refuse_byte_order_mark(paths: Sequence[str]) -> None:
-    from fsspec.core import open as open_url
-
     for path in paths:
-        with open_url(path, "rb") as stream:
+        with opened(path) as stream:
             if stream.read(3) == b"\xef\xbb\xbf":
                 raise SourceError(
                     "the file begins with a byte order mark", where=f"{path}:1", hint="save it without one"
@@ -243,13 +266,11 @@ def refuse_cut_off(files: Sequence[SourceFile]) -> None:
     Raises:
         SourceError: one is not.
     """
-    from fsspec.core import open as open_url
-
     for path in (file.path for file in files if file.path.lower().endswith(".zst")):
         import pyarrow as pa
 
         try:
-            with open_url(path, "rb") as raw, pa.CompressedInputStream(raw, "zstd") as stream:
+            with opened(path) as raw, pa.CompressedInputStream(raw, "zstd") as stream:
                 while stream.read(1 << 20):
                     pass
         except OSError as error:

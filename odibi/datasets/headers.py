@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from odibi.errors import SourceError, nearest
+from odibi.places import opened
 
 __all__ = ["Header", "check_names", "checked_header", "header_of"]
 
@@ -83,10 +84,8 @@ def _split(line: str, rest: IO[str], options: Mapping[str, Any]) -> list[str]:
 
 @contextmanager
 def _text(path: str, encoding: str) -> Iterator[IO[str]]:
-    from fsspec.core import open as open_url
-
     encoding = "utf-8-sig" if encoding == "utf-8" else encoding
-    with open_url(path, "rb", compression="gzip" if path.lower().endswith(".gz") else None) as raw:
+    with opened(path, compression="gzip" if path.lower().endswith(".gz") else None) as raw:
         if path.lower().endswith(".zst"):
             import pyarrow as pa
 

@@ -17,8 +17,10 @@ from odibi.config.base import Frozen
 from odibi.config.models import WriteMode
 from odibi.datasets import files
 from odibi.datasets.delta import Commit
+from odibi.datasets.fetching import is_served
 from odibi.datasets.target import Target
 from odibi.engines.base import Location
+from odibi.places import beside
 from odibi.relational.schema import Column, Schema
 from odibi.unchanged.facts import files_at
 
@@ -84,7 +86,9 @@ class Kept(Frozen):
 
 
 def marked(url: str) -> tuple[Mark, ...]:
-    """The files at a place as they are now."""
+    """The files at a place as they are now; what was sent to a server stands as it was taken."""
+    if is_served(url):
+        return (Mark(path=url, size=0),)
     return tuple(
         Mark(path=file.path, size=file.size, changed=_changed(file.path), version=file.version)
         for file in files.find(url)
@@ -136,16 +140,18 @@ def _committed(kept: Kept, spot: Spot, commit: Commit | None) -> bool:
 def _files(spot: Spot, target: Target) -> bool:
     """Whether the files are what they were; of an append's folder only its own are looked at."""
     if target.mode is WriteMode.APPEND or files.is_remote(spot.url):
-        return bool(spot.files) and all(_same(mark) for mark in spot.files)
+        return bool(spot.files) and all(_same(mark, target.url) for mark in spot.files)
     return files_at(spot.url) == [mark.path for mark in spot.files] and all(
         _same(mark) for mark in spot.files
     )
 
 
-def _same(mark: Mark) -> bool:
-    """Whether the file is what it was; where only its time has moved, its content tells."""
+def _same(mark: Mark, place: str = "") -> bool:
+    """Whether the file is what it was, opened as ``place`` is; where only its time has moved, its content tells."""
+    if is_served(mark.path):
+        return True
     if files.is_remote(mark.path):
-        found = files.find(mark.path)
+        found = files.find(beside(mark.path, place))
         return len(found) == 1 and found[0].size == mark.size and mark.version in ("", found[0].version)
     try:
         stat = Path(mark.path).stat()

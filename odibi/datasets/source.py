@@ -5,15 +5,21 @@ from __future__ import annotations
 import codecs
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, cast
+from uuid import uuid4
 
 from pydantic import Field
 from sqlglot import exp
 
 from odibi.config.base import Frozen
+from odibi.config.increment import Watermark
 from odibi.datasets import files
+from odibi.datasets.database import Selection, columns_of
+from odibi.datasets.database import read as read_database
 from odibi.datasets.delta import Table, last_commit, open_table
+from odibi.datasets.fetching import HTTP_OPTIONS, TIMEOUT, Land, Pagination, Remote, refuse_options
 from odibi.engines.base import Engine, Frame, Location
 from odibi.engines.database import Database
 from odibi.errors import NotFound, Permanent, SourceError, nearest
@@ -28,19 +34,41 @@ if TYPE_CHECKING:
 
     from odibi.engines.spark import Spark
 
-__all__ = ["FORMATS", "ReadOptions", "Seen", "Source", "content_version", "frame_of", "look", "read"]
+__all__ = [
+    "FORMATS",
+    "ReadOptions",
+    "Seen",
+    "Source",
+    "content_version",
+    "declared",
+    "frame_of",
+    "look",
+    "read",
+    "unread",
+    "with_known_types",
+]
 
 FORMATS = ("csv", "json", "ndjson", "parquet", "delta", "excel")
 
 _CSV = ("header", "delimiter", "quote", "escape", "null_values", "encoding", "date_format", "timestamp_format",
         "decimal_separator", "skip")  # fmt: skip
+_FILES = ("schema_", "extra_columns", "filename", "files", "partition_date", "incremental")
 _BELONG: Mapping[str, tuple[str, ...]] = {
-    "csv": ("schema_", "extra_columns", "filename", *_CSV),
-    "json": ("schema_", "extra_columns", "filename"),
-    "ndjson": ("schema_", "extra_columns", "filename"),
-    "parquet": ("schema_", "extra_columns", "filename"),
-    "delta": ("version",),
-    "excel": ("sheet",),
+    "csv": (*_FILES, *_CSV),
+    "json": _FILES,
+    "ndjson": _FILES,
+    "parquet": _FILES,
+    "delta": ("version", "incremental"),
+    "excel": ("sheet", "incremental"),
+    "database": (
+        "table",
+        "tables",
+        "query",
+        "partition_date",
+        "partition_column",
+        "ranges",
+        "incremental",
+    ),
 }
 _ENCODINGS = {"utf-8": "utf-8", "iso8859-1": "latin-1", "utf-16": "utf-16"}
 """The encodings that DuckDB reads without an extension, by Python's name for them."""
@@ -58,6 +86,14 @@ class ReadOptions(Frozen):
     ``schema`` gives each column's type in DuckDB's spelling. ``extra_columns`` says what becomes
     of a column the schema does not name: ``error`` or ``ignore``. ``filename`` is the name of a
     column to hold the path of the file each row came from.
+
+    ``files: new`` reads each file once, and again when it has changed. ``incremental`` reads rows from
+    the largest value on that was read before of a column. ``partition_date`` reads only the
+    files in folders of that day, such as ``day=2026-01-05/`` or ``year=2026/month=01/day=05/``.
+    The last ones are of servers: ``headers`` and ``params`` go with each request, ``records`` says where
+    in a JSON body the rows stand, ``timeout`` how many seconds the server may be silent, ``land`` where
+    its bytes are kept. With ``fallback_to_sample``, ``sample_size`` made-up rows stand in while it is
+    unavailable, but never in production.
     """
 
     from_: str | None = Field(default=None, alias="from")
@@ -77,11 +113,33 @@ class ReadOptions(Frozen):
     skip: int | None = Field(default=None, ge=0)
     sheet: str | int | None = None
     version: int | None = Field(default=None, ge=0)
+    headers: dict[str, str] = {}
+    params: dict[str, str | int | float | bool] = {}
+    records: str | None = Field(default=None, min_length=1)
+    pagination: Pagination | None = None
+    timeout: float = Field(default=TIMEOUT, gt=0)
+    land: Land | None = None
+    fallback_to_sample: bool = False
+    sample_size: int = Field(default=1000, ge=1)
+    table: str | None = Field(default=None, min_length=1)
+    tables: list[str] | None = Field(default=None, min_length=1)
+    query: str | None = None
+    partition_date: date | None = None
+    partition_column: str | None = None
+    ranges: int | None = Field(default=None, ge=1, le=64)
+    files: Literal["new"] | None = None
+    incremental: Watermark | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A resolved read: where, which format, which options; ``schema`` is what was declared."""
+    """A resolved read: where, which format, which options; ``schema`` is what was declared.
+
+    ``remote`` is what is asked of a server: such a source lands before it is looked at and read. ``day`` is
+    the only one whose files are read, ``known`` are the files that were consumed before, None where all are
+    read each time. ``watermark`` is the column by which rows are new, and ``where`` the condition that new
+    rows fulfil: a database is asked for no others.
+    """
 
     url: str
     format: str
@@ -90,16 +148,31 @@ class Source:
     extra_columns: str = "error"
     sheet: str | int | None = None
     version: int | None = None
+    remote: Remote | None = None
+    day: date | None = None
+    known: Mapping[str, files.SourceFile] | None = None
+    watermark: Watermark | None = None
+    where: exp.Expr | None = None
 
     @staticmethod
-    def of(path: str, base: str, given: ReadOptions, default_format: str | None = None) -> Source:
-        """The source a read names.
+    def of(
+        path: str,
+        base: str,
+        given: ReadOptions,
+        default_format: str | None = None,
+        remote: Remote | None = None,
+    ) -> Source:
+        """The source a read names; ``remote`` is what is asked of the server it is on, if it is on one.
 
         Raises:
             Permanent: the format cannot be told, or an option does not belong to it.
         """
         url = files.join(base, path)
-        format = given.format or files.format_of(url) or default_format
+        told = files.format_of(url)
+        if remote is not None:
+            told = files.format_of(url.partition("?")[0]) or default_format
+            default_format = "json" if url.lower().startswith("http") else None
+        format = given.format or told or default_format
         if format is None:
             raise Permanent(
                 f"the format of {path!r} is not clear from its name",
@@ -107,8 +180,12 @@ class Source:
             )
         if format == "csv" and url.lower().endswith(".tsv") and given.delimiter is None:
             given = given.model_copy(update={"delimiter": "\t"})
-        for name in sorted(given.model_fields_set - {"from_", "format", *_BELONG[format]}):
-            raise Permanent(f"{name.rstrip('_')!r} is not an option of {format} files")
+        if remote is not None:
+            refuse_options(given.model_fields_set, url, format, given.pagination)
+        known = {"from_", "format", *_BELONG[format], *(HTTP_OPTIONS if remote is not None else ())}
+        for name in sorted(given.model_fields_set - known):
+            where = " that stand in a place without a server" if name in HTTP_OPTIONS else ""
+            raise Permanent(f"{name.rstrip('_')!r} is not an option of {format} files{where}")
         if given.encoding is not None:
             given = given.model_copy(update={"encoding": _encoding(given.encoding)})
         options = {
@@ -124,7 +201,39 @@ class Source:
             given.extra_columns or "error",
             given.sheet,
             given.version,
+            remote,
+            given.partition_date,
+            {} if given.files is not None else None,
+            given.incremental,
         )
+
+    @staticmethod
+    def of_database(name: str, url: str, given: ReadOptions) -> Source:
+        """The rows of the database ``name`` at ``url`` that a read names.
+
+        Raises:
+            Permanent: options that do not belong to a database, or not together.
+        """
+        for option in sorted(given.model_fields_set - {"from_", *_BELONG["database"]}):
+            raise Permanent(f"{option.rstrip('_')!r} is not an option of {name!r}, which is a database")
+        options = {
+            option: value
+            for option in _BELONG["database"]
+            if option != "incremental" and (value := getattr(given, option)) is not None
+        }
+        Selection.of(options)
+        return Source(url, "database", options=options, watermark=given.incremental)
+
+    @property
+    def selection(self) -> Selection:
+        """The rows of a database; those of the table in its URL where no option says which.
+
+        SQLite keeps times as it was given them, so it is not asked to compare them.
+        """
+        found = Selection.of(self.options or {"table": self.url.partition("#")[2]})
+        if self.where is None or self.url.startswith("sqlite"):
+            return found
+        return replace(found, where=self.where.sql("postgres"))
 
 
 def _encoding(name: str) -> str:
@@ -170,10 +279,18 @@ def look(db: Database, source: Source, expected: Schema | None = None) -> Seen |
         if table is None:
             return None
         return Seen(f"delta:{content_version(table)}", (), table.schema, table.version)
-    found = files.find(source.url)
-    if not found:
+    if source.format == "database":  # it tells no version, so it may be another one each time
+        return Seen(f"read:{uuid4().hex}", schema=columns_of(source.url, source.selection))
+    found = files.find(source.url, source.known or {})
+    if source.day is not None:
+        found = tuple(file for file in found if files.of_day(file.path, source.day))
+    if not found and not source.known:
         return None
     version = _version(found, source)
+    if source.known is not None:
+        found = unread(found, source.known)
+        if not found:
+            return Seen(version, (), None if expected is None else _stored(_with_filename(expected, source)))
     _refuse_unknown_types(db, source.schema or ())
     known = source.schema or expected
     try:
@@ -187,6 +304,25 @@ def look(db: Database, source: Source, expected: Schema | None = None) -> Seen |
         return Seen(version, found, _stored(schema))
     except SourceError as error:
         return Seen(version, found, problem=error)  # other steps may run; the one that reads it fails
+
+
+def unread(
+    found: Sequence[files.SourceFile], known: Mapping[str, files.SourceFile]
+) -> tuple[files.SourceFile, ...]:
+    """The files that are not among the known ones, or are not as they were."""
+    return tuple(f for f in found if f.path not in known or known[f.path].version != f.version)
+
+
+def with_known_types(db: Database, source: Source) -> Source:
+    """The source. Raises Permanent for a declared type that is none, or that nothing can store."""
+    _refuse_unknown_types(db, source.schema or ())
+    declared(source)
+    return source
+
+
+def declared(source: Source) -> Schema | None:
+    """The columns that are declared for a source, as they will be stored; None where they are not."""
+    return None if source.schema is None else _stored(_with_filename(source.schema, source))
 
 
 def content_version(table: Table) -> str:
@@ -254,6 +390,8 @@ def read(engine: Engine, source: Source, seen: Seen) -> tuple[Frame, Schema]:
         from odibi.engines.catalog import named
 
         return named(cast("Spark", engine), source.url)  # no other engine was let through
+    if source.format == "database":
+        return read_database(source.url, source.selection, engine.from_arrow)
     if seen.problem is not None:
         raise seen.problem
     if source.format == "excel":
@@ -263,6 +401,8 @@ def read(engine: Engine, source: Source, seen: Seen) -> tuple[Frame, Schema]:
         return engine.from_arrow(table.to_reader()), schema
     if seen.schema is None:
         raise SourceError("its columns are not known", where=source.url)
+    if not seen.files:
+        return engine.read(Location("parquet", (), seen.schema)), seen.schema
     declared = _with_filename(source.schema, source) if source.schema is not None else seen.schema
     files.refuse_cut_off(seen.files)
     found = files.locations(seen.files, source.format, source.options, declared, source.extra_columns)

@@ -46,6 +46,10 @@ class Intents:
                 pass  # another run's sweep took the empty file before it was locked
             self._file.close()
 
+    def noted(self) -> frozenset[str]:
+        """Every folder in which this or another run may be staging."""
+        return noted(self._path.parent)
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:

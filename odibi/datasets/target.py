@@ -6,23 +6,28 @@ publishes: a Delta commit, or the rename of a file.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from odibi.config.models import Format, SchemaPolicy, Write, WriteMode
 from odibi.datasets import files
 from odibi.datasets.broken import said
+from odibi.datasets.database import table_url
 from odibi.datasets.delta import Commit, Fence, Table, last_commit, open_table, refuse_path
 from odibi.datasets.digest import Sample, measure
-from odibi.datasets.export import export
+from odibi.datasets.export import export, written_as
+from odibi.datasets.fetching import is_served, refuse_connection
+from odibi.datasets.ledger import write_table
 from odibi.datasets.modes import CURRENT, FROM, TO
 from odibi.datasets.staging import Intents
 from odibi.engines.base import Engine, Frame, Location, Staged
 from odibi.engines.database import Database
 from odibi.engines.duckdb import copied, scan
 from odibi.errors import Permanent, SchemaMismatch
+from odibi.places import beside, options_of
 from odibi.relational.schema import Column, Schema
 
 __all__ = ["Job", "Judge", "Target", "Written", "judged", "ledger", "write"]
@@ -33,7 +38,7 @@ class Target:
     """One thing a step writes: a Delta table, a file, or a folder of files."""
 
     url: str
-    format: Format
+    format: Format | Literal["database"]
     mode: WriteMode
     partition_by: tuple[str, ...] = ()
     policy: SchemaPolicy = "replace"
@@ -66,18 +71,40 @@ class Target:
             raise Permanent(f"mode {write.mode} needs format delta, not {formats[0]}")
         if write.schema_policy is not None and "delta" not in formats:
             raise Permanent(f"schema: {policy} guards Delta tables, not {formats[0]} files")
+        if is_served(path):
+            _refuse_sending(path, write)
+            formats = write.formats or by_name or ("json",)
+            return tuple(
+                Target(path, format, write.mode, policy="replace", write=write) for format in formats
+            )
         date_column = write.logical_date_column if append else None
         targets = []
         for format in sorted(set(formats), key=lambda f: (f != "delta", f)):
             if format == "delta":
-                url = path if len(formats) == 1 else _bare(path)
+                url = path if len(formats) == 1 else beside(_bare(path), path)
                 _refuse_place(url)
             else:
                 if append and write.partition_by:
                     raise Permanent(f"append with partition_by needs format delta, not {format}")
-                url = path if path.endswith(f".{format}") else f"{_bare(path)}.{format}"
+                url = path if path.endswith(f".{format}") else beside(f"{_bare(path)}.{format}", path)
             targets.append(Target(url, format, write.mode, write.partition_by, policy, date_column, write))
         return tuple(targets)
+
+    @staticmethod
+    def of_table(write: Write, url: str, table: str) -> Target:
+        """The target that is a table of the database at ``url``.
+
+        Raises:
+            Permanent: a mode or option that tables of databases do not have.
+        """
+        if write.mode not in (WriteMode.OVERWRITE, WriteMode.APPEND):
+            raise Permanent(
+                f"mode {write.mode} needs a Delta table, not one of a database", hint="overwrite or append"
+            )
+        if given := [name for name in ("formats", "partition_by", "schema_policy") if getattr(write, name)]:
+            raise Permanent(f"{given[0]} has no meaning for a table of a database", hint="remove it")
+        date_column = write.logical_date_column if write.mode is WriteMode.APPEND else None
+        return Target(table_url(url, table), "database", write.mode, (), "exact", date_column, write)
 
     def columns(self, schema: Schema) -> Schema:
         """The columns that the table has where rows of ``schema`` are written to it."""
@@ -105,6 +132,22 @@ _PLAIN: tuple[Format, ...] = ("parquet", "csv", "json")
 
 def _bare(path: str) -> str:
     return next((path.removesuffix(f".{format}") for format in _PLAIN if path.endswith(f".{format}")), path)
+
+
+def _refuse_sending(url: str, write: Write) -> None:
+    """Raise Permanent for what sending rows to a server cannot mean."""
+    refuse_connection(url, options_of(url))
+    if not url.lower().startswith("http"):
+        raise Permanent(
+            f"nothing can be written at {url}", hint="write to a folder, or POST to http:// or https://"
+        )
+    if len(write.formats) > 1 or "delta" in write.formats:
+        raise Permanent(
+            f"one of json, csv and parquet can be sent to {url}, not {' and '.join(write.formats)}"
+        )
+    if write.mode is not WriteMode.OVERWRITE or write.partition_by or write.schema_policy is not None:
+        hint = "remove mode, partition_by and schema"
+        raise Permanent(f"what is sent to {url} is the whole dataset, as it is", hint=hint)
 
 
 def _refuse_place(url: str) -> None:
@@ -149,6 +192,8 @@ class Job:
     ``app_id`` is ``pipeline/step/logical-date``. ``key`` identifies the result, ``parts`` are what
     the key is made of, kept so that a later plan can say what changed. ``rounded`` is for the
     digest; ``sample`` is how many rows to show and ``masked`` the columns to hide in them.
+    ``consumed`` is what the steps of the table will have consumed, told by the commit; ``replaces`` is
+    the condition on rows of an append that go, None where it is those of the logical date.
     ``rebuild`` lets none of the rows stay that the table has; ``fence`` is the run's lock. ``sets``
     are the columns that readers use, each digested beside the whole rows. ``go_on`` is called before
     anything is published, and raises where it may not be any more. ``judge`` is asked before that.
@@ -165,6 +210,8 @@ class Job:
     rebuild: bool = False
     fence: Fence | None = None
     sets: tuple[tuple[str, ...], ...] = ()
+    consumed: Mapping[str, Any] | None = None
+    replaces: str | None = None
     go_on: Callable[[], None] = lambda: None
     judge: Judge | None = None
 
@@ -231,6 +278,8 @@ def write(
     try:
         from odibi.datasets.writing import write_delta
 
+        if targets[0].format == "database":
+            return write_table(db, engine, frame, schema, targets[0], job)
         make = write_delta if targets[0].format == "delta" else _write_files
         return make(db, engine, intents, frame, schema, targets, handle, job)
     except OSError as error:
@@ -255,6 +304,9 @@ def _write_files(
         job.judge.publish(job)
     for target in targets:
         job.go_on()
+        if is_served(target.url):
+            _send(db, staged, target, job)
+            continue
         export(
             db,
             intents,
@@ -277,6 +329,25 @@ def judged(db: Database, staged: Staged, job: Job, folder: Callable[[], str] | N
         return staged
     place = folder() if folder is not None else str(db.scratch / db.new_name())
     return copied(db.computing(), query, staged.schema, place, staged.partitions)
+
+
+CONTENT_TYPES = {
+    "json": "application/json",
+    "csv": "text/csv; charset=utf-8",
+    "parquet": "application/vnd.apache.parquet",
+}
+
+
+def _send(db: Database, staged: Staged, target: Target, job: Job) -> None:
+    """The rows as the body of a POST, which the server may take once for each result of a date."""
+    from odibi.datasets.http import post
+
+    body = written_as(db, staged.location, target.format)
+    key = hashlib.blake2b(f"{job.app_id}/{job.key}".encode(), digest_size=16).hexdigest()
+    try:
+        post(target.url, body, CONTENT_TYPES[target.format], options_of(target.url).get("headers", {}), key)
+    finally:
+        body.unlink()
 
 
 def part_of(target: Target, job: Job) -> str:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from odibi.datasets.consumed import CONSUMED, consumed, noted_files
 from odibi.datasets.delta import METADATA, ROLLBACK, LostRace, Table, commit_at, open_table, race
 from odibi.datasets.modes import BESIDE
 from odibi.errors import Permanent, nearest
@@ -22,7 +23,7 @@ from odibi.errors import Permanent, nearest
 if TYPE_CHECKING:
     from deltalake import CommitProperties
 
-__all__ = ["Gone", "columns_to_sort", "history", "optimize", "rollback", "vacuum"]
+__all__ = ["Gone", "columns_to_sort", "history", "optimize", "rollback", "tend", "vacuum"]
 
 T = TypeVar("T")
 
@@ -73,7 +74,10 @@ def rollback(url: str, version: int) -> int:
         note = dict(_note(url, version)) | {"rolled_back": undone}
         if remembered is not None:
             note["beside"] = remembered.note.get("beside", [])
-        apps = [ROLLBACK] + ([BESIDE] if table.transaction(BESIDE) is not None else [])
+        if table.transaction(CONSUMED) is not None:
+            note["consumed"] = consumed(then)
+        carried = [app for app in (BESIDE, CONSUMED) if table.transaction(app) is not None]
+        apps = [ROLLBACK, *carried]
         table.handle.restore(version, commit_properties=_properties(note, apps, table.version + 1))
         return table.version + 1
 
@@ -93,6 +97,7 @@ def _still_there(url: str, version: int) -> Table:
         raise Permanent(f"{url} has no version {version}")
     remembered = then.transaction(BESIDE)
     beside = remembered.note.get("beside", ()) if remembered is not None else ()
+    beside = (*beside, *noted_files(consumed(then)))
     needed = [*(Path(file.path) for file in then.files()), *(Path(url) / name for name in beside)]
     if not all(path.exists() for path in needed):
         raise Gone(f"{url}: files of version {version} were deleted by vacuum", hint=hint)
@@ -135,6 +140,28 @@ def optimize(url: str, z_order: Sequence[str] = ()) -> Mapping[str, Any]:
         return dict(optimizer.compact(commit_properties=properties))
 
     return _raced(url, work)
+
+
+def tend(url: str, max_files: int | None, vacuum_hours: int | None, spared: Container[str] = ()) -> str:
+    """Compact the table if it has more files than that, delete old files if asked for; what was done, in words.
+
+    Raises:
+        Permanent: the table cannot be compacted, or files cannot be deleted.
+        LostRace: others kept writing to it.
+    """
+    said = []
+    before = _files(url)
+    if max_files is not None and before > max_files:
+        optimize(url)
+        said.append(f"{before} files are {_files(url)} now")
+    if vacuum_hours is not None and (gone := vacuum(url, vacuum_hours, spared=spared)):
+        said.append(f"{len(gone)} old files were deleted")
+    return ", ".join(said)
+
+
+def _files(url: str) -> int:
+    table = open_table(url)
+    return len(tuple(table.files())) if table is not None else 0
 
 
 def vacuum(
@@ -194,6 +221,9 @@ def _forgotten(table: Table, since: float, *, dry_run: bool) -> list[str]:
     current = table.transaction(BESIDE)
     needed = {name for entry in notes for name in entry["note"].get("beside", ())}
     needed |= set(current.note.get("beside", ())) if current is not None else set()
+    needed |= {name for entry in notes for name in noted_files(entry["note"].get("consumed", {}))}
+    told = table.transaction(CONSUMED)
+    needed |= set(noted_files(told.note.get("consumed", {}))) if told is not None else set()
     keep = {name.split("/")[1] for name in needed}
     found = [
         each

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from odibi.boundaries import cross
 from odibi.config.models import WriteMode
 from odibi.datasets.compose import Rewrite, compose, incoming_of
+from odibi.datasets.consumed import CONSUMED
 from odibi.datasets.delta import Commit, DataFile, Table, create_table, last_commit, open_table
 from odibi.datasets.digest import Digest, digest, digests, measure, parts_of_schema
 from odibi.datasets.export import export
@@ -45,8 +46,7 @@ def write_delta(
     folders = [intents.folder(target.url)]
     try:
         staged = _staged(engine, rewrite.frame, change.schema, folders[0], incoming.partitions)
-        _refuse_empty_partitions(staged)
-        staged = _judged(db, intents, staged, rewrite, kept, change, job, folders)
+        staged = _judged(db, intents, staged, rewrite, handle, kept, change, target, job, folders)
         sets = parts_of_schema(change.schema, job.sets)
         found, sample = measure(
             db, staged.location, rounded=job.rounded, sample=job.sample, masked=job.masked, sets=sets
@@ -69,9 +69,11 @@ def write_delta(
             "schema": [[column.name, column.type] for column in change.schema],
             "run": job.run_id,
             "logical_date": job.logical_date,
+            **({} if job.consumed is None else {"consumed": job.consumed}),
         }
         same = _already_there(handle, target, job, str(written))
-        apps = (job.app_id, BESIDE) if rewrite.beside is not None else (job.app_id,)
+        also = ((BESIDE, rewrite.beside is not None), (CONSUMED, job.consumed is not None))
+        apps = (job.app_id, *(name for name, wanted in also if wanted))
         if rewrite.beside is not None:
             root = Path(target.url).absolute()
             note["beside"] = [Path(path).absolute().relative_to(root).as_posix() for path in beside]
@@ -112,15 +114,15 @@ def write_delta(
 
 
 def _judged(
-    db: Database, intents: Intents, staged: Staged, rewrite: Rewrite, kept: Table | None, change: Change,
-    job: Job, folders: list[str],
+    db: Database, intents: Intents, staged: Staged, rewrite: Rewrite, handle: Table | None, kept: Table | None,
+    change: Change, target: Target, job: Job, folders: list[str],
 ) -> Staged:  # fmt: skip
     """The staged rows that may stay, once the table may become what they make of it.
 
     Raises:
         DataValidationFailed: it may not.
     """
-    judge, target = job.judge, folders[0].rpartition("/parts/")[0]
+    judge = job.judge
     if judge is None:
         return staged
     removed = _removed(rewrite, staged, kept)
@@ -131,18 +133,20 @@ def _judged(
         others = scan(
             dataclasses.replace(kept.location(), files=tuple(f.path for f in stay), schema=change.schema)
         )
-    composed = rewrite.rows is not None
+    # Of these modes the parts are made of the rows that came in, judged before that, and those that were there.
+    composed = target.mode in (WriteMode.MERGE, WriteMode.SCD2, WriteMode.REPLACE_WHERE)
     query = "" if composed else judge.incoming(staged.location, others=others, where=rewrite.own)
     if query:
         folders.append(folders[0])
-        folders[0] = intents.folder(target)
+        folders[0] = intents.folder(target.url)
         staged = copied(db.computing(), query, staged.schema, folders[0], staged.partitions)
-        discard(target, folders.pop())
+        discard(target.url, folders.pop())
     table = scan(staged.location)
     size = staged.bytes + sum(file.bytes for file in stay)
     if others:
         table = f"({table}) UNION ALL BY NAME ({others})"
-    judge.table(table, change.schema, size, kept.schema if kept is not None else None, composed=composed)
+    before = handle.schema if handle is not None else None
+    judge.table(table, change.schema, size, before, composed=composed)
     return staged
 
 
@@ -178,6 +182,7 @@ def _staged(engine: Engine, frame: Frame, schema: Schema, folder: str, partition
     cross("before staging", place)
     staged = engine.stage(frame, schema, folder, partitions)
     cross("after staging", place)
+    _refuse_empty_partitions(staged)
     return staged
 
 

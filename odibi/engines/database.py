@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
+    from odibi.engines.routes import Routes
+
 __all__ = ["Database"]
 
 
@@ -49,7 +51,7 @@ class Database:
         self._db.execute("SET GLOBAL TimeZone='UTC'")  # of every cursor there will be
         self._local = threading.local()
         self._cursors: dict[duckdb.DuckDBPyConnection, int] = {}  # and the thread each was opened for
-        self._filesystems: set[str] = set()
+        self._routes: dict[str, Routes] = {}  # by scheme
         # Re-entrant: a stream that nobody read to its end gives its cursor back at any moment.
         self._lock = threading.RLock()
         self._names = 0
@@ -111,23 +113,29 @@ class Database:
         found: list[tuple[Any, ...]] = self.cursor.execute(sql).fetchall()
         return found
 
-    def reach(self, url: str) -> None:
-        """Make files at a URL such as ``memory://x.csv`` readable: fsspec serves its scheme."""
-        scheme = url.split("://", 1)[0] if "://" in url else ""
-        if not scheme or scheme == "file":
-            return
-        with self._lock:
-            if scheme in self._filesystems:
-                return
-            from fsspec import filesystem
+    def reach(self, *urls: str) -> None:
+        """Make files at URLs such as ``memory://x.csv`` readable: fsspec serves their schemes.
 
-            self._db.register_filesystem(filesystem(scheme))
-            self._filesystems.add(scheme)
+        Raises:
+            Permanent: one was reached with other options before.
+        """
+        for url in urls:
+            scheme = url.split("://", 1)[0] if "://" in url else ""
+            if not scheme or scheme == "file":
+                continue
+            with self._lock:
+                if scheme not in self._routes:
+                    from odibi.engines.routes import Routes
+
+                    self._routes[scheme] = Routes(scheme)
+                    self._db.register_filesystem(self._routes[scheme])
+                self._routes[scheme].add(url)
 
     @property
     def places(self) -> tuple[str, ...]:
-        """A URL of every scheme that :meth:`reach` was asked for."""
-        return tuple(f"{scheme}://" for scheme in sorted(self._filesystems))
+        """Every URL that :meth:`reach` was asked for."""
+        with self._lock:
+            return tuple(url for routes in self._routes.values() for url in routes.places.values())
 
     def new_name(self) -> str:
         """A table or folder name nobody has used in this run."""

@@ -52,8 +52,7 @@ class DuckDB:
 
     def read(self, location: Location) -> DuckFrame:
         """The rows at a location, lazily."""
-        for file in location.files[:1]:
-            self._db.reach(file)
+        self._db.reach(*location.files)
         return DuckFrame(scan(location), stored=True)
 
     def query(self, select: exp.Query, inputs: Mapping[str, DuckFrame], schema: Schema) -> DuckFrame:

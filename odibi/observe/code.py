@@ -13,6 +13,7 @@ from odibi.config.template import names, render_sql
 from odibi.errors import Permanent, nearest
 from odibi.home import typed
 from odibi.observe.notes import Notes, Place, sql_problem
+from odibi.operations import command
 from odibi.operations.call import relations_in
 from odibi.operations.python import Function, inspect
 from odibi.relational.parse import Script, SqlError, parse
@@ -29,6 +30,7 @@ class Code:
     sql_file: str = ""
     function: Function | None = None
     template: Template | None = None
+    command: command.Command | None = None
 
 
 class CodeReader:
@@ -42,7 +44,7 @@ class CodeReader:
 
     def read(self, at: Place, step: Step) -> Code:
         """The code of a step. Datasets of this pipeline come out spelled as their step spells them."""
-        script = function = None
+        script = function = started = None
         template = self.loaded.templates.get(step.name)
         file = self._sql_file(step)
         inputs = dict(step.inputs)
@@ -57,10 +59,15 @@ class CodeReader:
             if function is not None:
                 self._check_params(at, step, function)
                 inputs = self._function_inputs(at, step, function)
+        elif step.type is StepType.COMMAND:
+            started = self.notes.guarded(
+                (*at, "value"), partial(command.inspect, step.value, self.loaded.roots)
+            )
+            self._refuse_one_variable(at, inputs)
         elif "operations" in step.params:
             inputs = self._operation_inputs(at, step, inputs)
         spelled = {alias: self.datasets.get(name.lower(), name) for alias, name in inputs.items()}
-        return Code(spelled, script, file, function, template)
+        return Code(spelled, script, file, function, template, started)
 
     def _sql_file(self, step: Step) -> str:
         file = self.loaded.find(step.value.strip()) if is_sql_file(step) else None
@@ -109,6 +116,15 @@ class CodeReader:
             for dataset in self.notes.guarded(place, partial(relations_in, name, value)) or ():
                 inputs.setdefault(dataset.rsplit(".", 1)[-1], dataset)
         return inputs
+
+    def _refuse_one_variable(self, at: Place, inputs: dict[str, str]) -> None:
+        """Inputs whose places a command would find in the same variable."""
+        names: dict[str, str] = {}
+        for alias in inputs:
+            other = names.setdefault(command.variable(alias), alias)
+            if other != alias:
+                message = f"inputs {other!r} and {alias!r} are both {command.variable(alias)} to the command"
+                self.notes.problem((*at, "inputs", alias), message, "{from: dataset, as: another_name}")
 
     def _check_params(self, at: Place, step: Step, function: Function) -> None:
         for name in step.params:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from odibi.config.secrets import Redactor, resolve
+from odibi.config.secrets import Redactor, Secrets, resolve
 from odibi.errors import ConfigError, OdibiError, Problem
 from odibi.home import typed
 from odibi.relational.parse import SqlError
@@ -28,6 +28,7 @@ class Notes:
         self.loaded = loaded
         self.problems: list[Problem] = []
         self.redactor = Redactor()
+        self.secrets = Secrets(loaded.pipeline.secrets, loaded.environ, self.redactor)
 
     def problem(self, at: Place, message: str, hint: str = "") -> None:
         """Note a problem at the canonical path ``at``."""
@@ -55,7 +56,7 @@ class Notes:
 
     def resolved(self, at: Place, text: str) -> str | None:
         """The text with its ``${...}`` references replaced; None and a problem if one has no value."""
-        return self.guarded(at, lambda: resolve(text, self.loaded.environ, self.redactor))
+        return self.guarded(at, lambda: resolve(text, self.loaded.environ, secrets=self.secrets))
 
 
 def sql_problem(loaded: Loaded, at: Place, error: SqlError, file: str) -> Problem:

@@ -12,14 +12,21 @@ from pydantic import BaseModel, ValidationError
 
 from odibi.config.load import beside
 from odibi.config.models import Connection, Step, Write, WriteMode
+from odibi.datasets.consumed import SOURCE, ledger_of
+from odibi.datasets.database import is_database
 from odibi.datasets.delta import Commit, last_commit, table_bytes
+from odibi.datasets.fetching import Remote, is_served
 from odibi.datasets.files import join
-from odibi.datasets.source import ReadOptions, Seen, Source, look
+from odibi.datasets.ledger import last_version
+from odibi.datasets.source import ReadOptions, Seen, Source, look, with_known_types
 from odibi.datasets.target import Target, ledger
 from odibi.engines.database import Database
 from odibi.errors import Permanent, Problem, nearest
 from odibi.observe.catalogs import Catalogs
+from odibi.observe.connections import opened, refuse_outside
+from odibi.observe.increments import state_of
 from odibi.observe.notes import Notes, Place
+from odibi.observe.servers import asked_of
 from odibi.relational.schema import Column, Schema
 
 if TYPE_CHECKING:
@@ -28,6 +35,9 @@ if TYPE_CHECKING:
 __all__ = ["Places", "Standing", "version_of"]
 
 M = TypeVar("M", bound=BaseModel)
+
+SOURCE_FILE = "_source_file"
+"""The column of an appended table that tells which file a row came from, so that a changed one replaces its rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +63,9 @@ def version_of(url: str, commit: Commit) -> str:
 class Places:
     """Looks at sources and targets of a pipeline's steps; what is wrong goes to the notes."""
 
-    def __init__(self, notes: Notes, db: Database) -> None:
+    def __init__(self, notes: Notes, db: Database, *, anew: bool = False) -> None:
         self.notes = notes
+        self.anew = anew  # nothing counts as read before
         self.loaded = notes.loaded
         self.db = db
         pipeline = self.loaded.pipeline
@@ -73,6 +84,10 @@ class Places:
         connection = self._connection(write.to)
         if connection is None or (path is None and write.path is not None):
             return {}
+        database = is_database(connection.url)
+        where = (*at, "value") if step.stores else (*at, "write")
+        if not database and not self._inside(where, path, write.to, connection):
+            return {}
         found = {}
         for name in names:
             own = path if len(names) == 1 or path is None else f"{path}/{name}"
@@ -84,6 +99,8 @@ class Places:
                 connection.format,
                 step.ingests,
             )
+            if database:
+                make = partial(_table_target, write, connection.url, name if len(names) > 1 else path or name)
             if connection.catalog is not None:
                 make = partial(self._named_target, connection, own or name, step, write)
             group = self.notes.guarded((*at, "write"), make)
@@ -129,6 +146,11 @@ class Places:
         return found or (None, None)
 
     def _standing(self, target: Target, app_id: str) -> tuple[Standing | None, Commit | None]:
+        if is_served(target.url):
+            return None, None  # only the server could tell
+        if target.format == "database":
+            version = last_version(target.url)
+            return (None if version is None else Standing(version)), None
         if target.format != "delta":
             # Any schema keeps look() from reading the files for one.
             seen = look(self.db, Source(target.url, target.format), ())
@@ -149,16 +171,24 @@ class Places:
     ) -> tuple[Source | None, Seen | None, Problem | None]:
         """What an ingest reads, as it is now; a problem, for whoever runs it, where nothing is."""
         options = self._model(at, ReadOptions, self._resolved(at, step.params))
+        appends = target is not None and target.mode is WriteMode.APPEND
+        if options is not None and options.files is not None and options.filename is None and appends:
+            options = options.model_copy(update={"filename": SOURCE_FILE})
         connection = self._connection(options.from_) if options else None
         path = self.notes.resolved((*at, "value"), step.value)
         if options is None or connection is None or path is None:
             return None, None, None
-        make = partial(Source.of, path, connection.url, options, connection.format)
-        if connection.catalog is not None:
-            make = partial(self._named_source, connection, path, step, options)
-        source = self.notes.guarded((*at, "value"), make)
+        if is_database(connection.url):
+            return self._of_database(at, options, connection)
+        expected = _expected(target, standing)
+        source = self._of_files(at, step, path, options, connection, expected)
         if source is None:
             return None, None, None
+        if source.remote is not None:
+            return self.notes.guarded(at, partial(with_known_types, self.db, source)), None, None
+        if source.known is not None and not self.anew:
+            state = self.notes.guarded(at, partial(state_of, self.loaded, step, target)) or {}
+            source = replace(source, known=ledger_of(target.url if target else "", state.get(SOURCE)))
         if source.format == "table":  # Spark tells no version, so it may be another one each time
             version = f"run:{self.loaded.run_id}"
             return source, Seen(version, schema=self.catalogs.columns(source.url)), None
@@ -167,8 +197,56 @@ class Places:
             message = f"there is nothing to read at {source.url!r}"
             return self.loaded.problem((*at, "value"), message, _neighbours(source.url))
 
-        seen = self._looked((*at, "value"), source, missing, _expected(target, standing))
+        seen = self._looked((*at, "value"), source, missing, expected)
+        if isinstance(seen, Seen) and seen.schema is None and not seen.files and standing and standing.schema:
+            date = target.date_column if target is not None else None
+            seen = replace(seen, schema=tuple(c for c in standing.schema if c.name != date))
         return (source, None, seen) if isinstance(seen, Problem) else (source, seen, None)
+
+    def _of_files(
+        self, at: Place, step: Step, path: str, options: ReadOptions, connection: Connection,
+        expected: Schema | None,
+    ) -> Source | None:  # fmt: skip
+        """Files or a table by their place; None and a problem where nothing can be meant."""
+        if options.table or options.tables or options.query:
+            message = f"connection {options.from_!r} is no database, so it has no tables and no queries"
+            self.notes.problem((*at, "value"), message, "give a path, or the connection of a database")
+            return None
+        if not self._inside((*at, "value"), path, options.from_, connection):
+            return None
+        if connection.catalog is not None:
+            return self.notes.guarded(
+                (*at, "value"), partial(self._named_source, connection, path, step, options)
+            )
+        url, remote = join(connection.url, path), None
+        if is_served(url):
+            remote = self.notes.guarded(at, partial(self._remote, step, url, options, expected))
+            if remote is None:
+                return None
+        make = partial(Source.of, path, connection.url, options, connection.format, remote)
+        return self.notes.guarded((*at, "value"), make)
+
+    def _remote(self, step: Step, url: str, given: ReadOptions, expected: Schema | None) -> Remote:
+        """What a step asks of a server."""
+        folder = ""
+        if given.land is not None:
+            below = self._connection(given.land.to)
+            if below is None:
+                hint = nearest(given.land.to, self.loaded.pipeline.connections)
+                raise Permanent(f"land: unknown connection {given.land.to!r}", hint=hint)
+            folder = join(below.url, given.land.path)
+        return asked_of(self.loaded, step.name, url, given, folder, expected, self.notes.redactor)
+
+    def _of_database(
+        self, at: Place, options: ReadOptions, connection: Connection
+    ) -> tuple[Source | None, Seen | None, Problem | None]:
+        """What is read from a database, which tells no version of it: it may be another one each time."""
+        place = (*at, "value")
+        source = self.notes.guarded(
+            place, partial(Source.of_database, str(options.from_), connection.url, options)
+        )
+        seen = self.notes.guarded(place, partial(look, self.db, source)) if source is not None else None
+        return source, seen and replace(seen, version=f"run:{self.loaded.run_id}"), None
 
     def external(self, at: Place, dataset: str) -> tuple[Source, Seen] | Problem | None:
         """The table of another pipeline that an input names as ``pipeline.dataset``; None if it is none.
@@ -188,7 +266,7 @@ class Places:
             return None
         index, step = makers[name.lower()]
         notes = Notes(other)
-        notes.redactor = self.notes.redactor
+        notes.redactor = notes.secrets.redactor = self.notes.redactor
         group = Places(notes, self.db).targets(("steps", index), step).get(_spelled(step, name), ())
         self.notes.problems += notes.problems
         if not group:
@@ -221,15 +299,13 @@ class Places:
         connection = self.loaded.pipeline.connections.get(name)
         if connection is None:
             return None  # config.check has said so
-        if connection.options:
-            self.notes.problem(
-                ("connections", name, "options"),
-                "'options' of a connection are not available in this version of odibi",
-                "remove them; local folders and memory:// need none",
-            )
-            return None
-        url = self.notes.resolved(("connections", name, "url"), connection.url)
-        return None if url is None else connection.model_copy(update={"url": url})
+        return opened(self.notes, name, connection)
+
+    def _inside(self, at: Place, path: str | None, name: str | None, connection: Connection) -> bool:
+        """Whether a path is one of the connection; a problem where it is not."""
+        before = len(self.notes.problems)
+        self.notes.guarded(at, partial(refuse_outside, path or "", name, connection.url))
+        return len(self.notes.problems) == before
 
     def _store(self, at: Place, step: Step) -> Write | None:
         """A store's value and params as the write they mean."""
@@ -252,10 +328,19 @@ class Places:
 
     def _resolved(self, at: Place, given: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters with the references in their texts replaced."""
-        return {
-            key: self.notes.resolved((*at, "params", key), value) if isinstance(value, str) else value
-            for key, value in given.items()
-        }
+        return {key: self._given((*at, "params", key), value) for key, value in given.items()}
+
+    def _given(self, at: Place, value: Any) -> Any:
+        """A value with the references in its texts replaced; None where one has no value."""
+        if isinstance(value, str):
+            return self.notes.resolved(at, value)
+        if isinstance(value, Mapping):
+            return {key: self._given((*at, key), item) for key, item in value.items()}
+        return value
+
+
+def _table_target(write: Write, url: str, table: str) -> tuple[Target, ...]:
+    return (Target.of_table(write, url, table),)
 
 
 def _spelled(step: Step, name: str) -> str:

@@ -1,7 +1,8 @@
 """What a step can do to rows: plain functions from relations to a query, by name.
 
 ``shape`` works on columns, ``rows`` on rows, ``window`` beside its neighbours, ``combine`` on several
-tables, ``summarize`` on groups. ``call`` stands between them and YAML. Names are imported on first
+tables, ``summarize`` on groups; ``enrich`` and ``keys`` add columns, ``clean`` is the vocabulary of
+cleaning. ``call`` stands between them and YAML. Names are imported on first
 use, so importing this package imports no SQL parser.
 """
 
@@ -30,6 +31,12 @@ OPERATIONS: Registry[Operation] = Registry(
             "window": ("window",),
             "combine": ("join", "union"),
             "summarize": ("aggregate", "pivot", "unpivot"),
+            "enrich": ("enrich",),
+            "keys": ("surrogate_key",),
+            "clean": (
+                *("remove_nulls", "standardize_fields", "remove_duplicates"),
+                *("handle_missing_values", "normalize_formats", "validate_constraints"),
+            ),
         }.items()
         for name in names
     },

@@ -41,8 +41,7 @@ class _Staging:
     def __call__(self) -> Staged:
         threads = max(1, min(os.cpu_count() or 1, int(size_of(self.memory) / PER_THREAD)))
         with Database(self.scratch, self.memory, threads) as db:
-            for place in self.places:
-                db.reach(place)
+            db.reach(*self.places)
             return DuckDB(db).stage(DuckFrame(self.sql), self.schema, self.folder)
 
 

@@ -8,6 +8,7 @@ as names of datasets, which makes those datasets inputs of the step.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
@@ -17,7 +18,7 @@ from odibi.errors import nearest
 from odibi.operations import OPERATIONS
 from odibi.operations.describe import OperationDoc, describe, parameters_schema
 from odibi.operations.errors import OperationError, Path
-from odibi.operations.signature import Parameter, expected, parameters_of
+from odibi.operations.signature import Parameter, asks_date, expected, parameters_of
 from odibi.relational.schema import Relation
 
 __all__ = ["OperationDoc", "OperationError", "apply", "describe", "parameters_schema", "relations_in"]
@@ -38,10 +39,12 @@ def relations_in(name: str, value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def apply(name: str, value: Any, table: Relation, datasets: Mapping[str, Relation]) -> exp.Query:
+def apply(
+    name: str, value: Any, table: Relation, datasets: Mapping[str, Relation], logical_date: date = date.min
+) -> exp.Query:
     """The query an operation with that YAML value makes of a table.
 
-    ``datasets`` holds the tables the value may name.
+    ``datasets`` holds the tables the value may name, ``logical_date`` is the run's.
 
     Raises:
         Permanent: unknown operation.
@@ -62,6 +65,8 @@ def apply(name: str, value: Any, table: Relation, datasets: Mapping[str, Relatio
             for parameter in parameters
             if parameter.key in given
         }
+        if asks_date(operation):
+            arguments["logical_date"] = logical_date
         return operation(table, **arguments)
     except OperationError as error:
         error.path = _written(error.path, parameters, given, direct=direct)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,7 @@ def run_example(doc: OperationDoc) -> tuple[tuple[str, ...], list[tuple[Any, ...
         for number, entry in enumerate(step["transform"]):
             ((name, value),) = entry.items()
             inputs = {each: known[each] for each in relations_in(name, value) if each in step["inputs"]}
-            query = apply(name, value, table, inputs).sql("duckdb")
+            query = apply(name, value, table, inputs, date(2024, 2, 3)).sql("duckdb")
             described = database.execute(f"DESCRIBE {query}").fetchall()
             table = Relation(f"result {number}", schema_of((row[0], row[1]) for row in described))
             database.execute(f"CREATE TABLE {quote(table.name)} AS {query}")
@@ -99,7 +100,7 @@ def _operation(doc: OperationDoc) -> str:
         (f"`{each.key}`", each.takes, "" if each.default is None else f"`{each.default}`", _code(each.doc))
         for each in doc.parameters
     ]
-    parts.append(_table(("parameter", "takes", "default", "what it is"), rows))
+    parts.append(_table(("parameter", "takes", "default", "what it is"), rows) if rows else "")
     columns, result = run_example(doc)
     parts += [f"```yaml\n{doc.example}\n```", _table(columns, result)]
     return "\n\n".join(part for part in parts if part)
@@ -149,7 +150,11 @@ that an operation names must be among the step's inputs.
 
 Text that is exactly the name of a column is that column, whatever characters it has; other text is an
 expression in DuckDB's SQL, where text stands in single quotes. Names of columns match whatever their
-case. This page is made from the operations' own docstrings by `python -m odibi.operations.docs docs`.
+case.
+
+The story of a run shows the rows in and out of every operation as far as they follow from the rows that
+came in and were kept. With `count_rows: true` on the step all of them are counted when it is computed, by
+a query that computes the operations once more. This page is made from the operations' own docstrings by `python -m odibi.operations.docs docs`.
 
 The examples use these tables:"""
 

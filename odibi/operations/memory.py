@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import resource
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 __all__ = ["excess", "peak", "size_of"]
@@ -34,14 +36,24 @@ def peak(pid: int) -> int:
 
 
 def excess(pid: int, memory: int) -> str:
-    """By what the process takes more than ``memory`` bytes, in words; empty if it does not, or nobody knows.
+    """By what a process and those it started take more than ``memory`` bytes, in words; empty if nothing.
 
-    Files that are mapped into memory are not counted: the system takes them out again when it must.
+    Empty too where nobody knows. Files that are mapped into memory are not counted: the system takes them
+    out again when it must.
     """
-    taken = _status(pid).get("RssAnon", 0) - OWN
+    taken = sum(_status(each).get("RssAnon", 0) for each in _family(pid)) - OWN
     if taken <= memory * SLACK:
         return ""
     return f"the step's process took {taken / 1e6:,.0f} MB, it may have {memory / 1e6:,.0f} MB"
+
+
+def _family(pid: int) -> Iterator[int]:
+    """The process and those it started, as far as Linux tells."""
+    yield pid
+    for tasks in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # it has ended just now
+            for child in tasks.read_text("utf-8").split():
+                yield from _family(int(child))
 
 
 def _status(pid: int) -> dict[str, int]:

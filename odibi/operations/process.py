@@ -83,9 +83,10 @@ class _Done:
 
 
 class Workers:
-    """Processes for tasks: as many as tasks at a time, started when needed."""
+    """Processes for tasks: as many as tasks at a time, started when needed; ``mask`` is for what they print."""
 
-    def __init__(self) -> None:
+    def __init__(self, mask: Callable[[str], str] = str) -> None:
+        self._mask = mask
         self._lock = threading.Lock()
         self._busy: dict[_Worker, int] = {}  # and the thread that waits for each
         self._idle: list[_Worker] = []
@@ -119,7 +120,7 @@ class Workers:
         with self._lock:
             if self._stopped:
                 raise InterruptException
-            worker = self._idle.pop() if self._idle and memory is None else _Worker()
+            worker = self._idle.pop() if self._idle and memory is None else _Worker(self._mask)
             self._busy[worker] = threading.get_ident()
         told: _Done | Raised | None = None
         try:
@@ -185,7 +186,8 @@ class Aside:
 class _Worker:
     """One process, the way to it, and the last lines it printed."""
 
-    def __init__(self) -> None:
+    def __init__(self, mask: Callable[[str], str]) -> None:
+        self._mask = mask
         self._connection, there = Pipe()
         start = _START.format(path=[str(place) for place in sys.path], fd=there.fileno())
         # A group of its own: Ctrl-C is for the run to answer, which then ends its workers.
@@ -210,6 +212,9 @@ class _Worker:
         """Hand on what the process prints, line by line."""
         with printed:
             for line in printed:
+                text = line.decode("utf-8", "surrogateescape")
+                if (masked := self._mask(text)) != text:
+                    line = masked.encode("utf-8", "surrogateescape")  # noqa: PLW2901
                 self.log.append(line.decode("utf-8", "replace").rstrip("\n"))
                 with suppress(OSError):  # whoever read it has gone
                     os.write(to, line) if to is not None else None
@@ -288,6 +293,8 @@ def serve(fd: int) -> None:
         with suppress(EOFError, OSError):
             while True:
                 jobs.put(connection.recv_bytes())
+        if os.getpgrp() == os.getpid():  # what it has started ends with it
+            os.killpg(0, signal.SIGKILL)
         os._exit(0)
 
     threading.Thread(target=listen, daemon=True).start()

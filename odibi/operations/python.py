@@ -23,7 +23,7 @@ from odibi.relational.storage import from_delta, to_delta
 if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
 
-__all__ = ["CONTEXT", "Context", "Function", "inspect", "step"]
+__all__ = ["CONTEXT", "Context", "Function", "inspect", "secrets_in", "step"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,6 +56,10 @@ def step(
     return mark
 
 
+def _none(name: str) -> str:
+    raise Permanent(f"there is no secret {name!r}: no pipeline runs")
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a function may know of the run it is called in; ``now`` is the instant of a test, else the present."""
@@ -64,13 +68,22 @@ class Context:
     logical_date: str
     step: str
     params: Mapping[str, Any]
+    secrets: Callable[[str], str] = field(default=_none, repr=False, compare=False)
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @staticmethod
-    def of(loaded: Loaded, step: str) -> Context:
+    def of(loaded: Loaded, step: str, secrets: Callable[[str], str] = _none) -> Context:
         """The context of a step in a run."""
         day, now = loaded.logical_date.isoformat(), loaded.now or datetime.now(UTC)
-        return Context(loaded.run_id, day, step, loaded.params, now)
+        return Context(loaded.run_id, day, step, loaded.params, secrets, now)
+
+    def get_secret(self, name: str) -> str:
+        """A secret of one of the pipeline's providers; it is masked wherever odibi writes text.
+
+        Raises:
+            Permanent: none of them has it.
+        """
+        return self.secrets(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +119,22 @@ class Function:
     def source(self) -> str:
         """A hash of all the code the function may run through, wherever the project stands."""
         return digest("".join(sorted(said for _, said in self.modules.values())))
+
+
+def secrets_in(function: Function) -> tuple[str, ...]:
+    """The names that the function's module gives to ``get_secret`` as they stand there."""
+    if not function.context:
+        return ()
+    calls = (node for node in ast.walk(parse(Path(function.file))) if isinstance(node, ast.Call))
+    names = (
+        call.args[0].value
+        for call in calls
+        if isinstance(call.func, ast.Attribute)
+        and call.func.attr == "get_secret"
+        and len(call.args) == 1
+        and isinstance(call.args[0], ast.Constant)
+    )
+    return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
 
 
 def inspect(value: str, roots: Sequence[Path]) -> Function:

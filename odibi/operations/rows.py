@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 from sqlglot import exp
 
 from odibi.operations.columns import Names, column, find_all, query
+from odibi.operations.conditions import Condition, all_of
 from odibi.operations.errors import OperationError
 from odibi.operations.expressions import Expression, expression, ordering, ties
 from odibi.relational.schema import Relation
@@ -12,20 +15,39 @@ from odibi.relational.schema import Relation
 __all__ = ["deduplicate", "filter", "limit", "sort"]
 
 
-def filter(table: Relation, *, where: Expression) -> exp.Query:
+Where = Annotated[Expression | list[Condition], "an expression or a list of conditions"]
+
+
+def filter(table: Relation, *, where: Where, on_missing: Literal["error", "skip"] = "error") -> exp.Query:
     """Keep the rows for which the condition is true; where it is false or NULL they go.
 
     Args:
         table: the table to transform.
-        where: a condition over the table's columns.
+        where: a condition over the table's columns, or a list of ``{field: column, operator: name,
+            value: value}`` that must all hold. Operators: ``equals``, ``not_equals``, ``greater_than``,
+            ``less_than``, ``contains`` (the text as it stands; a pattern with ``regex: true``), ``in``
+            (a list of values) and ``not_null`` (no value). Values are held against the column's type.
+        on_missing: what a condition of a list means whose column the table does not have: an
+            ``error``, or ``skip`` to leave it out.
 
     Example:
         ```yaml
         inputs: [orders]
         transform:
-          - filter: quantity > 0 AND status <> 'cancelled'
+          - filter: quantity > 0
+          - filter:
+              - {field: status, operator: in, value: [paid, open]}
+              - {field: ordered_at, operator: less_than, value: "2024-02-01"}
         ```
     """
+    if isinstance(where, list):
+        test = all_of(where, table, ("where",), skip=on_missing == "skip")
+        return _all(table) if test is None else _all(table).where(test, copy=False)
+    if on_missing == "skip":
+        message = "on_missing: skip belongs to a list of conditions"
+        raise OperationError(
+            message, ("on_missing",), hint="where: [{field: status, operator: equals, value: paid}]"
+        )
     return _all(table).where(expression(where, table, ("where",)), copy=False)
 
 

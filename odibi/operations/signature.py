@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -13,7 +14,7 @@ from pydantic import ConfigDict, TypeAdapter
 from odibi.operations import Operation
 from odibi.relational.schema import Relation
 
-__all__ = ["Parameter", "expected", "parameters_of"]
+__all__ = ["Parameter", "asks_date", "expected", "parameters_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,10 @@ class Parameter:
 
 @cache
 def parameters_of(operation: Operation) -> tuple[Parameter, ...]:
-    """The keyword-only parameters in order; a trailing underscore is not part of a key."""
+    """What YAML gives, in order: the keyword-only parameters, but for a date, which the run gives.
+
+    A trailing underscore is not part of a key.
+    """
     hints = get_type_hints(operation, include_extras=True)
     return tuple(
         Parameter(
@@ -50,8 +54,14 @@ def parameters_of(operation: Operation) -> tuple[Parameter, ...]:
             TypeAdapter(_in_yaml(hints[each.name]), config=ConfigDict(strict=True)),
         )
         for each in inspect.signature(operation).parameters.values()
-        if each.kind is inspect.Parameter.KEYWORD_ONLY
+        if each.kind is inspect.Parameter.KEYWORD_ONLY and hints[each.name] is not date
     )
+
+
+@cache
+def asks_date(operation: Operation) -> bool:
+    """Whether the operation is given the logical date of the run, as its parameter ``logical_date``."""
+    return get_type_hints(operation).get("logical_date") is date
 
 
 def _in_yaml(annotation: Any) -> Any:

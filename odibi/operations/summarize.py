@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 from sqlglot import exp
 
 from odibi.operations.columns import (
@@ -23,7 +25,27 @@ from odibi.relational.schema import Relation
 __all__ = ["aggregate", "pivot", "unpivot"]
 
 
-def aggregate(table: Relation, *, values: dict[str, Expression], by: Named | None = None) -> exp.Query:
+Summary = Literal["sum", "mean", "count", "count_distinct", "min", "max", "median", "std"]
+
+_SUMMARIES: dict[Summary, type[exp.AggFunc]] = {
+    "sum": exp.Sum,
+    "mean": exp.Avg,
+    "count": exp.Count,
+    "min": exp.Min,
+    "max": exp.Max,
+    "median": exp.Median,
+    "std": exp.StddevSamp,
+}
+
+
+def aggregate(
+    table: Relation,
+    *,
+    values: dict[str, Expression] | None = None,
+    by: Named | None = None,
+    aggregations: Annotated[dict[str, list[Summary]], "a mapping of columns to functions"] | None = None,
+    group_by: Named | None = None,
+) -> exp.Query:
     """Make one row of each group. NULL is a group like any other.
 
     Args:
@@ -31,6 +53,10 @@ def aggregate(table: Relation, *, values: dict[str, Expression], by: Named | Non
         values: ``{name: expression}`` with aggregate functions.
         by: what makes a group: columns, ``expression AS name`` or ``{name: expression}``. Without it
             the whole table is one group, and gives one row even when it is empty.
+        aggregations: ``{column: [functions]}`` for columns called ``column_function``, such as
+            ``price_sum``. Functions: ``sum``, ``mean``, ``count``, ``count_distinct``, ``min``, ``max``,
+            ``median``, ``std``; NULL is left out by each.
+        group_by: the same as ``by``.
 
     Example:
         ```yaml
@@ -39,20 +65,36 @@ def aggregate(table: Relation, *, values: dict[str, Expression], by: Named | Non
           - aggregate:
               by: [status, month: month(ordered_at)]
               values: {orders: count(*), revenue: sum(price * quantity)}
+              aggregations: {price: [mean, max]}
         ```
     """
-    if by is not None and not by:
+    if by is not None and group_by is not None:
+        raise OperationError("by and group_by mean the same", ("group_by",), hint="give one of them")
+    key = "by" if group_by is None else "group_by"
+    chosen = by if group_by is None else group_by
+    if chosen is not None and not chosen:
         raise OperationError(
-            "no group is named", ("by",), hint="leave by out for one row over the whole table"
+            "no group is named", (key,), hint=f"leave {key} out for one row over the whole table"
         )
-    groups = {} if by is None else named(by, table, ("by",))
-    made = {name: expression(text, table, ("values", name)) for name, text in values.items()}
+    groups = {} if chosen is None else named(chosen, table, (key,))
+    made = {name: expression(text, table, ("values", name)) for name, text in (values or {}).items()}
+    for name, functions in (aggregations or {}).items():
+        of = find(table, name, ("aggregations", name))
+        found = {f"{of.name}_{function}": _summary(function, of.name) for function in functions}
+        refuse_twins([*made, *found], ("aggregations", name))
+        made |= found
     if not made:
         raise OperationError("nothing is computed", ("values",), hint="such as {rows: count(*)}")
     refuse_twins([*groups, *made], ("values",))
-    see_only(table, groups, ("by",), beside=made)
+    see_only(table, groups, (key,), beside=made)
     see_only(table, made, ("values",), beside=groups)
     return _grouped(query(table, [*groups.items(), *made.items()]), len(groups))
+
+
+def _summary(function: Summary, name: str) -> exp.Expr:
+    if function == "count_distinct":
+        return exp.Count(this=exp.Distinct(expressions=[ref(name)]))
+    return _SUMMARIES[function](this=ref(name))
 
 
 def pivot(

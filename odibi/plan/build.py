@@ -12,6 +12,7 @@ from odibi.config.checks import CHECKED
 from odibi.config.models import WriteMode
 from odibi.datasets.digest import narrowed
 from odibi.datasets.guard import guard
+from odibi.datasets.source import declared
 from odibi.datasets.target import Target
 from odibi.errors import ConfigError, Permanent, Problem, SchemaMismatch, nearest
 from odibi.observe import Observation, Observed
@@ -153,17 +154,21 @@ class _Builder:
         compiled, assumed, warnings = self._compiled(at, observed)
         used = self._uses(observed, compiled)
         versions = {alias: self._version(d, used) for alias, d in observed.inputs.items()} | own
+        versions |= self._new(observed)
         known = {name: version for name, version in versions.items() if version is not None}
         parts = parts_of(code, engine, known)
         key = key_of(parts) if len(known) == len(versions) else None
         if engine == "spark" and compiled is not None:
             self._refuse_unportable(at, observed, compiled)
+        alone = observed.command is not None and not observed.tables
         unsteady = (
             not step.cache
             or observed.declared.clocked
-            or volatile(observed.script, observed.function, compiled)
+            or volatile(observed.script, observed.function, compiled, alone=alone)
         )
-        warnings = (*warnings, *self._placed(at, observed, engine))
+        remote = observed.source.remote if observed.source is not None else None
+        caution = (remote.caution,) if remote is not None and remote.caution else ()
+        warnings = (*warnings, *caution, *self._placed(at, observed, engine))
         found = stands(observed.kept, key, volatile=unsteady)
         done = found is not None and found.resumed
         if not wanted:
@@ -186,8 +191,8 @@ class _Builder:
         if decision.action is Action.RUN:
             absent = (self.seen.absent.get(dataset) for dataset in observed.inputs.values())
             self.problems += [problem for problem in (observed.missing, *absent) if problem is not None]
-        if chosen and decision.action is Action.RUN:
-            decision = Decision(decision.action, f"{decision.reason}; {chosen}")
+            said = (decision.reason, _arriving(observed, versions), chosen)
+            decision = Decision(decision.action, "; ".join(filter(None, said)))
         schemas = {
             dataset: self._schema(observed, dataset, compiled, decision, key)
             for dataset in step.outputs.values()
@@ -218,6 +223,7 @@ class _Builder:
             uses=used,
             script=observed.script,
             function=observed.function,
+            command=observed.command,
             source=observed.source,
             seen=observed.seen,
             targets=observed.targets,
@@ -243,6 +249,18 @@ class _Builder:
         known = {d: schema for d in observed.tables.values() if (schema := self.schemas.get(d)) is not None}
         checked = observed.declared.datasets  # a check may look at any column of them
         return {d: columns for d, columns in uses(compiled, known).items() if d not in checked}
+
+    def _new(self, observed: Observed) -> dict[str, str | None]:
+        """The data version of what is read anew, as far as it is known: new rows of inputs, files of a server."""
+        found: dict[str, str | None] = {}
+        if observed.source is not None and observed.source.remote is not None:
+            found["files"] = None  # only the server could tell
+        for alias, rows in observed.step.incremental.items():
+            if rows.watermark is None and alias in observed.inputs:
+                new = observed.arrived.get(alias)
+                known = self.versions.get(observed.inputs[alias]) is not None and new is not None
+                found[alias] = new.version if known and new is not None else None
+        return found
 
     def _version(self, dataset: str, used: Mapping[str, tuple[str, ...]]) -> str | None:
         """The data version of a dataset for who uses these columns."""
@@ -336,7 +354,12 @@ class _Builder:
             which = ", ".join(unknown)
             return None, {}, (f"its columns are bound in the run: those of {which} are not known before",)
         try:
-            return compile_step(step, observed.script, observed.tables, assumed, self.binder), assumed, ()
+            day = self.loaded.logical_date
+            return (
+                compile_step(step, observed.script, observed.tables, assumed, self.binder, day),
+                assumed,
+                (),
+            )
         except SqlError as error:
             problem = sql_problem(self.loaded, at, error, observed.sql_file)
         except (StepError, OperationError) as error:
@@ -366,6 +389,8 @@ class _Builder:
             guessed = not self.guesses.isdisjoint(observed.tables.values())
         elif observed.seen is not None:
             schema, guessed = observed.seen.schema, False
+        elif observed.source is not None and (known := declared(observed.source)) is not None:
+            schema, guessed = known, False
         elif observed.function is not None and observed.function.schema is not None:
             schema, guessed = observed.function.schema, False
         else:
@@ -380,6 +405,13 @@ class _Builder:
         files = {_place(o.source.url): o.step.name for o in self.seen.steps if o.source is not None}
         for index, observed in enumerate(self.seen.steps):
             name, at = observed.step.name, ("steps", index, "write")
+            remote = observed.source.remote if observed.source is not None else None
+            if remote is not None and remote.folder:
+                other = owners.setdefault(_place(remote.folder), name)
+                if other != name:
+                    message = f"steps {other!r} and {name!r} both land in {remote.folder}"
+                    there = ("steps", index, "params", "land")
+                    self.problems.append(self.loaded.problem(there, message, "give one of them another path"))
             for target in (target for group in observed.targets.values() for target in group):
                 place = _place(target.url)
                 other = owners.setdefault(place, name)
@@ -398,6 +430,12 @@ class _Builder:
             for path, message, hint in write_objections(target, schema, self.binder):
                 problem = self.loaded.problem((*place, *path), message, hint)
                 self.problems += [] if problem in self.problems else [problem]
+            for alias, rows in observed.step.incremental.items() if target.mode is WriteMode.APPEND else ():
+                names = [column.name for column in schema or ()]
+                if schema is not None and rows.watermark is not None and rows.watermark not in names:
+                    message = f"rows are read by the watermark {rows.watermark!r} and appended, and the result has no such column"
+                    hint = nearest(rows.watermark, names, "keep it, or write with mode merge; it has")
+                    self.problems.append(self.loaded.problem((*at, "incremental", alias), message, hint))
 
     def _refuse_checks(self, at: Place, observed: Observed) -> None:
         """What the step's checks cannot be asked, of columns as far as they are known."""
@@ -458,6 +496,14 @@ def _path_to(wanted: str, value: Any) -> Place:
         if path := _path_to(wanted, item):
             return (key, *path)
     return ()
+
+
+def _arriving(observed: Observed, versions: Mapping[str, str | None]) -> str:
+    """What would be read of inputs and of a source of which only what is new is."""
+    return ", ".join(
+        new.said + (" so far" if name in versions and versions[name] is None else "")
+        for name, new in observed.arrived.items()
+    )
 
 
 def _as_written(schema: Schema | None, last: Schema | None, targets: Sequence[Target]) -> Schema | None:

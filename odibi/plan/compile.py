@@ -6,6 +6,7 @@ Before the run where those are known, in the run where they are not.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from sqlglot import exp
@@ -35,6 +36,7 @@ def compile_step(
     inputs: Mapping[str, str],
     schemas: Mapping[str, Schema],
     binder: Binder,
+    logical_date: date,
 ) -> dict[str, Compiled]:
     """The step's queries by the dataset they make.
 
@@ -44,6 +46,7 @@ def compile_step(
         inputs: table name to dataset.
         schemas: the columns of every dataset among the inputs.
         binder: types the queries.
+        logical_date: the run's.
 
     Raises:
         SqlError: the SQL does not fit the inputs' columns.
@@ -51,7 +54,7 @@ def compile_step(
     """
     relations = {alias: Relation(dataset, schemas[dataset]) for alias, dataset in inputs.items()}
     if script is None:
-        return {next(iter(step.outputs.values())): _operations(step, relations, binder)}
+        return {next(iter(step.outputs.values())): _operations(step, relations, binder, logical_date)}
     made = compile_script(script, relations, binder)
     outputs = {name.lower(): dataset for name, dataset in step.outputs.items()}
     if len(made) == len(outputs) == 1:
@@ -67,7 +70,9 @@ def compile_step(
     return {outputs[name.lower()]: query for name, query in made.items() if name.lower() in outputs}
 
 
-def _operations(step: Step, relations: Mapping[str, Relation], binder: Binder) -> Compiled:
+def _operations(
+    step: Step, relations: Mapping[str, Relation], binder: Binder, logical_date: date
+) -> Compiled:
     """The chain of operations as one query, each a CTE over the one before."""
     tables = {alias.lower(): relation for alias, relation in relations.items()}
     tables |= {relation.name.lower(): relation for relation in relations.values()}
@@ -80,7 +85,7 @@ def _operations(step: Step, relations: Mapping[str, Relation], binder: Binder) -
         ((name, value),) = operation.items()
         path = ("params", "operations", number, name)
         try:
-            query = apply(name, value, current, datasets)
+            query = apply(name, value, current, datasets, logical_date)
         except OperationError as error:
             raise StepError(f"{name}: {error.message}", (*path, *error.path), error.hint) from error
         except Permanent as error:  # an unknown operation

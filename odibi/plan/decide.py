@@ -85,7 +85,9 @@ def _unsteady(observed: Observed) -> str:
 def _not_kept(
     observed: Observed, key: str | None, parts: Mapping[str, Any], versions: Mapping[str, str | None]
 ) -> str:
-    """Why no result stands in for a step that does not write to tables alone."""
+    """Why no result stands in for a step that does not write to Delta tables alone."""
+    if any(target.format == "database" for group in observed.targets.values() for target in group):
+        return "a database does not tell what its tables hold"
     if observed.kept and key is None:
         return (
             f"{', '.join(sorted(name for name, version in versions.items() if version is None))} may change"

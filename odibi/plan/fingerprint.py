@@ -14,6 +14,7 @@ from odibi import relational
 from odibi.observe import Observed
 from odibi.operations import OPERATIONS
 from odibi.operations.columns import Value
+from odibi.operations.enrich import stamped
 from odibi.operations.python import Function
 from odibi.operations.signature import parameters_of
 from odibi.relational.compile import Compiled
@@ -48,11 +49,15 @@ def code_version(observed: Observed) -> str:
         what = fingerprint(observed.script) if written == step.value.strip() else _tokens(written)
     elif observed.function is not None:
         what = [observed.function.name, observed.function.source]
+    elif observed.command is not None:
+        what = [written, sorted(observed.command.files.items())]
     elif observed.source is not None:
         what = [written if observed.template else observed.source.url, observed.source.format]
     elif "operations" in params:
         params["operations"] = [_operation(item) for item in params["operations"]]
     write = said["write"] if "write" in said else step.write.model_dump(mode="json") if step.write else None
+    if isinstance(write, Mapping):  # how a table is looked after changes no row
+        write = {key: value for key, value in write.items() if key != "optimize"}
     return _hash(
         {
             "type": step.type,
@@ -61,6 +66,11 @@ def code_version(observed: Observed) -> str:
             "inputs": dict(observed.tables),
             "outputs": dict(step.outputs),
             "write": write,
+            **(
+                {"incremental": sorted((a, r.model_dump()) for a, r in step.incremental.items())}
+                if step.incremental
+                else {}
+            ),
         }
     )
 
@@ -68,6 +78,8 @@ def code_version(observed: Observed) -> str:
 def _operation(item: Mapping[str, Any]) -> list[Any]:
     """An operation with the layout of its expressions gone; constants stay as they are."""
     ((name, value),) = item.items()
+    if isinstance(value, str):
+        return [name, _tokens(value)]
     if name in OPERATIONS and any(_holds(p.annotation, Value) for p in parameters_of(OPERATIONS.get(name))):
         return [name, value]
     return [name, _tokens(value)]
@@ -100,6 +112,10 @@ def own_versions(observed: Observed, loaded: Loaded) -> dict[str, str]:
     own = {f"parameter {name}": str(loaded.context.get(name)) for name in used}
     if observed.seen is not None:
         own["files"] = observed.seen.version
+    operations = observed.step.params.get("operations", ())
+    dated = any(name == "enrich" and stamped(value) for item in operations for name, value in item.items())
+    if dated or observed.command is not None:
+        own["logical date"] = loaded.logical_date.isoformat()
     if observed.declared.checks:
         own["checks"] = observed.declared.version
     if observed.function is not None and observed.function.context:
@@ -109,9 +125,18 @@ def own_versions(observed: Observed, loaded: Loaded) -> dict[str, str]:
 
 
 def volatile(
-    script: Script | None, function: Function | None, compiled: Mapping[str, Compiled] | None
+    script: Script | None,
+    function: Function | None,
+    compiled: Mapping[str, Compiled] | None,
+    *,
+    alone: bool = False,
 ) -> bool:
-    """Whether equal inputs may give another result: by the clock, by chance, by the world outside."""
+    """Whether equal inputs may give another result: by the clock, by chance, by the world outside.
+
+    ``alone`` says that it is a command without inputs.
+    """
+    if alone:
+        return True
     if function is not None:
         return not function.inputs
     if script is None:

@@ -13,6 +13,7 @@ from odibi.datasets.delta import Commit
 from odibi.datasets.kept import Kept
 from odibi.datasets.source import Seen, Source
 from odibi.datasets.target import Target
+from odibi.operations.command import Command
 from odibi.operations.python import Function
 from odibi.quality.declared import Declared
 from odibi.relational.compile import Compiled
@@ -89,6 +90,7 @@ class PlannedStep:
     warnings: tuple[str, ...] = ()
     fresh: bool = False
     kept: tuple[Kept, ...] = ()
+    command: Command | None = None
     declared: Declared = field(default_factory=Declared)
 
     @property

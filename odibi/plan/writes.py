@@ -35,6 +35,8 @@ ROWS = "rows of the write"
 def write_objections(target: Target, schema: Schema | None, binder: Binder) -> Iterator[Objection]:
     """Everything that speaks against writing rows of ``schema``; of None what is wrong for any rows."""
     yield from _lists(target)
+    if target.write.optimize is not None and target.format != "delta":
+        yield ("optimize",), f"optimize is for Delta tables, this is written as {target.format}", "remove it"
     for option in ("delete_when", "where"):
         condition = getattr(target.write, option)
         if condition is not None:

@@ -99,7 +99,8 @@ class StepProver:
         schemas = {dataset: table.schema for dataset, table in by_dataset.items()}
         compiled = planned.compiled if planned.assumed == schemas else None
         if compiled is None:
-            compiled = compile_step(planned.step, planned.script, planned.inputs, schemas, self.binder)
+            day = self.loaded.logical_date
+            compiled = compile_step(planned.step, planned.script, planned.inputs, schemas, self.binder, day)
         found = []
         for dataset, query in compiled.items():
             if planned.compiled is None:
@@ -148,6 +149,8 @@ class StepProver:
 
     def _read(self, planned: PlannedStep) -> StepProof:
         source, seen = planned.source, planned.seen
+        if source is not None and source.remote is not None:
+            return StepProof(Verdict.LEFT_OUT, reason="only a run asks its server")
         if source is None or seen is None:
             return StepProof(Verdict.LEFT_OUT, reason="there is nothing to read")
         if source.format == "table":
@@ -186,6 +189,8 @@ def _left_out(planned: PlannedStep) -> str:
     """Why there is nothing to prove of a step; empty if there is."""
     if planned.step.stores:
         return "it only writes what another step makes"
+    if planned.command is not None:
+        return "it runs a command, which is the same whatever the engine"
     if planned.function is not None and not planned.function.inputs:
         return "it has no inputs: what it returns is up to the world outside"
     return "its result depends on the clock or on chance" if planned.volatile else ""

@@ -6,6 +6,7 @@ that a date which is run again replaces what it had there. Only a run takes rows
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 from odibi.config.models import Write, WriteMode
@@ -16,6 +17,7 @@ from odibi.datasets.target import Job, Target, ledger, write
 from odibi.engines.base import Location, Staged
 from odibi.engines.database import Database
 from odibi.engines.duckdb import DuckDB
+from odibi.home import Home
 
 __all__ = ["DATE", "keep", "quarantine_of"]
 
@@ -26,8 +28,12 @@ _NAME = "quarantine"
 
 
 def quarantine_of(target: Target) -> Target:
-    """The quarantine of a target: beside it, and called after it."""
-    url = f"{target.url.rstrip('/').removesuffix(f'.{target.format}')}_{_NAME}"
+    """The quarantine of a target: beside it, and called after it; of one that is no local place, in odibi's home."""
+    place = target.url.rstrip("/").removesuffix(f".{target.format}")
+    if "://" in place:
+        mark = hashlib.blake2b(place.encode(), digest_size=4).hexdigest()
+        place = str(Home.find().path / _NAME / f"{place.rpartition('/')[2].rpartition('?')[2]}-{mark}")
+    url = f"{place}_{_NAME}"
     if target.mode is WriteMode.OVERWRITE:
         return Target(url, "delta", target.mode)
     kept = Write(path=url, mode=WriteMode.APPEND, logical_date_column=DATE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -206,7 +207,12 @@ def _bound(rule: Rule, schema: Schema, lookups: Mapping[str, Schema], binder: Bi
 
     check, path = rule.check, ("checks", rule.number)
     types = {column.name: column.type for column in schema}
-    asked = (*rule.columns, *(check.order_by if isinstance(check, Unique) else ()))
+    order = (
+        [re.sub(r"(?i) (asc|desc)$", "", term) for term in check.order_by]
+        if isinstance(check, Unique)
+        else []
+    )
+    asked = (*rule.columns, *order)
     for name in asked:
         if name not in types:
             raise CheckError(f"{rule.name}: there is no column {name!r}", path, hint=nearest(name, types))
@@ -270,7 +276,7 @@ def _wrong_pattern(pattern: str) -> str:
         with duckdb.connect() as database:
             database.execute("SELECT regexp_matches('', ?)", [pattern])
     except duckdb.Error as error:
-        return str(error).rpartition(": ")[2]
+        return str(error).partition(": ")[2]
     return ""
 
 

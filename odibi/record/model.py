@@ -18,11 +18,13 @@ __all__ = [
     "ColumnLineage",
     "ColumnRecord",
     "ErrorRecord",
+    "OperationRecord",
     "ProofRecord",
     "QualityRecord",
     "RunRecord",
     "RunStatus",
     "SampleRecord",
+    "StageRecord",
     "StepRecord",
     "StepStatus",
     "WriteRecord",
@@ -112,6 +114,30 @@ class WriteRecord(Frozen):
     note: str = ""
 
 
+class OperationRecord(Frozen):
+    """An operation of a transform, in order: its rows in and out, None where nobody knows them."""
+
+    name: str
+    rows_in: int | None = None
+    rows_out: int | None = None
+
+    @property
+    def removed(self) -> int | None:
+        """Rows that went in and did not come out; None where that is not known, or there are more."""
+        if self.rows_in is None or self.rows_out is None or self.rows_out > self.rows_in:
+            return None
+        return self.rows_in - self.rows_out
+
+
+CLEANING = frozenset(
+    {
+        *("remove_nulls", "standardize_fields", "remove_duplicates"),
+        *("handle_missing_values", "normalize_formats", "validate_constraints"),
+    }
+)
+"""The operations that clean."""
+
+
 class CheckRecord(Frozen):
     """What came of a rule: how many ``rows`` it was asked about, how many were ``broken``, how many of them ``left``.
 
@@ -179,6 +205,7 @@ class StepRecord(Frozen):
     ended_at: datetime | None = None
     rows_in: dict[str, int | None] = {}
     rows_out: int | None = None
+    operations: tuple[OperationRecord, ...] = ()  # of a transform that was computed
     columns: tuple[ColumnRecord, ...] = ()
     lineage: tuple[ColumnLineage, ...] = ()
     sql: str = ""  # as written by the user
@@ -187,12 +214,18 @@ class StepRecord(Frozen):
     writes: tuple[WriteRecord, ...] = ()
     key: str = ""
     digest: str = ""
+    synthetic: bool = False  # its rows were made up, because its source was unavailable
     peak_memory: int | None = None  # peak resident memory of its process by the end of the step
     checks: tuple[CheckRecord, ...] = ()
     quality: QualityRecord | None = None
     warnings: tuple[str, ...] = ()
     attempts: tuple[AttemptRecord, ...] = ()
     error: ErrorRecord | None = None
+
+    @property
+    def cleaning_operations_applied(self) -> tuple[str, ...]:
+        """The operations that cleaned, in order."""
+        return tuple(operation.name for operation in self.operations if operation.name in CLEANING)
 
     @property
     def retry_count(self) -> int:
@@ -205,6 +238,20 @@ class StepRecord(Frozen):
         if self.started_at is None or self.ended_at is None:
             return None
         return (self.ended_at - self.started_at).total_seconds()
+
+
+class StageRecord(Frozen):
+    """The sources of a layer, once all have ended: how many succeeded, and how many had to.
+
+    ``status`` is ``completed`` or ``failed``; ``timestamp`` is when the last one ended.
+    """
+
+    layer: str
+    timestamp: datetime
+    total_sources: int
+    successful_sources: int
+    needed: int
+    status: str
 
 
 class ProofRecord(Frozen):
@@ -238,6 +285,7 @@ class RunRecord(Frozen):
     params: dict[str, Any] = {}
     versions: dict[str, str] = {}
     proof: ProofRecord | None = None
+    stages: tuple[StageRecord, ...] = ()  # the layers that have sources
     error: str = ""
     steps: tuple[StepRecord, ...] = ()  # in the order of the plan
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from odibi.config.secrets import Redactor, Secrets
 from odibi.datasets.delta import Commit, Fence, Table, last_commit, open_table
+from odibi.datasets.fetching import is_served
 from odibi.datasets.kept import Held, Kept
 from odibi.datasets.source import Source, frame_of, look, read
 from odibi.datasets.staging import Intents
@@ -43,6 +46,7 @@ class Permit:
 
     thread: int = 0  # that works on the attempt, as soon as one does
     withdrawn: threading.Event = field(default_factory=threading.Event)
+    number: int = 1  # of the attempt at its step
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,8 @@ class Dataset:
     """What a reader sees: a frame, its columns, its data version, its rows where they are known.
 
     ``sets`` are digests of some of its columns each. ``engine`` is whose frame it is. ``reopen`` gives the same rows on any engine, None where they
-    stand nowhere yet. ``rounded`` says that doubles in a result not yet computed are sums.
+    stand nowhere yet. ``rounded`` says that doubles in a result not yet computed are sums. ``table`` is
+    the version of the Delta table that it is, where it is one that keeps its rows.
     """
 
     frame: Frame
@@ -61,6 +66,7 @@ class Dataset:
     engine: str = "duckdb"
     reopen: Callable[[Engine], Frame] | None = None
     sets: tuple[str, ...] = ()
+    table: Table | None = None
 
 
 @dataclass
@@ -74,7 +80,9 @@ class RunContext:
     binder: Binder
     fence: Fence | None = None
     keeping: Keeping = field(default_factory=Keeping)
+    landing: Path = Path("landing")
     stopped: threading.Event = field(default_factory=threading.Event)
+    redactor: Redactor = field(default_factory=Redactor)
     _engines: dict[str, Engine] = field(default_factory=dict)
     _commits: dict[str, Commit] = field(default_factory=dict)
     _held: dict[str, Held] = field(default_factory=dict)
@@ -83,19 +91,24 @@ class RunContext:
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _workers: Workers | None = None
 
+    @cached_property
+    def secrets(self) -> Secrets:
+        """The secrets of the run, for its functions."""
+        return Secrets(self.loaded.pipeline.secrets, self.loaded.environ, self.redactor)
+
     def aside(self, planned: PlannedStep) -> Aside | None:
-        """Where an attempt at the step computes its function, and all else if its memory is limited.
+        """Where an attempt at the step computes its function or command, and all else if its memory is limited.
 
         None is in this process: no thread can be ended, so what has a timeout is computed elsewhere.
         """
         step = planned.step
         wanted = self.loaded.pipeline.backend == "processes" or step.timeout or step.resources
-        if not wanted or not can_move(planned.function, planned.engine):
+        if planned.command is None and not (wanted and can_move(planned.function, planned.engine)):
             return None
         from odibi.operations.process import Aside, Workers
 
         with self._lock:
-            self._workers = self._workers or Workers()
+            self._workers = self._workers or Workers(self.redactor.mask)
         return Aside(self._workers, int(size_of(step.resources.memory)) if step.resources else None)
 
     def engine(self, name: str) -> Engine:
@@ -154,7 +167,8 @@ class RunContext:
             source, seen = self.plan.external[name]
             frame, schema = read(engine, source, seen)
             reopen = lambda other: read(other, source, seen)[0]  # noqa: E731 - one line says it
-            return Dataset(frame, schema, seen.version, engine=engine.name, reopen=reopen)
+            table = open_table(source.url, seen.table_version) if seen.table_version is not None else None
+            return Dataset(frame, schema, seen.version, engine=engine.name, reopen=reopen, table=table)
         producer = next(step for step in self.plan.steps if name in step.step.outputs.values())
         group, decision = producer.targets.get(name, ()), producer.decision
         held = self._held.get(name) or held_of(producer.targets, producer.kept, name, decision, producer.key)
@@ -175,6 +189,10 @@ class RunContext:
 
     def read_files(self, target: Target, schema: Schema | None, engine: Engine) -> Dataset:
         """The plain files a step has written, read back with the columns it gave them."""
+        if is_served(target.url):
+            raise NotFound(
+                f"what was sent to {target.url} cannot be read back", hint="select its step as well"
+            )
         source = Source(target.url, target.format)
         seen = look(self.db, source, schema)
         if seen is None:
@@ -216,7 +234,9 @@ def standing(engine: Engine, location: Location, version: str, rows: int | None)
 def kept(engine: Engine, table: Table, version: str, rows: int | None) -> Dataset:
     """A version of a Delta table as its readers see it."""
     reopen = partial(_frame_of, table)
-    return Dataset(reopen(engine), table.schema, version, rows, engine=engine.name, reopen=reopen)
+    return Dataset(
+        reopen(engine), table.schema, version, rows, engine=engine.name, reopen=reopen, table=table
+    )
 
 
 def _frame_of(table: Table, engine: Engine) -> Frame:

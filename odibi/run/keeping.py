@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from odibi.config.models import WriteMode
+from odibi.datasets.files import join
 from odibi.datasets.kept import Held, Kept, Spot, marked
 from odibi.datasets.shelf import lay
 from odibi.datasets.staging import Intents
@@ -113,8 +114,11 @@ def _held(result: Result, targets: tuple[Target, ...], job: Job) -> Held:
             version = result.written.version if result.written is not None else None
             spots.append(Spot(url=target.url, format="delta", version=version))
             continue
+        if target.format == "database":
+            spots.append(Spot(url=target.url, format=target.format))
+            continue
         part = part_of(target, job)
-        files = marked(f"{target.url}/{part}.{target.format}" if part else target.url)
+        files = marked(join(target.url, f"{part}.{target.format}") if part else target.url)
         spots.append(Spot(url=target.url, format=target.format, files=files))
     grows = bool(targets) and targets[0].mode is WriteMode.APPEND  # readers see what others appended too
     columns = tuple((column.name, column.type) for column in result.schema)

@@ -11,7 +11,15 @@ from dataclasses import dataclass, field
 from odibi.datasets.files import explain
 from odibi.errors import Elsewhere, OdibiError, ResourceExhausted, kinds_of
 from odibi.home import typed
-from odibi.record.model import CheckRecord, ErrorRecord, QualityRecord, SampleRecord, StepStatus, WriteRecord
+from odibi.record.model import (
+    CheckRecord,
+    ErrorRecord,
+    OperationRecord,
+    QualityRecord,
+    SampleRecord,
+    StepStatus,
+    WriteRecord,
+)
 from odibi.relational.schema import Schema
 from odibi.run.retry import Failure, Rule, should_retry_failure
 
@@ -27,8 +35,10 @@ class Outcome:
     Attributes:
         status: completed, reused, failed or cancelled.
         rows_in: rows of each input, where they are known.
+        operations: those of a transform, with their rows.
         columns: the columns of the first output.
         peak_memory: of the step's own process, where it had one.
+        synthetic: whether made-up rows stood in for a source.
         failure: what is to be known of an error to tell whether it may pass.
     """
 
@@ -36,6 +46,7 @@ class Outcome:
     reason: str = ""
     rows_in: Mapping[str, int | None] = field(default_factory=dict)
     rows_out: int | None = None
+    operations: tuple[OperationRecord, ...] = ()
     columns: Schema = ()
     writes: tuple[WriteRecord, ...] = ()
     sample: SampleRecord | None = None
@@ -46,6 +57,7 @@ class Outcome:
     quality: QualityRecord | None = None
     warnings: tuple[str, ...] = ()
     peak_memory: int | None = None
+    synthetic: bool = False
     error: ErrorRecord | None = None
     failure: Failure = field(default_factory=Failure)
 

@@ -5,17 +5,26 @@ from __future__ import annotations
 import platform
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from odibi.config.loaded import Loaded
+from odibi.config.models import Layer
+from odibi.config.retry import Success, needed_of
 from odibi.config.secrets import Redactor
 from odibi.engines.packages import versions
 from odibi.errors import OdibiError
 from odibi.home import command
 from odibi.plan import Plan
-from odibi.record.model import ColumnLineage, RunRecord, RunStatus, StepRecord, StepStatus
+from odibi.record.model import (
+    ColumnLineage,
+    RunRecord,
+    RunStatus,
+    StageRecord,
+    StepRecord,
+    StepStatus,
+)
 from odibi.run.walk import Listener, Walk, first_records
 
 if TYPE_CHECKING:
@@ -76,9 +85,7 @@ class Recorder:
 
 def hiding(loaded: Loaded, redactor: Redactor) -> Hide:
     """What takes secrets out of a record: those of references, and passwords in URLs."""
-    urls = (connection.url for connection in loaded.pipeline.connections.values())
-    if not redactor and not any("@" in url for url in urls):
-        return lambda record: record
+    with_user = any("@" in connection.url for connection in loaded.pipeline.connections.values())
 
     def hidden(value: Any) -> Any:
         if isinstance(value, str):
@@ -87,7 +94,11 @@ def hiding(loaded: Loaded, redactor: Redactor) -> Hide:
             return {hidden(key): hidden(item) for key, item in value.items()}
         return tuple(hidden(item) for item in value) if isinstance(value, list | tuple) else value
 
-    return lambda record: type(record).model_validate(hidden(record.model_dump()))
+    def hide(record: Any) -> Any:
+        known = bool(redactor) or with_user  # asked each time: functions get secrets while they run
+        return type(record).model_validate(hidden(record.model_dump())) if known else record
+
+    return hide
 
 
 def begun(loaded: Loaded, plan: Plan, version: str) -> RunRecord:
@@ -122,11 +133,27 @@ def broken(record: RunRecord, error: BaseException) -> RunRecord:
     )
 
 
-def ended(record: RunRecord, done: Walk, plan: Plan, *, tracked: bool) -> RunRecord:
-    """The record of a run whose walk has ended, with the lineage of columns where it is ``tracked``."""
+def ended(
+    record: RunRecord,
+    done: Walk,
+    plan: Plan,
+    *,
+    tracked: bool,
+    success: Success | Mapping[Layer, Success] = "all",
+) -> RunRecord:
+    """The record of a run whose walk has ended, with the lineage of columns where it is ``tracked``.
+
+    ``success`` says how many of a layer's sources must have succeeded: where enough have, the run has not
+    failed for the others.
+    """
     lineage = _lineage(plan) if tracked else {}
     steps = {n: s.model_copy(update={"lineage": lineage.get(n, ())}) for n, s in done.records.items()}
-    failed = [step for step in steps.values() if step.status is StepStatus.FAILED]
+    now = datetime.now(UTC)
+    stages = _stages(plan, steps, success, now)
+    enough = {stage.layer for stage in stages if stage.status == "completed"}
+    optional = {step.name for step in plan.steps if step.step.ingests and str(step.step.layer) in enough}
+    bad = [step for step in steps.values() if step.status is StepStatus.FAILED]
+    failed = [step for step in bad if step.name not in optional]
     error = ""
     if failed and (why := failed[0].error) is not None:
         place = f"{why.where}: " if why.where else ""
@@ -138,10 +165,38 @@ def ended(record: RunRecord, done: Walk, plan: Plan, *, tracked: bool) -> RunRec
     changes = {
         "steps": tuple(steps.values()),
         "status": status,
-        "ended_at": datetime.now(UTC),
+        "ended_at": now,
         "error": error,
+        "stages": stages,
     }
     return record.model_copy(update=changes)
+
+
+def _stages(
+    plan: Plan, steps: Mapping[str, StepRecord], success: Success | Mapping[Layer, Success], now: datetime
+) -> tuple[StageRecord, ...]:
+    """The layers that have sources, as they came out."""
+    layers: dict[Layer, list[StepRecord]] = {}
+    for planned in plan.steps:
+        # What a rule has left out was optional.
+        if planned.step.ingests and steps[planned.name].status is not StepStatus.SKIPPED:
+            layers.setdefault(planned.step.layer, []).append(steps[planned.name])
+    found = []
+    for layer, sources in layers.items():
+        said = success.get(layer, "all") if isinstance(success, Mapping) else success
+        good = sum(step.status in (StepStatus.COMPLETED, StepStatus.REUSED) for step in sources)
+        needed = needed_of(said, len(sources))
+        found.append(
+            StageRecord(
+                layer=str(layer),
+                timestamp=max((step.ended_at for step in sources if step.ended_at), default=now),
+                total_sources=len(sources),
+                successful_sources=good,
+                needed=needed,
+                status="completed" if good >= needed else "failed",
+            )
+        )
+    return tuple(found)
 
 
 def _lineage(the_plan: Plan) -> dict[str, tuple[ColumnLineage, ...]]:

@@ -10,10 +10,13 @@ from odibi.config.models import Pipeline, Step
 from odibi.record.model import AttemptRecord
 from odibi.run.retry import Failure, Strategy, policy_of
 
-__all__ = ["RACES", "Retries"]
+__all__ = ["LONGEST_WAIT", "RACES", "Retries"]
 
 RACES = 5
 """Attempts at a step that loses races for a commit; they are not counted as retries."""
+
+LONGEST_WAIT = 3600.0
+"""Seconds that a server may ask for with Retry-After; what is beyond is tried after these."""
 
 
 class Retries:
@@ -61,6 +64,8 @@ class Retries:
             if self._budget is not None:
                 self._budget -= 1
             delay = policy.delay(failures, self._chance())
+            if failure.retry_after is not None:  # the server knows better
+                delay = min(failure.retry_after, LONGEST_WAIT)
         self._delays[step.name] = delay
         self.waiting[step.name] = self._clock() + delay
         return Strategy.RETRY, ""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from odibi.config.models import Pipeline, RetryRule, Step
-from odibi.errors import Elsewhere, exit_code_of, kinds_of
+from odibi.errors import Elsewhere, Unavailable, exit_code_of, kinds_of
 
 __all__ = [
     "RULES",
@@ -46,17 +46,20 @@ class Failure:
         kinds: the class that was raised and those it is derived from, dotted, the closest first.
         message: what it said.
         exit_code: of the process that failed, 128 and its number for a signal; None in this process.
+        retry_after: seconds that a server asks to be left alone; None where none does.
     """
 
     kinds: tuple[str, ...] = ()
     message: str = ""
     exit_code: int | None = None
+    retry_after: float | None = None
 
     @staticmethod
     def of(error: BaseException) -> Failure:
         """What is known of an exception."""
         kinds = Elsewhere.of(error).kinds or kinds_of(type(error))
-        return Failure(kinds, str(error), exit_code_of(error))
+        after = error.retry_after if isinstance(error, Unavailable) else None
+        return Failure(kinds, str(error), exit_code_of(error), after)
 
 
 @dataclass(frozen=True, slots=True)

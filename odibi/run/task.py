@@ -13,29 +13,41 @@ from odibi.datasets.delta import Table, open_table
 from odibi.datasets.digest import Digest, Sample, measure, narrowed
 from odibi.datasets.files import newest
 from odibi.datasets.kept import intact
-from odibi.datasets.source import read
+from odibi.datasets.landing import land
+from odibi.datasets.source import Source, look, read
 from odibi.datasets.target import Job, Target, Written, judged, ledger, write
+from odibi.datasets.upkeep import tend
 from odibi.engines.base import Engine, Frame, Staged
 from odibi.engines.duckdb import scan
-from odibi.errors import Elsewhere, Permanent, SchemaMismatch, Timeout, elsewhere
+from odibi.errors import Elsewhere, OdibiError, Permanent, SchemaMismatch, Timeout, elsewhere
 from odibi.observe.snapshot import app_id
+from odibi.operations import command
 from odibi.operations.answer import Call
 from odibi.operations.bounded import ENGINES, bounded, movable
 from odibi.operations.invoke import call
-from odibi.operations.python import Context
+from odibi.operations.python import Context, secrets_in
 from odibi.plan.columns import uses
 from odibi.plan.compile import compile_step
 from odibi.plan.decide import stands
 from odibi.plan.fingerprint import key_of, parts_of, volatile
 from odibi.plan.model import PlannedStep
 from odibi.plan.writes import write_objections
-from odibi.record.model import CheckRecord, QualityRecord, SampleRecord, StepStatus, WriteRecord
+from odibi.record.model import (
+    CheckRecord,
+    OperationRecord,
+    QualityRecord,
+    SampleRecord,
+    StepStatus,
+    WriteRecord,
+)
 from odibi.relational.compile import Compiled
 from odibi.relational.rules import closing_cast
 from odibi.relational.schema import Schema, schema_of
 from odibi.run.checked import check_records, masked, quality_of
 from odibi.run.context import Dataset, Permit, RunContext, Stopped, kept, standing
+from odibi.run.counting import Counts, count, reported
 from odibi.run.declared import as_declared
+from odibi.run.increments import Reading
 from odibi.run.keeping import Result
 from odibi.run.outcome import Outcome, failed
 from odibi.run.retry import policy_of
@@ -111,9 +123,17 @@ class _Attempt:
         self.sql_run = ""
         self.aside = context.aside(planned)
         self.warnings: tuple[str, ...] = ()
+        self.counts = Counts()
         self.judge: Judge | None = None
+        self.source, self.seen = planned.source, planned.seen
+        self.synthetic = False
 
     def outcome(self) -> Outcome:
+        """What the attempt produced."""
+        found = self._outcome()
+        return replace(found, synthetic=self.synthetic, warnings=found.warnings or self.warnings)
+
+    def _outcome(self) -> Outcome:
         planned = self.planned
         # A target's handle is opened before anything is read: a commit that sees the table moved
         # on since then is refused, instead of overwriting what it never saw.
@@ -122,17 +142,16 @@ class _Attempt:
             for dataset, group in planned.targets.items()
             if group[0].format == "delta"
         }
-        inputs = {
-            alias: self._movable(self.context.dataset(dataset, self.engine))
-            for alias, dataset in planned.tables.items()
-        }
+        self.reading = Reading(self.context, planned, self.engine, handles)
+        seen = {alias: self.context.dataset(name, self.engine) for alias, name in planned.tables.items()}
+        inputs = {alias: self._movable(dataset) for alias, dataset in self.reading.inputs(seen).items()}
         looked_up = {
             alias: self.context.dataset(dataset, self.context.engine("duckdb"))
             for alias, dataset in planned.inputs.items()
             if alias not in inputs
         }
         versions = self._versions(inputs) | {alias: d.version for alias, d in looked_up.items()}
-        parts = parts_of(planned.code, planned.engine, {**versions, **planned.own})
+        parts = parts_of(planned.code, planned.engine, {**versions, **planned.own, **self._landed()})
         key = key_of(parts)
         rows_in = {alias: dataset.rows for alias, dataset in inputs.items()}
         if (
@@ -171,11 +190,14 @@ class _Attempt:
         results = {name: m.result() for name, m in made.items()}
         keep = self.context.keeping.keep
         self.warnings += keep(planned, job, results, self.context.intents, volatile=unsteady)
+        self.warnings += self.reading.warnings
         first = next(iter(made.values()))
         return Outcome(
             StepStatus.COMPLETED,
             rows_in=rows_in,
             rows_out=first.rows,
+            # Rows that went to quarantine came out of the operations too.
+            operations=self._reported(inputs, None if self._quarantined() else first.rows),
             columns=first.schema,
             writes=tuple(record for m in made.values() for record in m.writes),
             sample=first.sample,
@@ -198,9 +220,17 @@ class _Attempt:
         context = self.context
         for _, message, hint in write_objections(targets[0], result.schema, context.binder):
             raise SchemaMismatch(message, hint=hint)
-        written = write(
-            context.db, self.engine, context.intents, result.frame, result.schema, targets, handle, job
-        )
+        job = replace(job, consumed=self.reading.note(result.schema), replaces=self.reading.replaces)
+        try:
+            written = write(
+                context.db, self.engine, context.intents, result.frame, result.schema, targets, handle, job
+            )
+        except BaseException:
+            self.reading.discard()
+            raise
+        if written.note:  # it was there already, and nothing was committed
+            self.reading.discard()
+        written = replace(written, note=", ".join(filter(None, (written.note, self._tended(targets[0])))))
         return _Made(
             self._as_read(written),
             written.schema,
@@ -209,6 +239,38 @@ class _Attempt:
             tuple(_records(written)),
             written,
         )
+
+    def _tended(self, target: Target) -> str:
+        """What was done for the table after it was written; its rows are safe whatever comes of that."""
+        asked = target.write.optimize
+        if asked is None or target.format != "delta":
+            return ""
+        try:
+            return tend(target.url, asked.max_files, asked.vacuum_hours, self.context.intents.noted())
+        except OdibiError as error:
+            self.warnings += (f"{target.url} could not be optimized: {error.message}",)
+            return ""
+
+    def _landed(self) -> dict[str, str]:
+        """The data version of what the step reads from a server, once that has landed; none for all others."""
+        source, context = self.source, self.context
+        if source is None or source.remote is None:
+            return {}
+        loaded, step = context.loaded, self.planned.step
+        place = context.landing / loaded.pipeline.pipeline / step.name / loaded.logical_date.isoformat()
+        landed = land(
+            context.db,
+            source,
+            source.remote,
+            place,
+            context.intents,
+            partial(context.go_on, self.permit),
+            last=self.permit.number > policy_of(loaded.pipeline, step).max_retries,
+        )
+        self.source, self.seen = landed.source, landed.seen
+        if landed.synthetic:
+            self.synthetic, self.warnings = True, (f"synthetic: {landed.synthetic}",)
+        return {"files": landed.seen.version} if landed.seen is not None else {}
 
     def _unchanged(self, key: str, inputs: Mapping[str, Dataset]) -> Outcome | None:
         """The outcome where the inputs came out equal to those of the last result."""
@@ -299,8 +361,8 @@ class _Attempt:
             dataset=next(iter(planned.tables.values())) if planned.step.stores else dataset,
             ask=Asking(db, planned.declared.functions, planned.declared.schemas, known, as_declared),
             keep=self._quarantine,
-            source=planned.source.url if planned.source is not None else ", ".join(planned.tables.values()),
-            newest=newest(planned.seen.files) if planned.seen is not None else None,
+            source=self.source.url if self.source is not None else ", ".join(planned.tables.values()),
+            newest=newest(self.seen.files) if self.seen is not None else None,
             now=loaded.now,
             masked=masked(result.schema, loaded.pipeline.sensitive),
         )
@@ -344,7 +406,9 @@ class _Attempt:
     def _is_bounded(self) -> bool:
         step = self.planned.step
         return (
-            step.resources is not None and self.engine.name in ENGINES and step.type is not StepType.FUNCTION
+            step.resources is not None
+            and self.engine.name in ENGINES
+            and step.type not in (StepType.FUNCTION, StepType.COMMAND)
         )
 
     # --- computing ---------------------------------------------------------------------------
@@ -353,12 +417,16 @@ class _Attempt:
         """Each dataset the step makes."""
         planned, step = self.planned, self.planned.step
         if step.ingests:
-            if planned.source is None or planned.seen is None:
+            if self.source is None or self.seen is None:
                 raise Permanent("there is nothing to read")
-            frame, schema = read(self.engine, planned.source, planned.seen)
+            source, seen = self.reading.source(self.source, self.seen)
+            frame, schema = read(self.engine, source, seen)
+            frame = self.reading.rows(source, frame, schema)
             return {next(iter(step.outputs.values())): _Computed(*self._closed(frame, schema))}
         if step.type is StepType.FUNCTION:
             return {next(iter(step.outputs.values())): _Computed(*self._called(inputs))}
+        if step.type is StepType.COMMAND:
+            return {next(iter(step.outputs.values())): _Computed(*self._commanded(inputs))}
         if step.stores:
             dataset = next(iter(inputs.values()))
             return {step.name: _Computed(dataset.frame, dataset.schema, dataset.rounded)}
@@ -366,6 +434,7 @@ class _Attempt:
         compiled = self._compiled(inputs)
         rounded = any(dataset.rounded for dataset in inputs.values())
         self.sql_run = ";\n\n".join(query.sql for query in compiled.values())
+        self._count(compiled, frames)
         return {
             name: _Computed(
                 self.engine.query(query.query, {d: frames[d] for d in query.inputs}, query.schema),
@@ -375,6 +444,27 @@ class _Attempt:
             for name, query in compiled.items()
         }
 
+    def _count(self, compiled: Mapping[str, Compiled], frames: Mapping[str, Frame]) -> None:
+        """Count rows before anything is published, so that what fails here fails the attempt."""
+        operations = self.planned.step.params.get("operations", ())
+        for query in compiled.values() if operations else ():
+            by_chance = self.planned.step.count_rows and volatile(None, None, compiled)
+            rows = self.planned.step.count_rows and not by_chance
+            self.counts = count(self.engine, operations, query, frames, rows=rows)
+            self.warnings += self.counts.warnings
+            if by_chance:
+                self.warnings += ("its rows are not counted: asked again the query gives others",)
+
+    def _quarantined(self) -> bool:
+        return self.quality is not None and self.quality.quarantined > 0
+
+    def _reported(self, inputs: Mapping[str, Dataset], last: int | None) -> tuple[OperationRecord, ...]:
+        operations = self.planned.step.params.get("operations", ())
+        if not operations or not self.queries:
+            return ()
+        first = next(iter(inputs.values())).rows
+        return reported(operations, next(iter(self.queries.values())), self.counts, first, last)
+
     def _compiled(self, inputs: Mapping[str, Dataset]) -> Mapping[str, Compiled]:
         """The plan's queries where the inputs are as it assumed, else compiled for what they are."""
         planned = self.planned
@@ -382,15 +472,18 @@ class _Attempt:
         if self.queries is None and planned.assumed == actual:
             self.queries = planned.compiled
         if self.queries is None:
-            binder = self.context.binder
-            self.queries = compile_step(planned.step, planned.script, planned.tables, actual, binder)
+            binder, day = self.context.binder, self.context.loaded.logical_date
+            self.queries = compile_step(planned.step, planned.script, planned.tables, actual, binder, day)
         return self.queries
 
     def _called(self, inputs: Mapping[str, Dataset]) -> tuple[Frame, Schema]:
         function, step, loaded = self.planned.function, self.planned.step, self.context.loaded
         if function is None:
             raise Permanent(f"there is no function {step.value!r}")
-        context = Context.of(loaded, step.name)
+        secrets = self.context.secrets
+        for name in secrets_in(function):
+            secrets(name)  # here, where what it gives is masked, also where the function is called elsewhere
+        context = Context.of(loaded, step.name, secrets)
         asked = Call(function, step.params, context, as_declared)
         tables = {alias: (dataset.frame, dataset.schema) for alias, dataset in inputs.items()}
         db = self.context.db
@@ -408,6 +501,21 @@ class _Attempt:
         except Permanent as error:
             error.where = f"{function.file}:{function.line}"
             raise
+
+    def _commanded(self, inputs: Mapping[str, Dataset]) -> tuple[Frame, Schema]:
+        """What a command makes of the inputs: read like any file, which stays until the run ends."""
+        step, loaded, db = self.planned.step, self.context.loaded, self.context.db
+        if self.planned.command is None or self.aside is None:
+            raise Permanent(f"there is no command {step.value!r}")
+        context = Context(loaded.run_id, loaded.logical_date.isoformat(), step.name, loaded.params)
+        tables = {alias: self.engine.to_arrow(dataset.frame) for alias, dataset in inputs.items()}
+        folder = db.scratch / db.new_name()
+        file = command.run(self.planned.command, step.params, context, tables, folder, self.aside)
+        source = Source(str(file), "parquet")
+        seen = look(db, source)
+        if seen is None:
+            raise Permanent(f"there is no file {file}")
+        return self._closed(*read(self.engine, source, seen))
 
     def _closed(self, frame: Frame, schema: Schema) -> tuple[Frame, Schema]:
         """The frame with its columns cast to types that can be stored."""

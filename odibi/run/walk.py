@@ -268,7 +268,8 @@ class _Walker:
             planned, now = self.plan[name], datetime.now(UTC)
             if not self.walk.records[name].attempts:
                 self._update(name, status=StepStatus.RUNNING, started_at=now)
-            job = _Running(planned, now, time.monotonic() + (planned.step.timeout or math.inf))
+            permit = Permit(number=len(self.walk.records[name].attempts) + 1)
+            job = _Running(planned, now, time.monotonic() + (planned.step.timeout or math.inf), permit)
             self.running[name] = job
             self.jobs.put(job)
 
@@ -310,12 +311,14 @@ class _Walker:
             reason=reason or before.reason,
             rows_in=dict(outcome.rows_in),
             rows_out=outcome.rows_out,
+            operations=outcome.operations,
             columns=tuple(ColumnRecord(name=c.name, type=c.type) for c in outcome.columns),
             writes=outcome.writes,
             sample=outcome.sample,
             sql_run=outcome.sql_run,
             key=outcome.key,
             digest=outcome.digest,
+            synthetic=outcome.synthetic,
             peak_memory=outcome.peak_memory or peak(os.getpid()),
             checks=outcome.checks,
             quality=outcome.quality,

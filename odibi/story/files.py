@@ -34,7 +34,8 @@ def write(
     A reader sees the old file or the new one, never a part. ``aside`` gives the name that a file has
     until it is whole. Raises OSError.
     """
-    return _replace(story_path(run, folder), render(run, previous), aside)
+    path = story_path(run, folder)
+    return _replace(path, render(run, previous, path), aside)
 
 
 def write_index(runs: Sequence[RunRecord], folder: Path, aside: Callable[[Path], Path] = _aside) -> Path:

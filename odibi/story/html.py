@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
+from pathlib import Path
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -18,12 +21,24 @@ from odibi.story.sql import highlight
 __all__ = ["render", "render_index"]
 
 
-def render(run: RunRecord, previous: RunRecord | None = None) -> str:
+def render(run: RunRecord, previous: RunRecord | None = None, at: Path | None = None) -> str:
     """The story of ``run`` as one self-contained HTML page, always the same for the same record.
 
-    ``previous`` is an earlier run of the same pipeline; the page then says what has changed.
+    ``previous`` is an earlier run of the same pipeline; the page then says what has changed. ``at`` is
+    where the page will be: it then links the plain files of this machine that the run wrote.
     """
-    return _environment().get_template("story.html").render(view=story_view(run, previous))
+    links = _links(run, at.absolute().parent) if at is not None else {}
+    return _environment().get_template("story.html").render(view=story_view(run, previous), links=links)
+
+
+def _links(run: RunRecord, folder: Path) -> dict[str, str]:
+    """The files and folders that the run wrote by name, and the way to each from a folder."""
+    written = {write.uri for step in run.steps for write in step.writes if write.format != "delta"}
+    return {
+        uri: quote(Path(os.path.relpath(Path(uri).absolute(), folder)).as_posix())
+        for uri in written
+        if "://" not in uri
+    }
 
 
 def render_index(runs: Sequence[RunRecord], links: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ from itertools import pairwise
 from odibi.record.model import ColumnLineage, RunRecord, RunStatus, StepRecord, StepStatus
 from odibi.story.changes import Changes, ColumnChange, compare, compare_columns
 from odibi.story.graph import Graph, layout
-from odibi.story.text import NONE, count, date_time, duration, percent, proved, sentence, size
+from odibi.story.text import NONE, count, date_time, duration, percent, proved, sentence, size, stage
 from odibi.story.timeline import Timeline, timeline
 
 __all__ = [
@@ -231,6 +231,7 @@ def _facts(run: RunRecord) -> tuple[tuple[str, str], ...]:
         ("Runbook", run.runbook),
         ("Versions", ", ".join(f"{name} {version}" for name, version in sorted(run.versions.items()))),
         ("Proved", proved(run.proof)),
+        ("Sources", ", ".join(stage(s) for s in run.stages if s.successful_sources < s.total_sources)),
     ]
     return tuple(fact for fact in facts if fact[1])
 
@@ -253,6 +254,12 @@ def _figures(run: RunRecord, line: Timeline) -> tuple[Figure, ...]:
         files = count(sum(write.files or 0 for write in writes), "file")
         figures.append(
             Figure(count(sum(write.rows or 0 for write in writes)), "rows written", f"{held} in {files}")
+        )
+    taken = [step for step in run.steps if step.quality is not None and step.quality.quarantined]
+    if taken:
+        rows = sum(step.quality.quarantined for step in taken if step.quality is not None)
+        figures.append(
+            Figure(count(rows), "rows in quarantine", f"of {', '.join(step.name for step in taken[:3])}")
         )
     peak = max((step.peak_memory for step in run.steps if step.peak_memory), default=None)
     if peak is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from odibi.record.model import ProofRecord, RunRecord, RunStatus, StepStatus
+from odibi.record.model import ProofRecord, RunRecord, RunStatus, StageRecord, StepStatus
 
 __all__ = [
     "NONE",
@@ -18,6 +18,7 @@ __all__ = [
     "proved",
     "sentence",
     "size",
+    "stage",
 ]
 
 NONE = "\N{EN DASH}"
@@ -112,6 +113,12 @@ def proved(proof: ProofRecord | None) -> str:
     steps = f"all {proof.total:,}" if proof.steps == proof.total else f"{proof.steps:,} of {proof.total:,}"
     rows = count(proof.rows, "row")
     return f"equal on {', '.join(first)} and {last}: {steps} steps with {rows}, {date_time(proof.proved_at)}"
+
+
+def stage(found: StageRecord) -> str:
+    """``bronze: 2 of 3 succeeded``, and where these are too few, how many had to."""
+    said = f"{found.layer}: {found.successful_sources:,} of {found.total_sources:,} succeeded"
+    return said if found.status == "completed" else f"{said}, {found.needed:,} had to"
 
 
 def sentence(run: RunRecord) -> str:

@@ -98,6 +98,8 @@ class _Live:
                 raise Permanent(f"there is nothing to read for {dataset!r}")
             frame, _ = read(DuckDB(self.db), producer.source, producer.seen)
             return str(frame.sql)
+        if why := unfit(producer.step):
+            raise Permanent(f"{dataset!r} is kept nowhere, and its step cannot be run for a test: {why}")
         given = self.some(producer, rows * WIDER)
         made = compute(self.loaded, producer, given, self.folder / producer.name, self.db, forced=False)
         if made.error:

@@ -79,6 +79,7 @@ def tested(loaded: Loaded, step: Step, *, forced: bool) -> Step:
         update={
             "write": write,
             "depends_on": (),
+            "incremental": {},  # the rows given are those that are new
             "retry": None,
             "tests": (),
             "tests_file": "",

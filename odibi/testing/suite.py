@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from odibi.config import yaml
 from odibi.config.loaded import Loaded
-from odibi.config.models import Step
+from odibi.config.models import Step, StepType
 from odibi.config.problems import Finding, explain, known_keys
 from odibi.config.steptests import ONLY, StepTest
 from odibi.errors import ConfigError, Problem, nearest
@@ -68,6 +68,8 @@ def unfit(step: Step) -> str:
         return "a step that reads files has no inputs to give; test the step that takes its rows"
     if step.stores:
         return "a step that stores its input computes nothing; test the step that makes it"
+    if step.type is StepType.COMMAND:
+        return "a program may change anything anywhere, so it is not run for a test"
     return ""
 
 

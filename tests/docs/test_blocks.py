@@ -16,6 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
+
+from odibi.config.load import load
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -85,6 +88,29 @@ def test_the_readme(tmp_path: Path) -> None:
     assert len(small.splitlines()) <= 40
     (tmp_path / "configs/readme.yaml").write_text(small, "utf-8")
     run("odibi run configs/readme.yaml --date 2026-01-05", tmp_path)
+
+
+def test_connections(tmp_path: Path) -> None:
+    follow("docs/connections.md", tmp_path)
+    configs = [text for kind, text in blocks("docs/connections.md") if kind == "yaml"]
+    for number, text in enumerate(configs):
+        (tmp_path / f"{number}.yaml").write_text(text, "utf-8")
+        for target in ("dev", *yaml.safe_load(text).get("targets", ())):
+            load(tmp_path / f"{number}.yaml", target=target)
+    (tmp_path / "orders.csv").write_text("id\n1\n", "utf-8")
+    run(f"odibi run {len(configs) - 1}.yaml", tmp_path)
+    assert (tmp_path / "warehouse.db").is_file()
+
+
+def test_checks(tmp_path: Path) -> None:
+    _, listed, shown, _, replayed, left = follow("docs/checks.md", tmp_path)
+    assert "orders  2026-01-05     3" in listed
+    assert "customer_id is not in customers.customer_id" in shown
+    assert "orders 2026-01-05: 1 row went back in, 2 left" in replayed
+    assert "references" not in left
+    (small,) = (text for kind, text in blocks("docs/checks.md") if kind == "yaml")
+    (tmp_path / "small.yaml").write_text(small, "utf-8")
+    run("odibi run small.yaml", tmp_path)
 
 
 @pytest.mark.parametrize("target", ["run", "test"])

@@ -148,7 +148,7 @@ CASES = {
     ),
     "wrong-type": Broken("steps:\n", "samples: many\nsteps:\n", "many", ("expected a whole number, found 'many'",)),
     "a-later-version": Broken(
-        RANKED, RANKED + "    checks: []\n", "checks", ("'checks' is not available in this version of odibi",)
+        RANKED, RANKED + "    fallback: []\n", "fallback", ("'fallback' is not available in this version of odibi",)
     ),
     "layer": Broken(
         "layer: silver", "layer: platinum", "platinum", ("found 'platinum'", "allowed: connect, ingest")

@@ -143,6 +143,12 @@ OPERATIONS: dict[str, Make] = {
     "limit": lambda data, table: {"limit": {"rows": data.draw(st.integers(0, 4)), "order_by": order(data, table)}},
     "window": window,
     "pivot": pivot,
+    "remove_nulls": lambda data, table: {"remove_nulls": {"drop": data.draw(st.sampled_from(["rows", "fields"])), "of": some(data, table)}},
+    "remove_duplicates": lambda data, table: {"remove_duplicates": {"keys": some(data, table)}},
+    "normalize_formats": lambda data, table: {"normalize_formats": {one(data, table).name: data.draw(st.sampled_from(["trim", "uppercase", ["lowercase", "trim"]]))}},
+    "enrich": lambda data, table: {"enrich": {f"e{len(table.columns)}": {"type": "concatenate", "fields": some(data, table)}}},
+    "surrogate_key": lambda data, table: {"surrogate_key": {"name": f"k{len(table.columns)}", "columns": some(data, table)}},
+    "summaries": lambda data, table: {"aggregate": {"group_by": some(data, table, 2), "aggregations": {one(data, table).name: ["count", "count_distinct", "min", "max"]}}},
     "unpivot": lambda data, table: {"unpivot": {"columns": [one(data, table).name], "name": f"n{len(table.columns)}", "value": f"u{len(table.columns)}"}},
 }  # fmt: skip
 WITH_RIGHT: dict[str, Make] = {

@@ -40,7 +40,7 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
         [
             (
                 "12:5: step 'a': unknown key 'zzz' "
-                "(known keys: cache, depends_on, description, engine, function, inputs, layer, name, ...)"
+                "(known keys: cache, checks, command, count_rows, depends_on, description, engine, function, ...)"
             )
         ],
     ),
@@ -52,7 +52,7 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
         [
             (
                 "9:5: step 'a': the step does not say what it does "
-                "(give one of read, transform, sql, function, or type and value)"
+                "(give one of read, transform, sql, function, command, script, or type and value)"
             )
         ],
     ),
@@ -70,7 +70,9 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
     ),
     "unknown type": (
         step("name: a", "layer: silver", "type: sequel", "value: select 1"),
-        ["11:11: step 'a': type: found 'sequel' (did you mean 'sql'? allowed: config_op, sql, function)"],
+        [
+            "11:11: step 'a': type: found 'sequel' (did you mean 'sql'? allowed: config_op, sql, function, command)"
+        ],
     ),
     "bad name": (
         step("name: my step", "layer: silver", "sql: select 1"),
@@ -155,10 +157,10 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     "of a later version": (
-        step("name: a", "layer: silver", "sql: select 1", "condition: x", "checks: []"),
+        step("name: a", "layer: silver", "sql: select 1", "condition: x", "runtime: local"),
         [
             "12:5: step 'a': 'condition' is not available in this version of odibi (remove it)",
-            "13:5: step 'a': 'checks' is not available in this version of odibi (remove it)",
+            "13:5: step 'a': 'runtime' is not available in this version of odibi (remove it)",
         ],
     ),
     "retries and limits": (
@@ -178,9 +180,22 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
             "14:25: step 'a': resources.memory: found '200 megabytes' (such as 200MB or 2Gi)",
         ],
     ),
-    "rows of a later version": (
-        step("name: a", "layer: silver", "inputs: [{from: raw, rows: new}]", "sql: select 1"),
-        ["11:13: step 'a': inputs: 'rows' is not available in this version of odibi; remove it"],
+    "rows of another kind": (
+        step("name: a", "layer: silver", "inputs: [{from: raw, rows: old}]", "sql: select 1"),
+        ["11:13: step 'a': inputs: rows: expected new, found 'old'; leave it out to read all rows"],
+    ),
+    "late by no column": (
+        step("name: a", "layer: silver", "inputs: [{from: raw, rows: new, late: 2 days}]", "sql: select 1"),
+        ["11:14: step 'a': late needs watermark: the column that says when a row is of"],
+    ),
+    "late in other words": (
+        step(
+            "name: a",
+            "layer: silver",
+            "inputs: [{from: raw, rows: new, watermark: at, late: two}]",
+            "sql: select 1",
+        ),
+        ["11:58: step 'a': incremental.raw.late: found 'two' (such as 2 days)"],
     ),
     "no mapping": (
         HEAD + "  - hello\n  -\n",
@@ -360,10 +375,8 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     "option of a connection": (
-        HEAD.replace("{url: lake}", "{url: lake, options: {key: 12345}}"),
-        [
-            "3:36: connections.lake.options.key: expected text, found a value of another kind (put it into quotes)"
-        ],
+        HEAD.replace("{url: lake}", "{url: lake, options: [key]}"),
+        ["3:30: connections.lake.options: expected a mapping, found a value of another kind"],
     ),
     "no reference": (
         HEAD.replace("{url: lake}", "{url: '${vault:x}'}"),

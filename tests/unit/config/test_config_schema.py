@@ -69,6 +69,7 @@ def test_every_field_and_spelling_is_there() -> None:
     assert write == {field.alias or name for name, field in Write.model_fields.items()} | {
         "format",
         "partitionBy",
+        "table",
     }
     assert schema["properties"].keys() == {*Pipeline.model_fields, "name", "engine_type"}
 
@@ -82,11 +83,16 @@ FITS = [
     "read: {path: x.csv, from: lake, header: true}",
     "transform: [{filter: x}, {limit: 3}], inputs: a",
     "transform: {filter: x}, inputs: [a, {from: b, as: c}]",
+    "sql: q, inputs: [{from: b, as: c, rows: new, watermark: at, late: 2 days}]",
+    "sql: q, inputs: {a: b}, incremental: {a: {watermark: at}}",
+    "read: {path: x/, files: new, date: '{{ date }}', incremental: {column: at, lookback: 2 days}}",
     "sql: q.sql, inputs: {a: b}, outputs: [a, b], dependsOn: c, tags: t",
     "function: 'steps.a:b', params: {x: [1]}, outputs: b",
     "type: config_op, value: x, params: {operations: [{filter: x}]}",
     "sql: q, write: {to: lake, format: csv, partitionBy: x, mode: append, schema: widen}",
     "sql: q, write: {to: lake, formats: [csv, delta], partition_by: [x], mode: '{{ mode }}'}",
+    "read: {from: wh, tables: [a, b], partition_column: day, partition_date: '{{ date }}'}",
+    "read: {from: lake, prefix: year=2024/, format: json}, write: {to: wh, table: s.t, mode: append}",
     "sql: q, engine: '{{ engine }}'",
     "sql: q, retry: 3, timeout: 1.5, resources: {memory: 2Gi}",
     "sql: q, retry: {max_retries: 3, retry_rules: [{error: KeyError, then: skip}]}, timeout: '{{ t }}'",
@@ -104,8 +110,8 @@ FITS_NOT = [
     "sql: x, write: {formt: csv}",
     "sql: x, write: {format: xml}",
     "sql: x, tags: 5",
-    "sql: x, inputs: [{from: a, rows: new}]",
-    "sql: x, checks: []",
+    "sql: x, inputs: [{from: a, rows: old}]",
+    "sql: x, checks: [{betwen: {}}]",
     "sql: x, retry: {delay: 3}",
     "sql: x, timeout: 5m",
     "sql: x, resources: {memory: 200 megabytes}",
@@ -142,6 +148,17 @@ def test_what_does_not_fit(step: str) -> None:
 )
 def test_the_pipeline_itself(rest: str, fits: bool) -> None:
     assert (errors(config("sql: x", rest)) == []) is fits
+
+
+@pytest.mark.parametrize(
+    "secrets", ["{provider: env}", "[{provider: env}, {provider: databricks, scope: s}]"]
+)
+def test_secrets_are_one_provider_or_several(secrets: str) -> None:
+    fits = Draft7Validator(json_schema()).is_valid
+    assert fits(
+        config("sql: q", f"pipeline: p\nsecrets: {secrets}\ntargets: {{prod: {{secrets: {secrets}}}}}")
+    )
+    assert not fits(config("sql: q", "pipeline: p\nsecrets: {provider: vault}"))
 
 
 def test_known_operations_and_options_close_the_schema() -> None:

@@ -9,6 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from odibi.operations.python import Context
+from steps.analytics import transaction_analytics, user_analytics
 from steps.sales import add_tax
 from steps.scoring import score
 
@@ -67,3 +69,31 @@ def test_every_customer_gets_one_segment(types: type[pd.ArrowDtype] | None) -> N
 def test_the_borders_of_the_segments_are_parameters() -> None:
     scored = score(CUSTOMERS.to_pandas(types_mapper=pd.ArrowDtype), vip_from=901, recent_days=9)
     assert list(scored["segment"]) == ["active", "active", "active", "active", "prospect"]
+
+
+def test_the_figures_of_users_and_transactions_are_one_document_each() -> None:
+    context = Context("run", "2026-01-05", "analytics", {})
+    users = pa.table({"active": [True, True, False, None]})
+    ages = pa.table({"age_group": ["18-25", "unknown"], "user_count": [3, 1]})
+    domains = pa.table({"domain": ["example.com"], "user_count": [4]})
+    (told,) = user_analytics(users, ages, domains, context=context)
+    assert (told["total_users"], told["active_users"], told["timestamp"]) == (4, 2, "2026-01-05")
+    assert told["age_distribution"] == {
+        "18-25": 3, "26-35": 0, "36-45": 0, "46-55": 0, "56+": 0, "unknown": 1,
+    }  # fmt: skip
+    assert told["domain_analysis"] == [{"domain": "example.com", "user_count": 4}]
+    totals = {
+        "total_transactions": 4500,
+        "total_revenue": 2_295_000,
+        "average_revenue_per_user": 25_500.0,
+        "median_revenue_per_user": 25_500.0,
+        "average_transactions_per_user": 50.0,
+        "median_transactions_per_user": 50.0,
+    }
+    spending = pa.table({"user_id": [100], "amount": [27_950]})
+    activity = pa.table({"user_id": [2], "transaction_count": [50]})
+    (told,) = transaction_analytics(pa.Table.from_pylist([totals]), spending, activity, context=context)
+    assert told["total_transactions"] == 4500
+    assert told["revenue_metrics"]["top_spending_users"] == [{"user_id": 100, "amount": 27_950}]
+    assert told["user_metrics"]["most_active_users"] == [{"user_id": 2, "transaction_count": 50}]
+    assert set(told["revenue_metrics"]) | set(told["user_metrics"]) >= totals.keys() - {"total_transactions"}

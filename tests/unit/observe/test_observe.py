@@ -194,9 +194,7 @@ def test_a_place_is_told_as_a_person_would_type_it(project: Project) -> None:
     assert typed(f"{project.root}x/code.py") == f"{project.root}x/code.py"
 
 
-def test_options_of_a_connection_are_refused_not_ignored(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_local_folder_has_no_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("a.csv").write_text("x\n1\n")
     Path("p.yaml").write_text(
@@ -206,5 +204,5 @@ def test_options_of_a_connection_are_refused_not_ignored(
     with pytest.raises(ConfigError) as caught:
         plan(load("p.yaml"))
     assert [(p.line, p.message) for p in caught.value.problems] == [
-        (3, "'options' of a connection are not available in this version of odibi")
+        (3, "connection 'here' is a local folder, which has no options")
     ]

@@ -32,8 +32,8 @@ DATASETS = {"orders": TABLE, "customers": OTHER}
     ("name", "value", "path", "message"),
     [
         # parameters
-        ("filter", None, (), "filter takes an expression, found None"),
-        ("filter", {"where": "ok"}, (), "filter takes an expression, found {'where': 'ok'}"),
+        ("filter", None, (), "where takes an expression or a list of conditions, found None"),
+        ("filter", {"were": "ok"}, ("were",), "has no parameter 'were' (did you mean 'where'?)"),
         ("derive", ["price"], (), "derive takes a mapping of names to an expression, found ['price']"),
         ("derive", {"x": ["price"]}, ("x",), "found ['price']"),
         ("derive", {1: "price"}, (1,), "derive: the name 1 is not text (write '1')"),
@@ -55,6 +55,30 @@ DATASETS = {"orders": TABLE, "customers": OTHER}
             ("distinct",),
             "takes true or false, found 'yes'",
         ),
+        # conditions as data
+        ("filter", [{"field": "active", "operator": "not_null"}], (0, "field"), "unknown column 'active'"),
+        ("filter", [{"field": "ok", "operator": "equal", "value": True}], (0, "operator"), "mean 'equals'?"),
+        ("filter", [{"field": "ok", "operater": "equals"}], (0, "operater"), "did you mean 'operator'?"),
+        ("filter", [{"field": "ok", "value": True}], (0,), "the condition needs 'operator'"),
+        ("filter", [{"field": "ok", "operator": "equals"}], (0,), "equals needs a value that is not null"),
+        ("filter", [{"field": "ok", "operator": "not_null", "value": 1}], (0,), "not_null has no value"),
+        (
+            "filter",
+            [{"field": "price", "operator": "equals", "value": "5"}],
+            (0, "value"),
+            "column 'price' is DECIMAL(8,2) and cannot hold '5'",
+        ),
+        ("filter", [{"field": "status", "operator": "less_than", "value": 5}], (0, "value"), "cannot hold 5"),
+        ("filter", [{"field": "ok", "operator": "in", "value": True}], (0, "value"), "a list of values"),
+        ("filter", [{"field": "ok", "operator": "equals", "value": [True]}], (0, "value"), "operator: in"),
+        ("filter", [{"field": "price", "operator": "contains", "value": "5"}], (0, "value"), "text in text"),
+        (
+            "filter",
+            [{"field": "ok", "operator": "equals", "value": True, "regex": True}],
+            (0, "regex"),
+            "belongs to contains",
+        ),
+        ("filter", {"where": "ok", "on_missing": "skip"}, ("on_missing",), "belongs to a list of conditions"),
         # expressions
         ("filter", "price >", (), "syntax error"),
         ("filter", "status = 'open", (), "unterminated"),
@@ -77,6 +101,58 @@ DATASETS = {"orders": TABLE, "customers": OTHER}
         ("select", ["ok", "OK"], (), "two columns are called 'ok'"),
         ("derive", {"a": "price", "b": "upper(a)"}, ("b",), "make it in an operation before this one"),
         ("derive", {"a": "1", "A": "2"}, (), "two columns are called 'A'"),
+        # cleaning and enriching
+        (
+            "aggregate",
+            {"group_by": [], "aggregations": {"price": ["sum"]}},
+            ("group_by",),
+            "leave group_by out",
+        ),
+        ("aggregate", {"aggregations": {"prize": ["sum"]}}, ("aggregations", "prize"), "mean 'price'?"),
+        ("aggregate", {"aggregations": {"price": ["avg"]}}, ("aggregations", "price", 0), "found 'avg'"),
+        ("aggregate", {"by": "ok", "group_by": "ok", "values": {"n": "count(*)"}}, ("group_by",), "the same"),
+        ("enrich", {"x": {"type": "concat"}}, ("x",), "unknown type 'concat' (did you mean 'concatenate'?)"),
+        ("enrich", {"x": {"fields": ["ok"]}}, ("x",), "it has no type"),
+        ("enrich", {"x": {"type": ["constant"]}}, ("x",), "unknown type ['constant']"),
+        ("enrich", {"x": {"type": "constant"}}, ("x",), "constant needs 'value'"),
+        ("enrich", {"x": {"type": "timestamp", "value": 1}}, ("x", "value"), "timestamp has no 'value'"),
+        (
+            "enrich",
+            {"x": {"type": "concatenate", "fields": ["statsu"]}},
+            ("x", "fields", 0),
+            "mean 'status'?",
+        ),
+        (
+            "enrich",
+            {"x": {"type": "arithmetic", "field1": "price", "field2": "status", "operation": "add"}},
+            ("x", "field2"),
+            "column 'status' is VARCHAR, and add needs numbers",
+        ),
+        (
+            "enrich",
+            {"x": {"type": "arithmetic", "field1": "price", "field2": "price", "operation": "div"}},
+            ("x", "operation"),
+            "did you mean 'divide'?",
+        ),
+        ("remove_nulls", "columns", (), "is known only when the rows have been read"),
+        (
+            "normalize_formats",
+            {"status": "title"},
+            ("status",),
+            "trim, uppercase or lowercase, found 'title'",
+        ),
+        ("standardize_fields", "all", (), "standardize_fields takes no value"),
+        ("handle_missing_values", {}, (), "nothing is done"),
+        ("handle_missing_values", {"fill": {"ok": 1}}, ("fill", "ok"), "is BOOLEAN and cannot hold 1"),
+        (
+            "handle_missing_values",
+            {"fill": {"status": "x"}, "drop_rows": "status"},
+            ("drop_rows",),
+            "'status' is filled",
+        ),
+        ("validate_constraints", [], (), "no constraint is named"),
+        ("surrogate_key", {"name": "OK", "columns": "status"}, ("name",), "two columns are called 'OK'"),
+        ("surrogate_key", {"name": "key", "columns": ["tags"]}, ("columns", 0), "'tags' is VARCHAR[]"),
         # columns
         ("rename", {"order_idd": "id"}, ("order_idd",), "did you mean 'order_id'?"),
         ("rename", {"order_id": "STATUS"}, (), "two columns are called 'status'"),
@@ -205,3 +281,9 @@ def test_a_syntax_error_tells_its_place_in_the_text(value: str, line: int, colum
 def test_an_unknown_operation_has_a_suggestion() -> None:
     with pytest.raises(Permanent, match=r"unknown operation 'filtr' \(did you mean 'filter'\?\)"):
         apply("filtr", "ok", TABLE, {})
+
+
+def test_two_names_that_become_one_are_refused() -> None:
+    table = Relation("t", schema_of({"A-b": "INTEGER", "a_b": "INTEGER"}))
+    with pytest.raises(OperationError, match="two columns are called 'a_b'"):
+        apply("standardize_fields", None, table, {})

@@ -80,7 +80,8 @@ class Project:
 
     def run(
         self, steps: Steps, *select: str, exclude: Sequence[str] = (),
-        date: str | None = None, workers: int | None = None, fail_fast: bool | None = None, **fields: Any,
+        date: str | None = None, workers: int | None = None, fail_fast: bool | None = None,
+        full_refresh: bool = False, **fields: Any,
     ) -> Result:  # fmt: skip
         """A run in this process."""
         return orchestrator.run(
@@ -89,6 +90,7 @@ class Project:
             excluded=exclude,
             workers=workers,
             fail_fast=fail_fast,
+            full_refresh=full_refresh,
         )
 
     def rows(self, table: str) -> list[Row]:

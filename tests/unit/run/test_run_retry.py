@@ -17,7 +17,7 @@ from odibi.errors import OdibiError, elsewhere
 from odibi.record.model import AttemptRecord, ErrorRecord, StepStatus
 from odibi.relational.parse import SqlError
 from odibi.run.outcome import error_record, failure_of
-from odibi.run.retries import RACES, Retries
+from odibi.run.retries import LONGEST_WAIT, RACES, Retries
 from odibi.run.retry import Failure, Policy, Rule, Strategy, policy_of, should_retry_failure, strategy
 
 RETRY, ESCALATE, SKIP = Strategy.RETRY, Strategy.ESCALATE, Strategy.SKIP
@@ -206,6 +206,15 @@ def test_steps_wait_on_the_clock_and_end_when_there_are_no_more_retries() -> Non
     assert retries.waiting == {}
 
 
+@pytest.mark.parametrize(("asked", "waits"), [(0.0, 0.0), (7.0, 7.0), (90.0, 90.0), (1e6, LONGEST_WAIT)])
+def test_a_server_says_itself_when_it_may_be_asked_again(asked: float, waits: float) -> None:
+    made = pipeline(retry_delay=10, retry_max_delay=60)
+    retries = Retries(made, clock=lambda: 100.0, chance=lambda: 1.0)
+    failure = Failure.of(errors.Unavailable("busy", retry_after=asked))
+    assert retries.after(made.steps[0], attempts("Unavailable"), failure)[0] is RETRY
+    assert retries.waiting == {"a": 100.0 + waits}
+
+
 def test_lost_races_cost_no_retries_and_end_by_themselves() -> None:
     made = pipeline(max_retries=1, retry_budget=1)
     retries = Retries(made, chance=lambda: 1.0)
@@ -220,7 +229,7 @@ def test_lost_races_cost_no_retries_and_end_by_themselves() -> None:
 TYPES = """
     AuthenticationFailed ComplianceError DataValidationFailed DatabaseError DependencyFailed InvalidConfig InvalidState
     KubernetesError MissingExtra NetworkTimeout NotFound Permanent ResourceExhausted ResourceQuotaExceeded SchemaMismatch
-    SecurityError SourceError TemplateError Timeout Transient
+    SecurityError SourceError TemplateError Timeout Transient Unavailable
 """
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+
 import pytest
 
+from odibi.record.model import OperationRecord, StepStatus, WriteRecord
 from odibi.story import render, write, write_index
+from odibi.story.summaries import summaries
 
 
 def test_a_story_is_one_file_below_its_pipeline(tmp_path, daily):
     path = write(daily, tmp_path)
     assert path == tmp_path / "daily" / "20260106T020003-7f3a.html"
-    assert path.read_bytes() == render(daily).encode("utf-8")
+    assert path.read_bytes() == render(daily, at=path).encode("utf-8")
     assert [one.name for one in path.parent.iterdir()] == [path.name]
 
 
@@ -55,3 +59,44 @@ def test_the_index_lists_all_runs_newest_first_and_links_what_is_there(
 
 def test_an_index_of_nothing_says_so(tmp_path):
     assert "No run yet." in write_index([], tmp_path / "new").read_text(encoding="utf-8")
+
+
+def test_plain_files_that_the_run_wrote_are_linked_from_where_the_page_is(tmp_path, page, run, step):
+    report = tmp_path / "out put" / "revenue.csv"
+    report.parent.mkdir()
+    report.write_text("day\n", encoding="utf-8")
+    written = [
+        WriteRecord(uri=uri, format=kind, mode="overwrite")
+        for uri, kind in ((str(report), "csv"), (str(tmp_path / "t"), "delta"), ("s3://b/x.csv", "csv"))
+    ]
+    path = write(run(step("a", writes=tuple(written))), tmp_path / "stories")
+    found = [a["href"] for a in page(path.read_text("utf-8")).all("a") if not a["href"].startswith("#")]
+    links = [link for link in found if link != "../index.html"]
+    assert [(path.parent / unquote(link)).resolve() for link in links] == [report.resolve()]
+
+
+def test_the_summary_of_the_transforms(run, step):
+    filtered = OperationRecord(name="filter", rows_in=5000, rows_out=4500)
+    summed = OperationRecord(name="aggregate", rows_in=4500, rows_out=90)
+    cleaned = OperationRecord(name="remove_nulls", rows_in=90, rows_out=90)
+    steps = (
+        step("read", node="Ingest", rows_out=5000),
+        step(
+            "per_user",
+            node="Transform",
+            rows_in={"transactions": 5000},
+            rows_out=90,
+            operations=(filtered, summed, cleaned),
+        ),
+        step("broken", node="Transform", operation="filter, join", status=StepStatus.FAILED),
+    )
+    (told,) = summaries(run(*steps)).values()
+    assert (told["total_files"], told["successful_transformations"], told["status"]) == (2, 1, "partial")
+    report = told["reports"][0]
+    assert (report["file"], report["input_records"], report["output_records"]) == ("per_user", 5000, 90)
+    assert report["transformations_applied"] == 3
+    assert [each["rows_out"] for each in report["operations"]] == [4500, 90, 90]
+    assert report["cleaning_operations_applied"] == ["remove_nulls"]
+    assert [each["name"] for each in told["reports"][1]["operations"]] == ["filter", "join"]
+    assert summaries(run(steps[1]))["transformation-summary.json"]["status"] == "completed"
+    assert summaries(run(steps[0])) == {}

@@ -112,6 +112,15 @@ steps:
         date: 2026-01-02
         given: {raw: [{order_id: late, price: 1}], orders: [{order_id: late}]}
         expect_error: "not so: order_id <> 'late'"
+  - name: arrived
+    layer: silver
+    inputs: [{from: raw, rows: new}]
+    transform: [{select: [order_id]}]
+    write: {to: lake, mode: append}
+    tests:
+      - name: what is given is new
+        given: {raw: [{order_id: b}], arrived: [{order_id: a}]}
+        expect: [{order_id: a}, {order_id: b}]
   - name: euro
     layer: gold
     sql: "select order_id, price * rate as eur, {{ timestamp }} as ts from raw join other.rates using (currency)"
@@ -173,7 +182,7 @@ def test_every_kind_of_step_and_write(project: Path, engine: str) -> None:
     before = sorted(project.rglob("*"))
     found = results(project, engine)
     assert [(each.test, each.differences, each.error) for each in found if not each.passed] == []
-    assert len(found) == 9
+    assert len(found) == 10
     assert [
         path for path in sorted(project.rglob("*")) if path not in before and "__pycache__" not in str(path)
     ] == []
