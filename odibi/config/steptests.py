@@ -7,7 +7,7 @@ from datetime import date as day
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from odibi.config.base import Frozen
 
@@ -42,7 +42,7 @@ def _rows(given: Any) -> Any:
 
 _FORM = {"anyOf": [{"type": "array", "items": {"type": "object"}}, {"type": "string"}]}
 
-Rows = Annotated[tuple[dict[str, Any], ...] | str, PlainValidator(_rows), WithJsonSchema(_FORM)]
+Rows = Annotated[Any, AfterValidator(_rows), WithJsonSchema(_FORM)]
 """Rows as they stand in the config, or the ``.csv``, ``.json`` or ``.ndjson`` file that has them."""
 
 _EXPECTED = {

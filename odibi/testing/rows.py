@@ -38,7 +38,7 @@ def rows_of(rows: Rows, loaded: Loaded, db: Database, known: Schema | None) -> t
         RowError: there is no such file, or it holds no rows.
     """
     if not isinstance(rows, str):
-        return rows
+        return tuple(rows)
     path = loaded.find(rows)
     if path is None:
         folder = (loaded.roots[0] / rows).parent

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from odibi.config.load import load
+from odibi.config.models import Pipeline
 from odibi.errors import ConfigError
 
 HEAD = """\
@@ -50,6 +51,14 @@ def test_what_is_wrong_in_a_test_is_told_with_its_place(tmp_path: Path, text: st
     with pytest.raises(ConfigError) as error:
         load(file)
     assert [str(problem) for problem in error.value.problems] == [f"{file}:{BROKEN[text]}"]
+
+
+def test_the_canonical_form_has_the_tests_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(HEAD + GOOD)
+    pipeline = load(tmp_path / "p.yaml").pipeline
+    dumped = pipeline.model_dump(mode="json", by_alias=True)
+    assert dumped["steps"][1]["tests"][0]["given"] == {"raw": [{"a": "{{ no_template"}]}
+    assert Pipeline.model_validate(dumped) == pipeline
 
 
 def test_tests_are_no_part_of_what_is_declared(tmp_path: Path) -> None:
