@@ -106,6 +106,8 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "resources": "What this step may have: {memory: 200MB}. It computes in a process of its own.",
         "count_rows": "Count the rows in and out of every operation of a transform.",
         "cache": "false: the step runs in every run, whatever result it has.",
+        "tests_file": "The file that has the tests; tests: file.yaml says the same.",
+        "tests": "Rows in and rows expected, run by odibi test: a list of tests, or the file that has it.",
         "tags": "Words to choose steps by: --select tag:word.",
         "description": "What the step is for; the story shows it.",
         "owner": "Who looks after it.",
@@ -132,6 +134,19 @@ _HELP: Mapping[str, Mapping[str, str]] = {
     "Optimize": {
         "max_files": "Write small files together when the table has more files than this.",
         "vacuum_hours": "Delete files that no version this young needs; at least 168.",
+    },
+    "StepTest": {
+        "name": "What the test shows, in a few words.",
+        "description": "Why, where the name does not say it.",
+        "date": "The logical date of the run.",
+        "now": "The instant at which the clock stands; the beginning of date if not given.",
+        "given": "The rows of each input, and of an output what its table holds before: a list, or a file.",
+        "types": "Types of columns that nothing else tells: {raw_orders: {price: DECIMAL(18,2)}}.",
+        "expect": "The rows the table holds afterwards: of the one output, or {dataset: rows}.",
+        "expect_quarantine": "The rows in quarantine afterwards.",
+        "expect_error": "What the step says when it fails, as it must.",
+        "ordered": "Whether the rows have to come in the order in which they are expected.",
+        "partial": "false: columns that no expected row names must be NULL; else they are not compared.",
     },
     "Retry": {
         "max_retries": "How often the step is tried again.",
@@ -235,6 +250,7 @@ def _add_spellings(model: dict[str, Any], name: str) -> None:
         properties["retry"] = {"anyOf": [{"type": "integer", "minimum": 0}, *properties["retry"]["anyOf"]]}
         listed = {"type": "array", "items": {"anyOf": [_TEXT, _INPUT]}}
         properties["inputs"] = {"anyOf": [_TEXT, listed, {"type": "object", "additionalProperties": _TEXT}]}
+        properties["tests"] = {"anyOf": [_TEXT, properties["tests"]]}
         properties["outputs"] = {
             "anyOf": [*_TEXTS["anyOf"], {"type": "object", "additionalProperties": _TEXT}]
         }

@@ -27,7 +27,6 @@ LATER_STEP = frozenset(
         "on_code_change",
         "fallback",
         "merge_strategy",
-        "tests",
         "dialect",
     }
 )
@@ -87,6 +86,7 @@ def expand_step(data: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(out.get(key), str):
             out[key] = (out[key],)
     _retry(out)
+    _tests(out)
     params = out.get("params")
     if params is not None and not isinstance(params, Mapping):
         raise ValueError(f"params: expected a mapping, found {shortened(params)}")
@@ -123,6 +123,12 @@ def _retry(out: dict[str, Any]) -> None:
     """``retry: 5`` as how many retries there are."""
     if isinstance(out.get("retry"), int) and not isinstance(out["retry"], bool):
         out["retry"] = {"max_retries": out["retry"]}
+
+
+def _tests(out: dict[str, Any]) -> None:
+    """``tests: file.yaml`` as the file that has them."""
+    if isinstance(out.get("tests"), str):
+        _rename(out, "tests", "tests_file")
 
 
 def _new_rows(out: dict[str, Any]) -> None:
@@ -268,7 +274,7 @@ _EXPAND = {
 }
 
 
-_SPELLED = {"depends_on": "dependsOn", "checks": "quality_check"}
+_SPELLED = {"depends_on": "dependsOn", "checks": "quality_check", "tests_file": "tests"}
 """How else keys of a step are written."""
 
 

@@ -73,6 +73,7 @@ class Judge:
         keep: commits rows to the quarantine, called with the staged rows or None where there are none.
         source: where the rows were read from, for the quarantine.
         newest: when the newest file was written that they were read from.
+        now: the instant at which the clock stands, None where it goes on.
     """
 
     db: Database
@@ -83,6 +84,7 @@ class Judge:
     keep: Callable[[Job, Staged | None], int | None]
     source: str = ""
     newest: datetime | None = None
+    now: datetime | None = None
     masked: tuple[str, ...] = ()
     results: dict[Rule, Result] = field(default_factory=dict)
     taken: Staged | None = None
@@ -179,7 +181,7 @@ class Judge:
         Raises:
             DataValidationFailed: a rule is broken that must not be; nothing may be published.
         """
-        table = Table(sql, schema, size, before, self.newest, composed)
+        table = Table(sql, schema, size, before, self.newest, composed, self.now)
         for rule in self.rules:
             if isinstance(rule.check, QualityScore):
                 continue

@@ -355,7 +355,7 @@ class _Attempt:
 
         schemas = {alias: d.schema for alias, d in looked_up.items()}
         queries = {alias: d.frame.sql for alias, d in looked_up.items()}
-        known = Context(loaded.run_id, loaded.logical_date.isoformat(), planned.name, loaded.params)
+        known = Context.of(loaded, planned.name)
         self.judge = Judge(
             db=db,
             rules=bound(rules_of(planned.declared.checks), result.schema, schemas, self.context.binder),
@@ -365,6 +365,7 @@ class _Attempt:
             keep=self._quarantine,
             source=self.source.url if self.source is not None else ", ".join(planned.tables.values()),
             newest=newest(self.seen.files) if self.seen is not None else None,
+            now=loaded.now,
             masked=masked(result.schema, loaded.pipeline.sensitive),
         )
         return self.judge
@@ -506,7 +507,7 @@ class _Attempt:
         secrets = self.context.secrets
         for name in secrets_in(function):
             secrets(name)  # here, where what it gives is masked, also where the function is called elsewhere
-        context = Context(loaded.run_id, loaded.logical_date.isoformat(), step.name, loaded.params, secrets)
+        context = Context.of(loaded, step.name, secrets)
         asked = Call(function, step.params, context, as_declared)
         tables = {alias: (dataset.frame, dataset.schema) for alias, dataset in inputs.items()}
         db = self.context.db
