@@ -40,7 +40,7 @@ if moment in ("before the commit", "with a child"):
 elif moment == "after the commit":
     writing.open_table = lambda url, version=None, found=writing.open_table: die() if version is not None else found(url)
 elif moment == "before the rename":
-    export._publish = die
+    export.publish = die
 elif moment == "between the renames":
     Path.rename, renamed = (lambda self, to: (renamed(self, to), die())), Path.rename
 db = Database(folder / f"scratch{uuid.uuid4()}", threads=1)
