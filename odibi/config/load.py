@@ -19,6 +19,7 @@ from odibi.config.build import BUILT_IN, Builder, PipelineCycle, Request
 from odibi.config.digest import config_hash
 from odibi.config.loaded import PYTHON, SUFFIXES, Loaded
 from odibi.config.models import Step
+from odibi.config.staged import with_stages
 from odibi.errors import ConfigError, Problem, nearest
 
 __all__ = ["Loaded", "beside", "config_hash", "from_steps", "load", "load_all"]
@@ -104,7 +105,9 @@ def from_steps(
     named = {} if "name" in pipeline_fields else {"pipeline": "python"}
     data = {**named, **_plain(pipeline_fields), "steps": [_plain(step) for step in steps]}
     request = _request(None, target, params, None, run_id, environ)
-    builder = Builder(yaml.Document(PYTHON, data, {}, {}), request, lambda _name: None)
+    document, problems = with_stages(yaml.Document(PYTHON, data, {}, {}), Path.read_bytes)
+    builder = Builder(document, request, lambda _name: None)
+    builder.problems += problems
     loaded = builder.build()
     unused = _unused(request, builder.used, PYTHON)
     if unused:
@@ -154,7 +157,9 @@ class _Files:
             self.all_read = False
             raise
         request = replace(self.request, run_id=str(uuid4())) if self.own_runs else self.request
+        document, problems = with_stages(document, Path.read_bytes)
         builder = Builder(document, request, partial(self._other, file, chain))
+        builder.problems += problems
         try:
             return builder.build()
         finally:

@@ -168,6 +168,8 @@ class _Builder:
         )
         remote = observed.source.remote if observed.source is not None else None
         caution = (remote.caution,) if remote is not None and remote.caution else ()
+        if (said := self.loaded.document.cautions.get(step.name)) is not None:
+            caution = (*caution, said)
         warnings = (*warnings, *caution, *self._placed(at, observed, engine))
         found = stands(observed.kept, key, volatile=unsteady)
         done = found is not None and found.resumed
