@@ -38,7 +38,9 @@ Steps = Iterator[tuple[dict[str, Any], tuple[Any, ...]]]
 """Steps in short form, each with the place of its entry in the document."""
 
 
-def with_stages(document: yaml.Document, read: Callable[[Path], bytes]) -> tuple[yaml.Document, list[Problem]]:
+def with_stages(
+    document: yaml.Document, read: Callable[[Path], bytes]
+) -> tuple[yaml.Document, list[Problem]]:
     """The document with the steps that its stages mean beside its own, and what is wrong with the stages.
 
     Args:
@@ -162,7 +164,11 @@ def _keys(model: Any, path: yaml.Path) -> list[str]:
             kinds = [_resolved(each, schema) for each in node["oneOf"]]
             node = next(kind for kind in kinds if kind["properties"]["type"]["const"] == part)
             continue
-        node = node["items"] if isinstance(part, int) else node["properties"].get(part, node.get("additionalProperties"))
+        node = (
+            node["items"]
+            if isinstance(part, int)
+            else node["properties"].get(part, node.get("additionalProperties"))
+        )
     return list(_resolved(node, schema).get("properties", ()))
 
 
@@ -190,17 +196,17 @@ class _Expansion:
         entries: Sequence[Any] = self.read[stage].said.files
         self._refuse_unknown(stage, entries)
         for name in self.names:
-            index = self._chosen(stage, name, entries)
-            entry = entries[index] if index is not None else None
+            chosen = self._chosen(stage, name, entries)
+            entry = entries[chosen] if chosen is not None else None
             if stage == "validation":
                 step = _validated(name, entry, self.rules)
             else:
                 step = _transformed(name, "validated" if "validation" in self.read else "raw", entry)
-            if index is None:
+            if chosen is None:
                 file = self.read[stage].document.file
                 self.cautions[step["name"]] = f"{file} says nothing of {name!r}, which is taken as it is"
             step["write"] = {"to": self.read[stage].stage.to, **step["write"]}
-            yield step, ("files",) if index is None else ("files", index)
+            yield step, ("files",) if chosen is None else ("files", chosen)
 
     def _refuse_unknown(self, stage: str, entries: Sequence[Any]) -> None:
         for index, entry in enumerate(entries):
@@ -219,7 +225,9 @@ class _Expansion:
         found = exact or fits
         if len(found) > 1:
             first = self.read[stage].document.where(("files", found[0]))[0]
-            self._add(stage, found[1], f"{name!r} is meant by the entry in line {first} too", "keep one of them")
+            self._add(
+                stage, found[1], f"{name!r} is meant by the entry in line {first} too", "keep one of them"
+            )
         return next(iter(found), None)
 
     def _add(self, stage: str, index: int, message: str, hint: str) -> None:

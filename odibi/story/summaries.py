@@ -70,7 +70,10 @@ def as_made(run: RunRecord, earlier: Iterable[RunRecord]) -> RunRecord:
     while missing and (before := next(runs, None)) is not None:
         for step in before.steps:
             if step.status is StepStatus.COMPLETED and missing.get(step.name) == step.key:
-                told = {name: getattr(step, name) for name in ("rows_in", "operations", "checks", "quality", "writes")}
+                told = {
+                    name: getattr(step, name)
+                    for name in ("rows_in", "operations", "checks", "quality", "writes")
+                }
                 found[step.name] = found[step.name].model_copy(update=told)
                 del missing[step.name]
     return run.model_copy(update={"steps": tuple(found.values())})
