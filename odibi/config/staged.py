@@ -135,7 +135,9 @@ def _said(
         return model.model_validate(data)
     except ValidationError as error:
         for finding in explain(error, data):
-            path = _within(data, finding.path)
+            path, value = _within(data, finding.path)
+            if value and finding.message.endswith("is needed"):
+                continue  # none is left because all of them are wrong, which is said
             hint = finding.hint
             if "unknown key" in finding.message:
                 hint = nearest(str(finding.path[-1]), _keys(model, finding.path[:-1]), "known keys")
@@ -143,15 +145,15 @@ def _said(
     return None
 
 
-def _within(data: Any, path: yaml.Path) -> yaml.Path:
-    """The path without what only the models have in it: which of several kinds an entry is."""
+def _within(data: Any, path: yaml.Path) -> tuple[yaml.Path, Any]:
+    """The path without what only the models have in it (which of several kinds an entry is), and what is there."""
     found: list[Any] = []
     for part in path:
         inside = isinstance(data, Mapping) and part in data
         if inside or (isinstance(data, list) and isinstance(part, int) and part < len(data)):
             found.append(part)
             data = data[part]
-    return tuple(found)
+    return tuple(found), data
 
 
 def _keys(model: Any, path: yaml.Path) -> list[str]:
