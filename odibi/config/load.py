@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from odibi.config.build import BUILT_IN, Builder, PipelineCycle, Request
 from odibi.config.digest import config_hash
 from odibi.config.loaded import PYTHON, SUFFIXES, Loaded
 from odibi.config.models import Step
-from odibi.config.staged import with_stages
+from odibi.config.staged import awaited, with_stages
 from odibi.errors import ConfigError, Problem, nearest
 
 __all__ = ["Loaded", "beside", "config_hash", "from_steps", "load", "load_all"]
@@ -105,9 +105,7 @@ def from_steps(
     named = {} if "name" in pipeline_fields else {"pipeline": "python"}
     data = {**named, **_plain(pipeline_fields), "steps": [_plain(step) for step in steps]}
     request = _request(None, target, params, None, run_id, environ)
-    document, problems = with_stages(yaml.Document(PYTHON, data, {}, {}), Path.read_bytes)
-    builder = Builder(document, request, lambda _name: None)
-    builder.problems += problems
+    builder = _builder(yaml.Document(PYTHON, data, {}, {}), request, lambda _name: None)
     loaded = builder.build()
     unused = _unused(request, builder.used, PYTHON)
     if unused:
@@ -157,9 +155,7 @@ class _Files:
             self.all_read = False
             raise
         request = replace(self.request, run_id=str(uuid4())) if self.own_runs else self.request
-        document, problems = with_stages(document, Path.read_bytes)
-        builder = Builder(document, request, partial(self._other, file, chain))
-        builder.problems += problems
+        builder = _builder(document, request, partial(self._other, file, chain))
         try:
             return builder.build()
         finally:
@@ -175,6 +171,16 @@ class _Files:
             names = [path.stem for path in chain[chain.index(other.resolve()) :]]
             raise PipelineCycle(" -> ".join([*names, names[0]]))
         return self.load(str(other), chain)
+
+
+def _builder(document: yaml.Document, request: Request, other: Callable[[str], Loaded | None]) -> Builder:
+    """What builds the document, its stages made steps."""
+    staged, problems = with_stages(document, _read)
+    builder = Builder(staged, request, other)
+    if problems:
+        builder.problems += problems
+        builder.assume |= awaited(document)
+    return builder
 
 
 def _request(

@@ -22,7 +22,7 @@ ingestion: {config: docs/ingestion.json, to: raw}
 validation: {config: docs/validation.json, to: lake}
 transformation: {config: docs/transformation.json, to: out}
 steps:
-  - {name: counted, layer: gold, sql: select count(*) as n from transformed_users}
+  - {name: counted, layer: gold, sql: select count(*) as n from users, inputs: {users: transformed_users}}
 """
 INGESTION: dict[str, Any] = {
     "sources": [
