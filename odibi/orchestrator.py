@@ -269,7 +269,10 @@ def run(
     )
     store_import = threading.Thread(target=_import_store)  # no daemon: it may not outlive the interpreter
     store_import.start()
-    with Database(home.scratch(loaded.run_id), pipeline.memory_limit) as db, closing(Binder()) as binder:
+    with (
+        Database(home.scratch(loaded.run_id), pipeline.memory_limit) as db,
+        closing(Binder(loaded.now)) as binder,
+    ):
         before = 0
         if home.has_state:  # it is made only when nothing is wrong with the config
             store_import.join()

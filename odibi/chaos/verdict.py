@@ -11,6 +11,7 @@ from odibi.chaos.place import home_in
 from odibi.datasets.target import Target
 from odibi.engines.database import Database
 from odibi.plan.model import Plan
+from odibi.quality.quarantine import quarantine_of
 from odibi.record.cache import Cache
 from odibi.record.model import RunRecord, RunStatus, StepStatus
 from odibi.record.store import ABANDONED
@@ -58,8 +59,12 @@ class Wreck:
 
 
 def targets(plan: Plan) -> list[Target]:
-    """Everything the pipeline writes."""
-    return [target for step in plan.steps for group in step.targets.values() for target in group]
+    """Everything the pipeline writes, its quarantines too."""
+    found = []
+    for step in plan.steps:
+        for group in step.targets.values():
+            found += [*group, *([quarantine_of(group[0])] if step.declared.quarantines else [])]
+    return found
 
 
 def held(plan: Plan, folder: Path) -> dict[str, Holding | None]:

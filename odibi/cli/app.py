@@ -354,16 +354,33 @@ def quarantine_replay(
 
 
 @app.command(name="test")
-def check_data(
+def run_tests(
     what: Annotated[
-        list[str] | None, typer.Argument(metavar="data [CONFIG]", help="What to test, and the config.")
+        list[str] | None,
+        typer.Argument(metavar="[data] CONFIG", help=f"{CONFIG} With data: the checks, not the tests."),
     ] = None,
     select: Select = None,
     target: Target = None,
+    param: Params = None,
+    engine: Annotated[
+        str | None, typer.Option("--engine", metavar="NAME", help="The engine of all steps.")
+    ] = None,
+    create: Annotated[
+        str | None, typer.Option("--create", metavar="STEP", help="Write a test of the step from live data.")
+    ] = None,
+    rows: Annotated[
+        int, typer.Option("--rows", metavar="N", min=1, max=1000, help="Rows of each input in it.")
+    ] = 5,
+    write: Annotated[
+        bool, typer.Option("--write", help="Add it to tests/STEP.yaml beside the config.")
+    ] = False,
     output: Output = "text",
 ) -> None:
-    """Hold the checks of a pipeline against what its tables hold now. Nothing is run or written."""
-    _do("test:test", what=what, select=select, target=target, output=output)
+    """Run the tests of steps in a scratch folder; test data: hold the checks against what the tables hold."""
+    _do(
+        "test:test", what=what, select=select, target=target, param=param, engine=engine, create=create, rows=rows,
+        write=write, output=output,
+    )  # fmt: skip
 
 
 @app.command()

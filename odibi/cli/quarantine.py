@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from odibi.cli.config import load_config, of_last_run
 from odibi.cli.exits import Exit, NotFound
 from odibi.cli.lake import Lake, LakeTable, open_lake
 from odibi.cli.run import execute
 from odibi.cli.terminal import say, say_json, table
+from odibi.config.models import WriteMode
 from odibi.engines.duckdb import literal
-from odibi.errors import nearest
+from odibi.errors import Permanent, nearest
 from odibi.home import Home
+from odibi.observe.increments import reads_new
 from odibi.quality.quarantine import DATE
 from odibi.relational.schema import Schema, quote
 from odibi.story.text import count
+
+if TYPE_CHECKING:
+    from odibi.config.loaded import Loaded
 
 __all__ = ["list_", "replay", "show"]
 
@@ -107,6 +113,7 @@ def replay(
     code: int = Exit.SUCCESS
     dates = sorted({h.date for h in before})
     last = _newest(pipeline, target)
+    _refuse_overwriting(lake.loaded, before, last)
     # What is computed of all dates shall be left as the newest of them leaves it.
     for day in [*dates, *([last] if last is not None and last > dates[-1] else [])]:
         names = dict.fromkeys(h.step for h in before if day in (h.date, last))
@@ -132,6 +139,25 @@ def replay(
             )
             say(said + ("" if went else "; nothing has changed that they broke"))
     return code
+
+
+def _refuse_overwriting(loaded: Loaded, before: Sequence[_Held], last: str | None) -> None:
+    """Raise Permanent where rows of an old date would take the place of newer ones."""
+    steps = {step.name: step for step in loaded.pipeline.steps}
+    for held in before:
+        write = steps[held.step].write
+        if (
+            write is None
+            or write.mode is not WriteMode.MERGE
+            or write.sequence_by
+            or reads_new(steps[held.step])
+        ):
+            continue
+        if last is not None and last > held.date:
+            raise Permanent(
+                f"{held.step} merges without sequence_by: rows of {held.date} would take the place of newer ones",
+                hint=f"give its write a sequence_by, or run all dates since: odibi backfill --from {held.date} --to {last}",
+            )
 
 
 def _newest(pipeline: str, target: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""``odibi test data``: the checks of a pipeline held against what its tables hold now."""
+"""``odibi test``: the tests of steps, and ``odibi test data``: checks held against what the tables hold now."""
 
 from __future__ import annotations
 
@@ -12,19 +12,48 @@ from odibi.home import Home
 __all__ = ["test"]
 
 
-def test(*, what: Sequence[str] | None, select: Sequence[str] | None, target: str | None, output: str) -> int:
+def test(
+    *, what: Sequence[str] | None, select: Sequence[str] | None, target: str | None, param: Sequence[str] | None,
+    engine: str | None, create: str | None, rows: int, write: bool, output: str,
+) -> int:  # fmt: skip
+    """Run tests, write one, or hold checks against tables; the code is 1 where something is not as it must be."""
+    places = tuple(what or ())
+    data = places[:1] == ("data",)
+    places = places[1:] if data else places
+    if len(places) > 1:
+        raise UsageError(f"odibi test: expected one config, found {' '.join(places)}")
+    config = places[0] if places else None
+    if write and create is None:
+        raise UsageError("--write belongs to --create STEP")
+    if data and (create is not None or engine is not None):
+        raise UsageError("odibi test data has no --create and no --engine")
+    if create is not None:
+        from odibi.cli.createtest import create_test
+
+        return create_test(
+            config=config, step=create, rows=rows, write=write, target=target, param=param, engine=engine
+        )
+    if not data:
+        from odibi.cli.steptests import test_steps
+
+        return test_steps(
+            config=config, chosen=select or (), target=target, param=param, engine=engine, output=output
+        )
+    return _test_data(config, select or (), target, param, output)
+
+
+def _test_data(
+    config: str | None, select: Sequence[str], target: str | None, param: Sequence[str] | None, output: str
+) -> int:
     """Print what came of each rule; the code is 1 where one is broken that must not be."""
-    kind, *rest = what or ("",)
-    if kind != "data" or len(rest) > 1:
-        raise UsageError(f"odibi test: expected data and a config, found {' '.join(what or ()) or 'nothing'}")
-    loaded = load_config(rest[0] if rest else None, target=target)
+    loaded = load_config(config, target=target, param=param)
     from odibi.engines.database import Database
     from odibi.observe import observe
     from odibi.run.checked import check_standing
 
     with Database(Home.find().scratch(loaded.run_id)) as db:
         observation = observe(loaded, db)
-        found = tuple(check_standing(loaded, observation, db, select or ()))
+        found = tuple(check_standing(loaded, observation, db, select))
     if output == "json":
         say_json(
             [

@@ -52,6 +52,7 @@ class Request:
     run_id: str
     environ: Mapping[str, str]
     now: datetime
+    frozen: bool = False  # the clock stands at ``now``
 
 
 class Builder:
@@ -103,6 +104,7 @@ class Builder:
             environ=self.request.environ,
             document=self.document,
             positions=tuple(position for position, _ in steps),
+            now=self.request.now if self.request.frozen else None,
         )
         loaded = replace(loaded, others=self.others(loaded))
         self.references(loaded)
@@ -247,7 +249,8 @@ class Builder:
             if isinstance(item.get("name"), str):
                 label = f"step {item['name']!r}: "
             step = self.known(item, at, label)
-            step = self.rendered(step, at, context, step)
+            tests = {key: step.pop(key) for key in ("tests",) if key in step}  # are no templates
+            step = {**self.rendered(step, at, context, step), **tests}
             try:
                 found.append((position, Step.model_validate(step)))
             except ValidationError as error:

@@ -15,12 +15,12 @@ __all__ = ["config_hash"]
 def config_hash(data: Mapping[str, Any]) -> str:
     """32 hex digits of a pipeline's data before rendering.
 
-    Comments, format, the order of keys, and short or canonical form make no difference.
+    Comments, format, the order of keys, short or canonical form, and tests make no difference.
     """
     normal = _expanded(data, expand_pipeline)
     steps = normal.get("steps")
     if isinstance(steps, list | tuple):
-        normal["steps"] = [_expanded(step, expand_step) for step in steps]
+        normal["steps"] = [_without_tests(_expanded(step, expand_step)) for step in steps]
     try:
         text = json.dumps(normal, sort_keys=True, default=str)
     except TypeError:  # keys of several types in one mapping have no order
@@ -33,6 +33,14 @@ def _expanded(data: Any, expand: Callable[[Mapping[str, Any]], dict[str, Any]]) 
         return expand(data) if isinstance(data, Mapping) else data
     except ValueError:  # a template stands where the short form wants a list
         return data
+
+
+def _without_tests(step: Any) -> Any:
+    return (
+        {key: value for key, value in step.items() if key not in ("tests", "tests_file")}
+        if isinstance(step, Mapping)
+        else step
+    )
 
 
 def _with_text_keys(value: Any) -> Any:

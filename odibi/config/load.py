@@ -34,6 +34,7 @@ def load(
     engine: str | None = None,
     run_id: str | None = None,
     environ: Mapping[str, str] = os.environ,
+    now: datetime | None = None,
 ) -> Loaded:
     """The pipeline declared in a YAML or JSON file, ready to be planned.
 
@@ -45,12 +46,20 @@ def load(
         engine: the engine; if None the pipeline's own.
         run_id: the identity of the run; if None a new UUID.
         environ: where ODIBI_TARGET and, later, ``${env:X}`` are looked up.
+        now: the instant at which the clock stands, for tests; if None it goes on.
 
     Raises:
         ConfigError: with all problems at once.
     """
     found, problems = load_all(
-        [path], date=date, target=target, params=params, engine=engine, run_id=run_id, environ=environ
+        [path],
+        date=date,
+        target=target,
+        params=params,
+        engine=engine,
+        run_id=run_id,
+        environ=environ,
+        now=now,
     )
     if problems:
         raise ConfigError(problems)
@@ -66,12 +75,13 @@ def load_all(
     engine: str | None = None,
     run_id: str | None = None,
     environ: Mapping[str, str] = os.environ,
+    now: datetime | None = None,
 ) -> tuple[tuple[Loaded, ...], tuple[Problem, ...]]:
     """The pipelines of several files that can be loaded, and the problems of all of them.
 
     The arguments are those of :func:`load`. A param must mean something in one of the files.
     """
-    files = _Files(_request(date, target, params, engine, run_id, environ), own_runs=run_id is None)
+    files = _Files(_request(date, target, params, engine, run_id, environ, now), own_runs=run_id is None)
     found: list[Loaded] = []
     problems: list[Problem] = []
     places = [str(path) for path in paths]
@@ -190,6 +200,7 @@ def _request(
     engine: str | None,
     run_id: str | None,
     environ: Mapping[str, str],
+    now: datetime | None = None,
 ) -> Request:
     return Request(
         date=date,
@@ -201,7 +212,8 @@ def _request(
         engine=engine,
         run_id=run_id or str(uuid4()),
         environ=environ,
-        now=datetime.now(UTC),
+        now=now or datetime.now(UTC),
+        frozen=now is not None,
     )
 
 

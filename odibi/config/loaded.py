@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,7 +36,8 @@ class Loaded:
     ``pipeline`` has its templates rendered and its target applied, and keeps its ``${...}``
     references. ``params`` holds the ones given from outside, ``context`` what templates may name.
     ``templates`` has the steps with templates in them, by name. ``others`` has the pipelines that inputs such as ``other.orders`` refer to. ``config_hash``
-    identifies the declaration before rendering, whatever its comments, format and key order.
+    identifies the declaration before rendering, whatever its comments, format and key order. ``now`` is
+    the instant at which the clock stands, None where it goes on.
     """
 
     pipeline: Pipeline
@@ -53,6 +54,7 @@ class Loaded:
     document: yaml.Document = field(repr=False, compare=False)
     positions: tuple[int, ...] = field(repr=False, compare=False)
     """For each step of the pipeline, which entry of the file's ``steps`` it was written as."""
+    now: datetime | None = None
 
     def where(self, path: yaml.Path) -> tuple[str, int, int]:
         """File, line and column of the value at the canonical ``path``, such as ``("steps", 2, "value")``."""

@@ -18,6 +18,7 @@ from odibi.config.increment import NewRows
 from odibi.config.retry import Resources, Retry, RetryRule, Success, refuse_success
 from odibi.config.short import expand_pipeline, expand_step
 from odibi.config.stages import Stage
+from odibi.config.steptests import StepTest
 from odibi.config.vaults import SecretsProvider
 
 __all__ = [
@@ -282,7 +283,8 @@ class Step(Frozen):
     it becomes. ``checks`` are rules that its result must fulfil before it is published,
     ``validation_rules`` the rule set that says what a broken one means. ``timeout`` is how many seconds an
     attempt may take. With ``cache: false`` no earlier result stands for the step's: it runs in every run.
-    ``count_rows`` has the rows of every operation counted.
+    ``count_rows`` has the rows of every operation counted. ``tests``, here or in a file of their own, are run by
+    ``odibi test`` only.
     """
 
     name: Name
@@ -306,6 +308,8 @@ class Step(Frozen):
     tags: tuple[str, ...] = ()
     description: str = ""
     owner: str = ""
+    tests: tuple[StepTest, ...] = ()
+    tests_file: str = ""
 
     @model_validator(mode="before")
     @classmethod

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from odibi.config.models import Connection, Pipeline, Resources, Retry, Step, Target, Write
 from odibi.config.short import LATER_PIPELINE, LATER_STEP, VERBS
+from odibi.config.steptests import StepTest
 from odibi.config.vaults import SecretsProvider
 from odibi.errors import nearest
 
@@ -63,6 +64,7 @@ _KEYS: Mapping[tuple[str, ...], _Keys] = {
     ("steps", "*"): _Keys(_names(Step, *VERBS), frozenset({"dependsOn"}), LATER_STEP),
     ("steps", "*", "retry"): _Keys(_names(Retry)),
     ("steps", "*", "resources"): _Keys(_names(Resources)),
+    ("steps", "*", "tests", "*"): _Keys(_names(StepTest)),
     ("steps", "*", "write"): _Keys(
         _names(Write), frozenset({"format", "partitionBy", "schema_policy", "table"})
     ),
@@ -79,7 +81,11 @@ def known_keys(data: Any, path: tuple[Any, ...], findings: list[Finding]) -> Any
 
 
 def _known(data: Any, path: tuple[Any, ...], shape: tuple[str, ...], findings: list[Finding]) -> Any:
-    if not isinstance(data, Mapping) or not any(rule[: len(shape)] == shape for rule in _KEYS):
+    if not any(rule[: len(shape)] == shape for rule in _KEYS):
+        return data
+    if isinstance(data, list | tuple):
+        return [_known(item, (*path, at), (*shape, "*"), findings) for at, item in enumerate(data)]
+    if not isinstance(data, Mapping):
         return data
     keys = _KEYS.get(shape)
     out: dict[Any, Any] = {}

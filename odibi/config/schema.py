@@ -87,6 +87,7 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "layer": "Where the step stands: bronze, silver, gold, or what it does.",
         "read": "Read files or a table: a path, or {from: connection, path: file} and options.",
         "transform": "Operations on the first input, in order.",
+        "quality_check": "A gate: rules that the first input must fulfil; it is handed on as it is.",
         "sql": "A query, or a .sql file. The tables in it are the inputs.",
         "function": "A Python function, as package.module:name. Its parameters are the inputs.",
         "command": "A program and its arguments, as a list. It finds its inputs by the environment.",
@@ -108,6 +109,8 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "resources": "What this step may have: {memory: 200MB}. It computes in a process of its own.",
         "count_rows": "Count the rows in and out of every operation of a transform.",
         "cache": "false: the step runs in every run, whatever result it has.",
+        "tests_file": "The file that has the tests; tests: file.yaml says the same.",
+        "tests": "Rows in and rows expected, run by odibi test: a list of tests, or the file that has it.",
         "tags": "Words to choose steps by: --select tag:word.",
         "description": "What the step is for; the story shows it.",
         "owner": "Who looks after it.",
@@ -134,6 +137,19 @@ _HELP: Mapping[str, Mapping[str, str]] = {
     "Optimize": {
         "max_files": "Write small files together when the table has more files than this.",
         "vacuum_hours": "Delete files that no version this young needs; at least 168.",
+    },
+    "StepTest": {
+        "name": "What the test shows, in a few words.",
+        "description": "Why, where the name does not say it.",
+        "date": "The logical date of the run.",
+        "now": "The instant at which the clock stands; the beginning of date if not given.",
+        "given": "The rows of each input, and of an output what its table holds before: a list, or a file.",
+        "types": "Types of columns that nothing else tells: {raw_orders: {price: DECIMAL(18,2)}}.",
+        "expect": "The rows the table holds afterwards: of the one output, or {dataset: rows}.",
+        "expect_quarantine": "The rows in quarantine afterwards.",
+        "expect_error": "What the step says when it fails, as it must.",
+        "ordered": "Whether the rows have to come in the order in which they are expected.",
+        "partial": "false: columns that no expected row names must be NULL; else they are not compared.",
     },
     "Retry": {
         "max_retries": "How often the step is tried again.",
@@ -237,6 +253,7 @@ def _add_spellings(model: dict[str, Any], name: str) -> None:
         properties["retry"] = {"anyOf": [{"type": "integer", "minimum": 0}, *properties["retry"]["anyOf"]]}
         listed = {"type": "array", "items": {"anyOf": [_TEXT, _INPUT]}}
         properties["inputs"] = {"anyOf": [_TEXT, listed, {"type": "object", "additionalProperties": _TEXT}]}
+        properties["tests"] = {"anyOf": [_TEXT, properties["tests"]]}
         properties["outputs"] = {
             "anyOf": [*_TEXTS["anyOf"], {"type": "object", "additionalProperties": _TEXT}]
         }
@@ -276,6 +293,7 @@ def _short_form(
         "function": _TEXT,
         "command": {"type": "array", "items": {"type": ["string", "number"]}, "minItems": 1},
         "script": _TEXT,
+        "quality_check": step["properties"]["checks"],
     }
     step["required"] = ["name", "layer"]
     step["oneOf"] = [{"required": ["type", "value"]}, *({"required": [verb]} for verb in VERBS)]

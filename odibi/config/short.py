@@ -14,7 +14,7 @@ from typing import Any
 
 __all__ = ["LATER_PIPELINE", "LATER_STEP", "VERBS", "expand_pipeline", "expand_step", "source_path"]
 
-VERBS = ("read", "transform", "sql", "function", "command", "script")
+VERBS = ("read", "transform", "sql", "function", "command", "script", "quality_check")
 """What the short form may say a step does."""
 
 READ_INSTEAD = ("prefix", "url", "table", "tables", "query")
@@ -27,7 +27,6 @@ LATER_STEP = frozenset(
         "on_code_change",
         "fallback",
         "merge_strategy",
-        "tests",
         "dialect",
     }
 )
@@ -87,6 +86,7 @@ def expand_step(data: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(out.get(key), str):
             out[key] = (out[key],)
     _retry(out)
+    _tests(out)
     params = out.get("params")
     if params is not None and not isinstance(params, Mapping):
         raise ValueError(f"params: expected a mapping, found {shortened(params)}")
@@ -123,6 +123,12 @@ def _retry(out: dict[str, Any]) -> None:
     """``retry: 5`` as how many retries there are."""
     if isinstance(out.get("retry"), int) and not isinstance(out["retry"], bool):
         out["retry"] = {"max_retries": out["retry"]}
+
+
+def _tests(out: dict[str, Any]) -> None:
+    """``tests: file.yaml`` as the file that has them."""
+    if isinstance(out.get("tests"), str):
+        _rename(out, "tests", "tests_file")
 
 
 def _new_rows(out: dict[str, Any]) -> None:
@@ -215,6 +221,14 @@ def _transform(out: dict[str, Any], value: Any) -> None:
     out["params"] = {**(out.get("params") or {}), "operations": operations}
 
 
+def _quality_check(out: dict[str, Any], value: Any) -> None:
+    """A gate: what it lets through is its input as it is."""
+    if "checks" in out:
+        raise ValueError("quality_check: put all the rules there, and leave checks out")
+    out["checks"] = value
+    _transform(out, [{"select": "*"}])
+
+
 def _operations(value: Any, place: str) -> tuple[dict[str, Any], ...]:
     if not isinstance(value, list | tuple) or not value:
         raise ValueError(f"{place}: expected a list of operations, such as [{{filter: 'x > 0'}}]")
@@ -256,7 +270,12 @@ _EXPAND = {
     "function": _function,
     "command": _command,
     "script": _script,
+    "quality_check": _quality_check,
 }
+
+
+_SPELLED = {"depends_on": "dependsOn", "checks": "quality_check", "tests_file": "tests"}
+"""How else keys of a step are written."""
 
 
 def source_path(path: tuple[Any, ...], step: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -292,8 +311,8 @@ def source_path(path: tuple[Any, ...], step: Mapping[str, Any]) -> tuple[Any, ..
             return ("write", other)
     if head == "retry" and not isinstance(step.get("retry"), Mapping):
         return ("retry",)
-    if head == "depends_on" and head not in step:
-        return ("dependsOn", *rest)
+    if head in _SPELLED and head not in step:
+        return (_SPELLED[head], *rest)
     return path
 
 

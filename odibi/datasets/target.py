@@ -180,8 +180,8 @@ class Judge(Protocol):
         """Raises DataValidationFailed where the table, whose rows ``sql`` would be, may not become so."""
         ...
 
-    def publish(self, job: Job) -> None:
-        """Commit what was taken out."""
+    def publish(self, job: Job) -> int | None:
+        """Commit what was taken out; the version of the quarantine then, None where there is none."""
         ...
 
 

@@ -78,8 +78,8 @@ def write_delta(
             root = Path(target.url).absolute()
             note["beside"] = [Path(path).absolute().relative_to(root).as_posix() for path in beside]
         job.go_on()
-        if job.judge is not None:
-            job.judge.publish(job)
+        if job.judge is not None and (quarantine := job.judge.publish(job)) is not None:
+            note["quarantine"] = quarantine
         if same:
             version, sums = same.version, tuple(same.note.get("sets", ()))
         else:

@@ -11,13 +11,17 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from odibi.errors import OdibiError, Permanent, nearest
 from odibi.operations.modules import digest, find, parse, reached
 from odibi.relational.schema import Schema, schema_of
 from odibi.relational.storage import from_delta, to_delta
+
+if TYPE_CHECKING:
+    from odibi.config.loaded import Loaded
 
 __all__ = ["CONTEXT", "Context", "Function", "inspect", "secrets_in", "step"]
 
@@ -58,13 +62,20 @@ def _none(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a function may know of the run it is called in."""
+    """What a function may know of the run it is called in; ``now`` is the instant of a test, else the present."""
 
     run_id: str
     logical_date: str
     step: str
     params: Mapping[str, Any]
     secrets: Callable[[str], str] = field(default=_none, repr=False, compare=False)
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @staticmethod
+    def of(loaded: Loaded, step: str, secrets: Callable[[str], str] = _none) -> Context:
+        """The context of a step in a run."""
+        day, now = loaded.logical_date.isoformat(), loaded.now or datetime.now(UTC)
+        return Context(loaded.run_id, day, step, loaded.params, secrets, now)
 
     def get_secret(self, name: str) -> str:
         """A secret of one of the pipeline's providers; it is masked wherever odibi writes text.

@@ -68,7 +68,7 @@ def build(
         ConfigError: with every problem that was found; nothing may run.
         Permanent: a selector means nothing.
     """
-    own = binder or Binder()
+    own = binder or Binder(loaded.now)
     try:
         return _Builder(loaded, observation, own, full_refresh, fresh).plan(chosen, excluded)
     finally:

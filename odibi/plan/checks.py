@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from odibi.config.checks import CHECKED, Freshness, Query
+from odibi.config.models import WriteMode
 from odibi.observe import Observed
+from odibi.observe.increments import reads_new
 from odibi.quality.rules import CheckError, rules_of, tables_of
 from odibi.quality.rules import bound as bound_to
 from odibi.relational.bind import Binder, BindError
@@ -16,6 +18,19 @@ __all__ = ["check_objections"]
 
 Objection = tuple[tuple[Any, ...], str, str]
 """Where below the step, what is wrong there, and what to do."""
+
+
+def _late(observed: Observed) -> Iterator[Objection]:
+    """Rows that come back from quarantine later than others of their key, which nobody could tell from newer ones."""
+    if not (observed.declared.quarantines and observed.targets and reads_new(observed.step)):
+        return
+    write = next(iter(observed.targets.values()))[0].write
+    if write.mode in (WriteMode.MERGE, WriteMode.SCD2) and write.sequence_by is None:
+        message = (
+            f"the step reads only what is new, so rows come back from quarantine later than others of their key, "
+            f"and mode {write.mode} cannot tell which is newer"
+        )
+        yield ("write",), message, "give the write a sequence_by"
 
 
 def check_objections(
@@ -28,6 +43,7 @@ def check_objections(
             message = "quarantine stands beside the table that a step writes, and this one writes none"
             yield ("checks", number), message, "give the step a write, or on_fail: warn"
             break
+    yield from _late(observed)
     for number, check in enumerate(checks):
         if isinstance(check, Freshness) and check.column is None and not observed.step.ingests:
             message = "freshness needs a column here: only of a step that reads files do these tell an age"

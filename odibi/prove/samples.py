@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
     from odibi.plan.model import Plan, PlannedStep
 
-__all__ = ["Samples"]
+__all__ = ["LOOKED_AT", "Samples"]
 
 LOOKED_AT = 1_000_000
 """Rows of a table that its sample is taken from."""

@@ -73,6 +73,7 @@ class Judge:
         keep: commits rows to the quarantine, called with the staged rows or None where there are none.
         source: where the rows were read from, for the quarantine.
         newest: when the newest file was written that they were read from.
+        now: the instant at which the clock stands, None where it goes on.
     """
 
     db: Database
@@ -80,9 +81,10 @@ class Judge:
     lookups: Mapping[str, str]
     dataset: str
     ask: Ask
-    keep: Callable[[Job, Staged | None], None]
+    keep: Callable[[Job, Staged | None], int | None]
     source: str = ""
     newest: datetime | None = None
+    now: datetime | None = None
     masked: tuple[str, ...] = ()
     results: dict[Rule, Result] = field(default_factory=dict)
     taken: Staged | None = None
@@ -179,7 +181,7 @@ class Judge:
         Raises:
             DataValidationFailed: a rule is broken that must not be; nothing may be published.
         """
-        table = Table(sql, schema, size, before, self.newest, composed)
+        table = Table(sql, schema, size, before, self.newest, composed, self.now)
         for rule in self.rules:
             if isinstance(rule.check, QualityScore):
                 continue
@@ -201,10 +203,10 @@ class Judge:
                 self.results[rule] = Result(rule, status, None, int(wrong), int(wrong), message)
         self.refuse()
 
-    def publish(self, job: Job) -> None:
-        """Commit the rows that break a quarantine rule, before the others are."""
-        if any(rule.on_fail == "quarantine" for rule in self.rules):
-            self.keep(job, self.taken)
+    def publish(self, job: Job) -> int | None:
+        """Commit the rows that break a quarantine rule, before the others are; the quarantine's version then."""
+        quarantines = any(rule.on_fail == "quarantine" for rule in self.rules)
+        return self.keep(job, self.taken) if quarantines else None
 
     def score(self, *, after: bool) -> float:
         """The share, from 0 to 1, in which the rules hold: of all rows that came in, or ``after`` the quarantine.

@@ -287,6 +287,7 @@ def _condition(rule: Rule, text: str, schema: Schema, binder: Binder) -> str:
     from odibi.operations.errors import OperationError
     from odibi.operations.expressions import expression
     from odibi.relational.bind import BindError
+    from odibi.relational.clock import at_instant
     from odibi.relational.rules import apply_rules
     from odibi.relational.schema import Relation
 
@@ -302,7 +303,7 @@ def _condition(rule: Rule, text: str, schema: Schema, binder: Binder) -> str:
         raise CheckError(f"{rule.name}: {error.message}", path, hint=own or hint) from error
     if found[0].type != "BOOLEAN":
         raise CheckError(f"{rule.name}: it is {found[0].type}, not true or false", path, hint=hint)
-    ruled = apply_rules(exp.select("*").from_(exp.to_table(ROWS)).where(tree))
+    ruled = apply_rules(exp.select("*").from_(exp.to_table(ROWS)).where(at_instant(tree, binder.now)))
     return str(ruled.args["where"].this.sql("duckdb"))
 
 

@@ -36,6 +36,7 @@ class Table:
         before: the columns it had until now, None where there was no table.
         newest: when the newest file was written that its rows were read from.
         composed: whether its rows are made of those that came in and those that were there.
+        now: the instant at which the clock stands, None where it goes on.
     """
 
     sql: str
@@ -44,6 +45,7 @@ class Table:
     before: Schema | None = None
     newest: datetime | None = None
     composed: bool = False
+    now: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +68,10 @@ def broken(db: Database, rule: Rule, table: Table, lookups: Mapping[str, str], d
 
 def _found_by(db: Database, check: Query, table: Table, lookups: Mapping[str, str], dataset: str) -> Found:
     """The rows that a user's query finds."""
+    from odibi.relational.clock import at_instant
     from odibi.relational.parse import parse, table_name, tables_in
 
-    query = parse(check.query).fold({})["data"]
+    query = at_instant(parse(check.query).fold({})["data"], table.now)
     known = {dataset.lower(): table.sql, **{name.lower(): sql for name, sql in lookups.items()}}
     frames = {
         table_name(each): DuckFrame(known[table_name(each).lower()], stored=True) for each in tables_in(query)
@@ -113,7 +116,7 @@ def _freshness(db: Database, check: Freshness, table: Table) -> Found:
         newest = datetime(newest.year, newest.month, newest.day, tzinfo=UTC)
     if not isinstance(newest, datetime):
         return Found(f"{check.column} is no time")
-    age = datetime.now(UTC) - (newest if newest.tzinfo else newest.replace(tzinfo=UTC))
+    age = (table.now or datetime.now(UTC)) - (newest if newest.tzinfo else newest.replace(tzinfo=UTC))
     if age <= duration(check.within):
         return Found()
     hours = age.total_seconds() / 3600

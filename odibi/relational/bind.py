@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -45,12 +46,14 @@ class BindError(Permanent):
 class Binder:
     """Empty tables and a question: what columns would this query have?
 
-    Safe to use from several threads. Close it when done.
+    Safe to use from several threads. Close it when done. ``now`` is the instant at which the queries
+    are asked that are compiled with it, None where the clock goes on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now: datetime | None = None) -> None:
         import duckdb
 
+        self.now = now
         config = {"errors_as_json": "true", "python_enable_replacements": "false", "threads": "1"}
         self._db = duckdb.connect(":memory:", config=config)
         self._db.execute("SET TimeZone='UTC'; SET enable_external_access=false")

@@ -12,6 +12,7 @@ from sqlglot import exp
 
 from odibi.errors import nearest
 from odibi.relational.bind import Binder, BindError, refusal
+from odibi.relational.clock import at_instant
 from odibi.relational.parse import Script, SqlError, is_cte, line_and_column, place, table_name, tables_in
 from odibi.relational.rules import apply_rules, closing_cast
 from odibi.relational.schema import Relation, Schema
@@ -64,7 +65,7 @@ def compile_query(query: exp.Query, tables: Mapping[str, Relation], binder: Bind
         BindError: DuckDB's binder refuses it.
     """
     named = _named(query, tables)
-    ruled = apply_rules(named.query)
+    ruled = apply_rules(at_instant(named.query, binder.now))
     schema = _bound(_Named(ruled, named.inputs), binder)
     names = [column.name for column in schema]
     if any("(" in name for name in names) and ruled != named.query:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from odibi.config.checks import CHECKED
 from odibi.config.models import StepType
+from odibi.datasets.consumed import CONSUMED
 from odibi.datasets.delta import Table, open_table
 from odibi.datasets.digest import Digest, Sample, measure, narrowed
 from odibi.datasets.files import newest
@@ -221,6 +222,7 @@ class _Attempt:
         for _, message, hint in write_objections(targets[0], result.schema, context.binder):
             raise SchemaMismatch(message, hint=hint)
         job = replace(job, consumed=self.reading.note(result.schema), replaces=self.reading.replaces)
+        result = self._again(result, targets[0], handle)
         try:
             written = write(
                 context.db, self.engine, context.intents, result.frame, result.schema, targets, handle, job
@@ -353,7 +355,7 @@ class _Attempt:
 
         schemas = {alias: d.schema for alias, d in looked_up.items()}
         queries = {alias: d.frame.sql for alias, d in looked_up.items()}
-        known = Context(loaded.run_id, loaded.logical_date.isoformat(), planned.name, loaded.params)
+        known = Context.of(loaded, planned.name)
         self.judge = Judge(
             db=db,
             rules=bound(rules_of(planned.declared.checks), result.schema, schemas, self.context.binder),
@@ -363,15 +365,38 @@ class _Attempt:
             keep=self._quarantine,
             source=self.source.url if self.source is not None else ", ".join(planned.tables.values()),
             newest=newest(self.seen.files) if self.seen is not None else None,
+            now=loaded.now,
             masked=masked(result.schema, loaded.pipeline.sensitive),
         )
         return self.judge
 
-    def _quarantine(self, job: Job, rows: Staged | None) -> None:
+    def _quarantine(self, job: Job, rows: Staged | None) -> int | None:
         from odibi.quality.quarantine import keep, quarantine_of
 
         (target, *_), *_ = self.planned.targets.values()
-        keep(self.context.db, self.context.intents, quarantine_of(target), job, rows)
+        place = quarantine_of(target, whole=self.reading.on)
+        return keep(self.context.db, self.context.intents, place, job, rows)
+
+    def _again(self, result: _Computed, target: Target, handle: Table | None) -> _Computed:
+        """The result with the rows that are in quarantine, where they are not read a second time."""
+        planned = self.planned
+        if handle is None or planned.rebuild or not (self.reading.on and planned.declared.quarantines):
+            return result
+        from sqlglot import exp
+
+        from odibi.quality.quarantine import NOTED, again
+
+        commit = handle.transaction(CONSUMED)
+        version = commit.note.get(NOTED) if commit is not None else None
+        found = again(self.engine, target, version, result.schema) if version is not None else None
+        if found is None:
+            return result
+        kept, rows = found
+        self.warnings += (f"{rows} rows that were in quarantine are judged again",)
+        names = [exp.column(column.name, quoted=True) for column in result.schema]
+        both = exp.union(exp.select(*names).from_("new"), exp.select(*names).from_("kept"), distinct=False)
+        frame = self.engine.query(both, {"new": result.frame, "kept": kept}, result.schema)
+        return replace(result, frame=frame)
 
     @property
     def checks(self) -> tuple[CheckRecord, ...]:
@@ -482,7 +507,7 @@ class _Attempt:
         secrets = self.context.secrets
         for name in secrets_in(function):
             secrets(name)  # here, where what it gives is masked, also where the function is called elsewhere
-        context = Context(loaded.run_id, loaded.logical_date.isoformat(), step.name, loaded.params, secrets)
+        context = Context.of(loaded, step.name, secrets)
         asked = Call(function, step.params, context, as_declared)
         tables = {alias: (dataset.frame, dataset.schema) for alias, dataset in inputs.items()}
         db = self.context.db

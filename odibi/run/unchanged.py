@@ -170,7 +170,14 @@ def _all_of(others: Iterable[Loaded]) -> Iterator[Loaded]:
 def _code(loaded: Loaded, steps: Iterable[PlannedStep]) -> Iterator[str]:
     """The files that hold code of the steps."""
     for planned in steps:
-        if planned.function is not None:
+        for function in planned.declared.functions.values():
+            yield from (file for file, _ in function.modules.values())
+        for name in planned.declared.schemas:
+            yield str(loaded.find(name))
+        if planned.command is not None:
+            pairs = zip(planned.command.written, planned.command.argv, strict=True)
+            yield from (file for name, file in pairs if name in planned.command.files)
+        elif planned.function is not None:
             yield from (file for file, _ in planned.function.modules.values())
         elif is_sql_file(planned.step) and (file := loaded.find(planned.step.value.strip())) is not None:
             yield str(file)

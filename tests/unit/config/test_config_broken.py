@@ -157,10 +157,10 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     "of a later version": (
-        step("name: a", "layer: silver", "sql: select 1", "condition: x", "tests: []"),
+        step("name: a", "layer: silver", "sql: select 1", "condition: x", "runtime: local"),
         [
             "12:5: step 'a': 'condition' is not available in this version of odibi (remove it)",
-            "13:5: step 'a': 'tests' is not available in this version of odibi (remove it)",
+            "13:5: step 'a': 'runtime' is not available in this version of odibi (remove it)",
         ],
     ),
     "retries and limits": (

@@ -55,7 +55,7 @@ def test_no_object_lets_unknown_keys_pass_unnoticed() -> None:
 
 def test_everything_is_described() -> None:
     schema = json_schema()
-    for name in ("Step", "Write", "Retry", "RetryRule", "Resources", "Connection", "Target"):
+    for name in ("Step", "StepTest", "Write", "Retry", "RetryRule", "Resources", "Connection", "Target"):
         assert schema["definitions"][name]["description"]
         for key, item in schema["definitions"][name]["properties"].items():
             assert item.get("description"), f"{name}.{key}"

@@ -10,6 +10,7 @@ from deltalake import DeltaTable
 
 from odibi.errors import ConfigError
 from odibi.record.model import CheckRecord, StepStatus
+from tests.flow.helpers import odibi
 from tests.unit.run.project import KEPT, Project, read, reasons, sql, statuses, step_of
 
 SCHEMA = {"id": "BIGINT", "customer": "VARCHAR", "price": "DOUBLE", "status": "VARCHAR", "email": "VARCHAR"}
@@ -393,3 +394,80 @@ def test_what_a_function_may_answer(project: Project, answer: str, said: str | N
     result = project.run([raw(), orders({"function": "steps_of_checks:right"})])
     error = step_of(result, "orders").error
     assert (error is None) if said is None else (error is not None and said in error.message)
+
+
+def test_what_a_check_names_is_watched(project: Project) -> None:
+    """A run with nothing to do is told from files that changed; those of checks are among them."""
+    project.csv("in/orders.csv", HEADER, *GOOD)
+    project.write("steps_of_checks.py", "def right(rows):\n    return True\n")
+    project.write("order.json", '{"required": ["id"]}')
+    config = project.config(
+        [raw(), orders({"function": "steps_of_checks:right"}, {"json_schema": "order.json"})]
+    )
+    for _ in range(3):
+        assert odibi("run", config, cwd=project.root).returncode == 0
+    project.write("order.json", '{"required": ["nothing"]}')
+    assert odibi("run", config, cwd=project.root).returncode == 1
+    project.write("order.json", '{"required": ["id"]}')
+    assert odibi("run", config, cwd=project.root).returncode == 0
+    project.write("steps_of_checks.py", "def right(rows):\n    return False\n")
+    assert odibi("run", config, cwd=project.root).returncode == 1
+
+
+def test_a_gate_stops_who_reads_it_and_who_waits_for_it(project: Project) -> None:
+    project.csv("in/orders.csv", HEADER, *GOOD, (4, "c1", -1, "open", "a@b"))
+
+    def steps(least: int) -> list[Any]:
+        gate = {
+            "name": "gate",
+            "layer": "silver",
+            "inputs": ["raw"],
+            "quality_check": [{"between": {"column": "price", "min": least}}],
+        }
+        return [
+            raw(),
+            gate,
+            sql("n", "SELECT count(*) AS n FROM gate"),
+            sql("m", "SELECT 1 AS m", depends_on=["gate"]),
+        ]
+
+    shut = statuses(project.run(steps(0)))
+    assert (shut["gate"], shut["n"], shut["m"]) == (StepStatus.FAILED, StepStatus.NOT_RUN, StepStatus.NOT_RUN)
+    assert project.run(steps(-1)).success
+    assert project.rows("silver/n") == [(4,)]
+
+
+def test_who_reads_only_what_is_new_judges_its_quarantine_again(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from odibi.datasets import writing
+
+    known = {"references": {"column": "customer", "to": "customers.id"}, "on_fail": "quarantine"}
+    merged = {**KEPT, "mode": "merge", "keys": ["id"], "sequence_by": "price"}
+    new = {"name": "orders", "layer": "silver", "inputs": [{"from": "raw", "rows": "new"}], "checks": [known]}
+    new |= {"transform": [{"drop": ["_logical_date"]}], "write": merged}
+    steps = [read("customers", "customers.csv"), raw(write={**KEPT, "mode": "append"}), new]
+    project.csv("in/customers.csv", "id", ["c1"])
+    project.csv("in/orders.csv", HEADER, *GOOD)
+    assert project.run(steps, date="2026-01-01").success
+    assert quarantined(project) == [(2, "references(customers.id)")]
+    project.csv("in/orders.csv", HEADER, (5, "c7", 1, "open", "a@b"), (6, "c1", 1, "open", "a@b"))
+
+    def die(*_: Any, **__: Any) -> int:
+        raise RuntimeError("the power went")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, "_published", die)
+        assert not project.run(steps, "orders", "raw", date="2026-01-02", max_retries=0).success
+    for _ in range(2):
+        assert project.run(steps, date="2026-01-02").success
+        assert [key for key, _ in quarantined(project)] == [2, 5]
+        assert [row[0] for row in project.rows("silver/orders")] == [1, 3, 6]
+    project.csv("in/customers.csv", "id", ["c1"], ["c2"])
+    again = project.run(steps, date="2026-01-02")
+    assert "2 rows that were in quarantine are judged again" in step_of(again, "orders").warnings
+    assert [key for key, _ in quarantined(project)] == [5]
+    assert [row[0] for row in project.rows("silver/orders")] == [1, 2, 3, 6]
+    without = {**new, "write": {**merged, "sequence_by": None}}
+    with pytest.raises(ConfigError, match="give the write a sequence_by"):
+        project.plan([*steps[:2], without])
