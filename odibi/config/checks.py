@@ -79,7 +79,6 @@ class Check(Frozen):
             raise ValueError(f"{kind} is about the table, so there are no rows to quarantine: error or warn")
         return self
 
-
     @model_serializer(mode="wrap")
     def _named(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """With the name of its rule, also where defaults are left out."""

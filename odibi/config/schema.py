@@ -230,7 +230,8 @@ def json_schema(
             models[name]["properties"][key] = (
                 {**given, "description": words} if fixed else _described(given, words)
             )
-    models["Pipeline"]["required"] = ["steps"]
+    models["Pipeline"].pop("required", None)
+    models["Pipeline"]["anyOf"] = [{"required": ["steps"]}, {"required": ["ingestion"]}]
     models["Pipeline"]["oneOf"] = [{"required": ["pipeline"]}, {"required": ["name"]}]
     definitions: dict[str, Any] = {}
     root = _draft_07(models.pop("Pipeline"), definitions)

@@ -140,6 +140,13 @@ def test_the_documents_become_ordinary_steps() -> None:
     assert (made.count_rows, made.write.formats) == (True, ("csv", "json"))
 
 
+def test_the_canonical_form_is_the_same_pipeline_without_stages() -> None:
+    loaded = load("p.yaml", date="2026-01-05")
+    printed = loaded.pipeline.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    Path("canonical.json").write_text(json.dumps(printed))
+    assert load("canonical.json", date="2026-01-05").pipeline == loaded.pipeline
+
+
 def test_another_rule_set_is_that_of_the_pipeline_and_documents_count_for_its_identity() -> None:
     before = load("p.yaml")
     Path("p.yaml").write_text(PIPELINE + "validation_rules: strict\n")
