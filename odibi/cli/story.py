@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from json import dumps, loads
 from pathlib import Path
@@ -55,9 +56,9 @@ def _analytics(record: RunRecord) -> dict[str, Any]:
     for step in record.steps:
         files = [Path(write.uri) for write in step.writes if write.format == "json"]
         for file in files if ANALYTICS in step.tags else ():
-            if file.is_file():
+            with suppress(OSError, ValueError):  # somebody else has written there since
                 rows = loads(file.read_text("utf-8"))
-                found[step.name] = rows[0] if len(rows) == 1 else rows
+                found[step.name] = rows[0] if isinstance(rows, list) and len(rows) == 1 else rows
     return found
 
 

@@ -155,11 +155,8 @@ def _keys(model: Any, path: yaml.Path) -> list[str]:
             kinds = [_resolved(each, schema) for each in node["oneOf"]]
             node = next(kind for kind in kinds if kind["properties"]["type"]["const"] == part)
             continue
-        node = (
-            node["items"]
-            if isinstance(part, int)
-            else node["properties"].get(part, node.get("additionalProperties"))
-        )
+        inside = node.get("properties", {}).get(part) or node.get("additionalProperties")
+        node = node["items"] if isinstance(part, int) else inside or {}
     return list(_resolved(node, schema).get("properties", ()))
 
 

@@ -65,7 +65,9 @@ def as_made(run: RunRecord, earlier: Iterable[RunRecord]) -> RunRecord:
         earlier: the runs before it, latest first; asked only as long as something is missing.
     """
     found = {step.name: step for step in run.steps}
-    missing = {name: step.key for name, step in found.items() if step.status is StepStatus.REUSED}
+    missing = {
+        name: step.key for name, step in found.items() if step.status is StepStatus.REUSED and step.key
+    }
     runs = iter(earlier)
     while missing and (before := next(runs, None)) is not None:
         for step in before.steps:

@@ -189,6 +189,7 @@ def test_a_dataset_is_meant_by_its_name_or_by_a_pattern_but_never_by_a_part_of_i
         ("transformation", changed(TRANSFORMATION, ("files", 0, "transformations", 2, "enrichments", "at", "value"), 1), "timestamp has no 'value'", "{"),
         ("transformation", changed(TRANSFORMATION, ("files", 0, "transformations", 0, "type"), "filtre"), "found 'filtre' (did you mean 'filter'?", "{"),
         ("transformation", changed(TRANSFORMATION, ("files", 0, "transformations", 0), {"conditions": []}), "'type' is missing", "{"),
+        ("transformation", changed(TRANSFORMATION, ("files", 0, "transformations", 2, "enrichments", "at", "valeu"), 1), "unknown key 'valeu' (did you mean 'value'?", '"valeu"'),
         ("ingestion", {"sources": []}, "at least 1 is needed", "[]"),
     ],
 )  # fmt: skip
