@@ -9,7 +9,26 @@ if TYPE_CHECKING:
 
     from odibi.operations.python import Context
 
+COLUMNS = {"id": "int64", "email": "string", "age": "int64", "active": "bool"}
 AGE_GROUPS = ("18-25", "26-35", "36-45", "46-55", "56+")
+
+
+def known_users(users: pa.Table) -> pa.Table:
+    """The columns of users that the analytics look at; what the source does not have is NULL.
+
+    Args:
+        users: All users.
+
+    Returns:
+        ``id``, ``email``, ``age`` and ``active``.
+    """
+    import pyarrow as pa
+
+    found = {
+        name: users[name].cast(kind) if name in users.column_names else pa.nulls(users.num_rows, kind)
+        for name, kind in COLUMNS.items()
+    }
+    return pa.table(found)
 
 
 def user_analytics(
@@ -18,21 +37,22 @@ def user_analytics(
     """Put the figures of users together.
 
     Args:
-        users: All users, with ``active``.
+        users: All users, with ``active``, which may be NULL.
         users_by_age: ``age_group`` and ``user_count``.
         users_by_domain: ``domain`` and ``user_count``, the largest first.
         context: The run, whose logical date the document carries.
 
     Returns:
-        One row: ``total_users``, ``active_users``, ``age_distribution`` with every group, ``domain_analysis``
+        One row: ``total_users``, ``active_users`` (None where of nobody it is known), ``age_distribution`` with every group, ``domain_analysis``
         in the order received, and ``timestamp``.
     """
     found = {row["age_group"]: row["user_count"] for row in users_by_age.to_pylist()}
     ages = dict.fromkeys(AGE_GROUPS, 0) | found
+    active = [each for each in users["active"].to_pylist() if each is not None]
     return [
         {
             "total_users": users.num_rows,
-            "active_users": users["active"].to_pylist().count(True),
+            "active_users": active.count(True) if active or not users.num_rows else None,
             "age_distribution": ages,
             "domain_analysis": users_by_domain.to_pylist(),
             "timestamp": context.logical_date,

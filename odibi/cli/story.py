@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from json import dumps
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+from json import dumps, loads
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from odibi.cli.exits import Exit, NotFound
 from odibi.cli.runs import store_of
@@ -12,6 +16,9 @@ from odibi.errors import Permanent
 from odibi.home import Home
 from odibi.record.export import from_json, to_json
 from odibi.record.model import RunRecord
+
+if TYPE_CHECKING:
+    from odibi.record.store import RunStore
 
 __all__ = ["story"]
 
@@ -27,7 +34,8 @@ def story(*, run: str | None, file: str | None, json: str | None, summaries: str
     if summaries is not None:
         from odibi.story.summaries import summaries as summarized
 
-        for name, said in summarized(record).items():
+        made = _made(record)
+        for name, said in summarized(made, _analytics(made)).items():
             say(_write(Path(summaries, name), dumps(said, indent=2) + "\n"))
     if file is None and (json is not None or summaries is not None):
         return Exit.SUCCESS
@@ -38,6 +46,35 @@ def story(*, run: str | None, file: str | None, json: str | None, summaries: str
     else:
         say(str(write(record, Home.find().stories, previous)))
     return Exit.SUCCESS
+
+
+def _analytics(record: RunRecord) -> dict[str, Any]:
+    """What the steps of the analytics wrote as JSON, as far as it still stands; one row alone is that row."""
+    from odibi.story.summaries import ANALYTICS
+
+    found: dict[str, Any] = {}
+    for step in record.steps:
+        files = [Path(write.uri) for write in step.writes if write.format == "json"]
+        for file in files if ANALYTICS in step.tags else ():
+            with suppress(OSError, ValueError):  # somebody else has written there since
+                rows = loads(file.read_text("utf-8"))
+                found[step.name] = rows[0] if isinstance(rows, list) and len(rows) == 1 else rows
+    return found
+
+
+def _made(record: RunRecord) -> RunRecord:
+    """The run with what was told of reused steps when they were computed, where that is recorded here."""
+    from odibi.story.summaries import as_made
+
+    with store_of() as store:
+        return as_made(record, islice(_before(store, record), 100)) if store is not None else record
+
+
+def _before(store: RunStore, record: RunRecord) -> Iterator[RunRecord]:
+    """The runs of the pipeline before a run, latest first."""
+    last: RunRecord | None = record
+    while last is not None and (last := store.last_run(last.pipeline, before=last)) is not None:
+        yield last
 
 
 def _found(run: str | None) -> tuple[RunRecord, RunRecord | None]:

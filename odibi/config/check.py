@@ -293,6 +293,12 @@ def _prod_says_where_secrets_are(view: _View) -> Iterator[Problem]:
         return
 
 
+def _stages_say_enough(view: _View) -> Iterator[Problem]:
+    for name, said in view.loaded.document.cautions.items():
+        level = "error" if view.strict else "warning"
+        yield view.problem(view.by_name[name], (), said, "give it an entry there", level)
+
+
 RULES = (
     _unique_steps,
     _unique_datasets,
@@ -308,4 +314,5 @@ RULES = (
     _no_secrets_in_sql,
     _no_credentials,
     _prod_says_where_secrets_are,
+    _stages_say_enough,
 )

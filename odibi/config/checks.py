@@ -11,7 +11,14 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from odibi.config.base import Frozen
 from odibi.errors import nearest
@@ -71,6 +78,12 @@ class Check(Frozen):
             kind = vars(self).get("rule", "it")
             raise ValueError(f"{kind} is about the table, so there are no rows to quarantine: error or warn")
         return self
+
+    @model_serializer(mode="wrap")
+    def _named(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """With the name of its rule, also where defaults are left out."""
+        name = {"rule": vars(self)["rule"]} if "rule" in vars(self) else {}
+        return {**name, **dump(self)}
 
 
 def _as_list(value: Any) -> Any:

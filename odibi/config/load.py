@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,6 +19,7 @@ from odibi.config.build import BUILT_IN, Builder, PipelineCycle, Request
 from odibi.config.digest import config_hash
 from odibi.config.loaded import PYTHON, SUFFIXES, Loaded
 from odibi.config.models import Step
+from odibi.config.staged import awaited, with_stages
 from odibi.errors import ConfigError, Problem, nearest
 
 __all__ = ["Loaded", "beside", "config_hash", "from_steps", "load", "load_all"]
@@ -114,7 +115,7 @@ def from_steps(
     named = {} if "name" in pipeline_fields else {"pipeline": "python"}
     data = {**named, **_plain(pipeline_fields), "steps": [_plain(step) for step in steps]}
     request = _request(None, target, params, None, run_id, environ)
-    builder = Builder(yaml.Document(PYTHON, data, {}, {}), request, lambda _name: None)
+    builder = _builder(yaml.Document(PYTHON, data, {}, {}), request, lambda _name: None)
     loaded = builder.build()
     unused = _unused(request, builder.used, PYTHON)
     if unused:
@@ -164,7 +165,7 @@ class _Files:
             self.all_read = False
             raise
         request = replace(self.request, run_id=str(uuid4())) if self.own_runs else self.request
-        builder = Builder(document, request, partial(self._other, file, chain))
+        builder = _builder(document, request, partial(self._other, file, chain))
         try:
             return builder.build()
         finally:
@@ -180,6 +181,16 @@ class _Files:
             names = [path.stem for path in chain[chain.index(other.resolve()) :]]
             raise PipelineCycle(" -> ".join([*names, names[0]]))
         return self.load(str(other), chain)
+
+
+def _builder(document: yaml.Document, request: Request, other: Callable[[str], Loaded | None]) -> Builder:
+    """What builds the document, its stages made steps."""
+    staged, problems = with_stages(document, _read)
+    builder = Builder(staged, request, other)
+    if problems:
+        builder.problems += problems
+        builder.assume |= awaited(document)
+    return builder
 
 
 def _request(

@@ -13,7 +13,7 @@ from odibi.config.models import Pipeline
 from odibi.config.short import source_path
 from odibi.errors import Problem
 
-__all__ = ["PYTHON", "SUFFIXES", "Loaded", "Template", "written"]
+__all__ = ["PYTHON", "SUFFIXES", "Loaded", "Template", "roots_of", "written"]
 
 SUFFIXES = (".yaml", ".yml", ".json")
 """What a config file may end in; the first is preferred where several have one stem."""
@@ -58,7 +58,7 @@ class Loaded:
 
     def where(self, path: yaml.Path) -> tuple[str, int, int]:
         """File, line and column of the value at the canonical ``path``, such as ``("steps", 2, "value")``."""
-        return (self.file, *self.document.where(self._written(path)))
+        return self.document.place(self._written(path))
 
     def inside(self, path: yaml.Path, line: int, column: int) -> tuple[str, int, int]:
         """Where the character at ``line`` and ``column`` (from 1) of the text at ``path`` stands in the file."""
@@ -75,10 +75,7 @@ class Loaded:
     @property
     def roots(self) -> tuple[Path, ...]:
         """Where project files are looked for: the config's folder, the current one, the one above the config."""
-        if self.file == PYTHON:
-            return (Path.cwd(),)
-        folder = Path(self.file).resolve().parent
-        return tuple(dict.fromkeys((folder, Path.cwd(), folder.parent)))
+        return roots_of(self.file)
 
     def neighbours(self) -> dict[str, Path]:
         """The other config files in the config's folder, by the pipeline name that inputs use for them."""
@@ -91,6 +88,14 @@ class Loaded:
         if path[:1] == ("steps",) and len(path) > 1:
             path = ("steps", self.positions[path[1]], *path[2:])
         return written(path, self.document, self.target)
+
+
+def roots_of(file: str) -> tuple[Path, ...]:
+    """Where the project files of the config ``file`` are looked for, in order."""
+    if file == PYTHON:
+        return (Path.cwd(),)
+    folder = Path(file).resolve().parent
+    return tuple(dict.fromkeys((folder, Path.cwd(), folder.parent)))
 
 
 def written(path: yaml.Path, document: yaml.Document, target: str) -> yaml.Path:

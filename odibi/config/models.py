@@ -17,6 +17,7 @@ from odibi.config.checks import Checks, RuleSet
 from odibi.config.increment import NewRows
 from odibi.config.retry import Resources, Retry, RetryRule, Success, refuse_success
 from odibi.config.short import expand_pipeline, expand_step
+from odibi.config.stages import Stage
 from odibi.config.steptests import StepTest
 from odibi.config.vaults import SecretsProvider
 
@@ -378,6 +379,8 @@ class Pipeline(Frozen):
     ``enable_cache`` lets files and results that no table keeps be reused; unset means everywhere but
     in the target ``prod``. ``enable_checkpoints`` lets an interrupted run be resumed; both have their
     own folder (``cache_dir``, ``checkpoint_dir``) and limits.
+    ``ingestion``, ``validation`` and ``transformation`` name documents that become steps when the pipeline is
+    loaded, so that none of them is left (:mod:`odibi.config.staged`).
     """
 
     pipeline: Name
@@ -423,6 +426,9 @@ class Pipeline(Frozen):
     checkpoint_dir: str | None = Field(default=None, min_length=1)
     checkpoint_keep: int = Field(default=10, ge=1)
     checkpoint_keep_days: int = Field(default=30, ge=1)
+    ingestion: Stage | None = None
+    validation: Stage | None = None
+    transformation: Stage | None = None
     steps: tuple[Step, ...] = Field(min_length=1)
 
     @model_validator(mode="before")

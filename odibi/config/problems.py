@@ -163,6 +163,13 @@ def _finding(
     if kind in ("enum", "literal_error"):
         allowed = re.findall(r"'([^']*)'", context["expected"])
         return Finding(path, f"{label}: found {found}", _choices(value, allowed))
+    if kind == "union_tag_invalid":
+        allowed = re.findall(r"'([^']*)'", context["expected_tags"])
+        return Finding(
+            path, f"{label}.type: found {shown(context['tag'])}", _choices(context["tag"], allowed)
+        )
+    if kind == "union_tag_not_found":
+        return Finding(path, f"{label}: 'type' is missing")
     if kind == "string_pattern_mismatch":
         form = _FORMS.get(label) or _FORMS.get(label.rpartition(".")[2]) or _FORMS[""]
         return Finding(path, f"{label}: found {found}", form, key=key)

@@ -77,6 +77,9 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "checkpoint_dir": "The folder or URL of the checkpoints; checkpoints if not given.",
         "checkpoint_keep": "Of how many runs checkpoints are kept.",
         "checkpoint_keep_days": "How many days checkpoints are kept.",
+        "ingestion": "A document of sources to fetch, and the connection where they land: {config: file, to: raw}.",
+        "validation": "A document of what the datasets must be like: {config: file, to: silver}.",
+        "transformation": "A document of what is made of the datasets: {config: file, to: gold}.",
         "steps": "What the pipeline does. The order comes from the inputs, not from the list.",
     },
     "Step": {
@@ -227,7 +230,8 @@ def json_schema(
             models[name]["properties"][key] = (
                 {**given, "description": words} if fixed else _described(given, words)
             )
-    models["Pipeline"]["required"] = ["steps"]
+    models["Pipeline"].pop("required", None)
+    models["Pipeline"]["anyOf"] = [{"required": ["steps"]}, {"required": ["ingestion"]}]
     models["Pipeline"]["oneOf"] = [{"required": ["pipeline"]}, {"required": ["name"]}]
     definitions: dict[str, Any] = {}
     root = _draft_07(models.pop("Pipeline"), definitions)

@@ -12,7 +12,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -73,13 +73,19 @@ _SCALARS: Mapping[str, Callable[[str], Any]] = {
 
 @dataclass(frozen=True)
 class Document:
-    """What a file says (``data``) and where: marks of keys and of values by path."""
+    """What a file says (``data``) and where: marks of keys and of values by path.
+
+    ``origins`` tells of which other document, and from where in it, a step was made, by its position;
+    ``cautions`` what is to be said of such steps, by name.
+    """
 
     file: str
     data: dict[Any, Any]
     keys: Mapping[Path, Mark]
     values: Mapping[Path, Mark]
     text: str = ""
+    origins: Mapping[int, tuple[Document, Path]] = field(default_factory=dict)
+    cautions: Mapping[str, str] = field(default_factory=dict)
 
     def where(self, path: Path, *, key: bool = False) -> Mark:
         """The mark of the value (or of its ``key``) at ``path``, else of the nearest thing around it."""
@@ -93,7 +99,15 @@ class Document:
         self, path: Path, message: str, hint: str = "", *, key: bool = False, level: str = "error"
     ) -> Problem:
         """A problem placed at ``path``."""
-        return Problem(self.file, *self.where(path, key=key), message, hint, level)
+        return Problem(*self.place(path, key=key), message, hint, level)
+
+    def place(self, path: Path, *, key: bool = False) -> tuple[str, int, int]:
+        """The file and mark of what is at ``path``; of a step made of another document, where that says so."""
+        made = self.origins.get(path[1]) if path[:1] == ("steps",) and len(path) > 1 else None
+        if made is not None:
+            document, at = made
+            return (document.file, *document.where(at))
+        return (self.file, *self.where(path, key=key))
 
     def inside(self, path: Path, line: int, column: int) -> Mark:
         """Where in the file the character at ``line`` and ``column`` (from 1) of a text stands.

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from odibi.relational.schema import Schema
 
 __all__ = [
+    "BODY",
     "HTTP_OPTIONS",
     "LOGIN",
     "SCHEMES",
@@ -45,6 +46,9 @@ TIMEOUT = 30.0
 
 LOGIN = ("username", "password", "port", "key_filename", "passphrase", "known_hosts")
 """The options of a connection to an SFTP server: who asks, and where the server's key is known from."""
+
+BODY = "$"
+"""What ``records`` is where the body itself has to be the list of rows."""
 
 _HTTP_ONLY = ("headers", "params", "records", "pagination")
 HTTP_OPTIONS = (*_HTTP_ONLY, "timeout", "land", "fallback_to_sample", "sample_size")
@@ -130,7 +134,7 @@ class Remote:
         params: parameters of the URL; may hold secrets.
         options: of the connection (a login); may hold secrets.
         folder: where the answer lands; empty for odibi's own place.
-        records: where in a JSON body the rows stand, as names with dots between.
+        records: where in a JSON body the rows stand, as names with dots between, or :data:`BODY`.
         sample: what stands in for the answer; None where nothing may.
         caution: what the plan says of it.
         expected: the columns that an earlier run made of it.

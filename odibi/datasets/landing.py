@@ -19,14 +19,14 @@ from urllib.parse import urlsplit
 
 from odibi.datasets import files
 from odibi.datasets.export import publish
-from odibi.datasets.fetching import Remote
+from odibi.datasets.fetching import BODY, Remote
 from odibi.datasets.http import Fetched, fetch
 from odibi.datasets.paging import slice_of
 from odibi.datasets.sample import sample_text
 from odibi.datasets.source import Seen, Source, look
 from odibi.datasets.staging import Intents
 from odibi.engines.database import Database
-from odibi.errors import Permanent, Transient
+from odibi.errors import Permanent, SourceError, Transient
 
 __all__ = ["METADATA", "Landed", "land", "metadata_of"]
 
@@ -76,7 +76,9 @@ def land(
             raise
         return _stand_in(db, folder, source, remote, intents, error.message)
     url, version = str(folder), data["version"]
-    if remote.records:
+    if remote.records == BODY:
+        _refuse_no_list(folder, remote)
+    elif remote.records:
         url = _records(db, folder, remote)
     if "filename" in source.options:
         version = f"{version}@{url}"
@@ -186,6 +188,17 @@ def _told(folder: Path, remote: Remote, format: str, fetched: Fetched, *, synthe
         file.flush()
         os.fsync(file.fileno())
     return data
+
+
+def _refuse_no_list(folder: Path, remote: Remote) -> None:
+    """Raise SourceError for a body that is no list of records."""
+    for found in files.find(str(folder)):
+        with Path(found.path).open(encoding="utf-8-sig") as file:
+            first = file.read(4096).lstrip()[:1]
+        if first != "[":
+            raise SourceError(
+                f"{remote.shown}: Data must be a list of records", hint="read.records says where in it one is"
+            )
 
 
 def _records(db: Database, folder: Path, remote: Remote) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urljoin
 
-from odibi.datasets.fetching import Pagination
+from odibi.datasets.fetching import BODY, Pagination
 from odibi.errors import SourceError, nearest
 
 __all__ = ["Asked", "following", "parsed", "rows_in", "slice_of"]
@@ -33,7 +33,7 @@ def parsed(body: bytes, shown: str) -> Any:
 
 def _at(body: Any, path: str | None) -> Any:
     """The value at a path of names; None where there is none."""
-    for name in path.split(".") if path else ():
+    for name in path.split(".") if path and path != BODY else ():
         body = body.get(name) if isinstance(body, Mapping) else None
     return body
 

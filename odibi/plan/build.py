@@ -167,7 +167,8 @@ class _Builder:
             or volatile(observed.script, observed.function, compiled, alone=alone)
         )
         remote = observed.source.remote if observed.source is not None else None
-        caution = (remote.caution,) if remote is not None and remote.caution else ()
+        caution: tuple[str, ...] = (remote.caution,) if remote is not None and remote.caution else ()
+        caution += tuple(filter(None, (self.loaded.document.cautions.get(step.name),)))
         warnings = (*warnings, *caution, *self._placed(at, observed, engine))
         found = stands(observed.kept, key, volatile=unsteady)
         done = found is not None and found.resumed

@@ -62,7 +62,7 @@ def facts_of(
         sentence: says what happened in a run, with ``{time}`` for how long it took.
         lock: the name of the pipeline's lock.
     """
-    if record.status is not RunStatus.SUCCEEDED or loaded.file == PYTHON:
+    if record.status is not RunStatus.SUCCEEDED or loaded.file == PYTHON or loaded.document.origins:
         return None
     keys = {step.name: step.key for step in record.steps}
     found = noted(loaded, home, None)

@@ -6,6 +6,7 @@ A ``console`` block holds commands behind ``$``; ``file NAME`` and ``append NAME
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -111,6 +112,22 @@ def test_checks(tmp_path: Path) -> None:
     for text in (text for kind, text in blocks("docs/checks.md") if kind == "yaml"):
         (tmp_path / "small.yaml").write_text(text, "utf-8")
         run("odibi run small.yaml", tmp_path)
+
+
+def test_the_examples(tmp_path: Path) -> None:
+    for name in ("configs", "steps"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    follow("docs/examples.md", tmp_path)
+    page = (ROOT / "docs/examples.md").read_text("utf-8")
+    assert [
+        each.name for each in (ROOT / "configs").glob("*.yaml") if f"configs/{each.name})" not in page
+    ] == []
+    (stages,) = (text for kind, text in blocks("docs/examples.md") if kind == "yaml")
+    assert stages in (ROOT / "configs/ex5_data_processing.yaml").read_text("utf-8")
+    report = json.loads(
+        (tmp_path / ".odibi/output/ex5/summaries/pipeline_summary_report.json").read_text("utf-8")
+    )
+    assert report["status"] == "completed"
 
 
 @pytest.mark.parametrize("target", ["run", "test"])

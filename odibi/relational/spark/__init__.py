@@ -17,6 +17,7 @@ from odibi.relational.spark.names import resolved
 from odibi.relational.spark.refusal import NotPortable, refuse
 from odibi.relational.spark.scopes import typed
 from odibi.relational.spark.translate import translated
+from odibi.relational.types import rebuilt
 
 __all__ = ["NotPortable", "to_spark"]
 
@@ -36,11 +37,16 @@ def to_spark(query: exp.Query, tables: Mapping[str, Schema], schema: Schema) -> 
         refuse(f"{name}()", "it is not among the portable functions", "see docs/functions.md")
     tree = resolved(query, tables)
     columns = typed(tree, tables)
-    if [kind.lower() for _, kind in columns] != [column.type.lower() for column in schema]:
+    if [_alike(kind) for _, kind in columns] != [_alike(column.type) for column in schema]:
         found = ", ".join(kind for _, kind in columns)
         wanted = ", ".join(column.type for column in schema)
         refuse("the query", f"its columns were read as {found}, and are {wanted}", "write it in plainer SQL")
     return _closed(translated(tree), schema)
+
+
+def _alike(kind: str) -> str:
+    """The type in one spelling: versions of DuckDB differ in which names of fields they quote."""
+    return rebuilt(kind, str).lower()
 
 
 def _closed(query: exp.Expr, schema: Schema) -> exp.Query:

@@ -52,7 +52,7 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
         [
             (
                 "9:5: step 'a': the step does not say what it does "
-                "(give one of read, transform, sql, function, command, script, or type and value)"
+                "(give one of read, transform, sql, function, command, script, quality_check, or type and value)"
             )
         ],
     ),

@@ -150,6 +150,12 @@ def test_the_pipeline_itself(rest: str, fits: bool) -> None:
     assert (errors(config("sql: x", rest)) == []) is fits
 
 
+def test_there_are_steps_or_stages_that_become_some() -> None:
+    assert errors({"pipeline": "p", "ingestion": {"config": "i.json", "to": "raw"}}) == []
+    assert errors({"pipeline": "p"})
+    assert errors({"pipeline": "p", "ingestion": {"config": "i.json"}})
+
+
 @pytest.mark.parametrize(
     "secrets", ["{provider: env}", "[{provider: env}, {provider: databricks, scope: s}]"]
 )

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from odibi.operations.python import Context
-from steps.analytics import transaction_analytics, user_analytics
+from steps.analytics import known_users, transaction_analytics, user_analytics
 from steps.sales import add_tax
 from steps.scoring import score
 
@@ -82,6 +82,10 @@ def test_the_figures_of_users_and_transactions_are_one_document_each() -> None:
         "18-25": 3, "26-35": 0, "36-45": 0, "46-55": 0, "56+": 0, "unknown": 1,
     }  # fmt: skip
     assert told["domain_analysis"] == [{"domain": "example.com", "user_count": 4}]
+    bare = known_users(pa.table({"email": ["a@b.c"], "id": [7], "address": [{"city": "x"}]}))
+    assert bare.to_pylist() == [{"id": 7, "email": "a@b.c", "age": None, "active": None}]
+    assert user_analytics(bare, ages, domains, context=context)[0]["active_users"] is None
+    assert user_analytics(bare.slice(0, 0), ages, domains, context=context)[0]["active_users"] == 0
     totals = {
         "total_transactions": 4500,
         "total_revenue": 2_295_000,

@@ -6,9 +6,16 @@ from urllib.parse import unquote
 
 import pytest
 
-from odibi.record.model import OperationRecord, StepStatus, WriteRecord
+from odibi.record.model import (
+    CheckRecord,
+    OperationRecord,
+    RunStatus,
+    SampleRecord,
+    StepStatus,
+    WriteRecord,
+)
 from odibi.story import render, write, write_index
-from odibi.story.summaries import summaries
+from odibi.story.summaries import as_made, summaries
 
 
 def test_a_story_is_one_file_below_its_pipeline(tmp_path, daily):
@@ -90,7 +97,7 @@ def test_the_summary_of_the_transforms(run, step):
         ),
         step("broken", node="Transform", operation="filter, join", status=StepStatus.FAILED),
     )
-    (told,) = summaries(run(*steps)).values()
+    told = summaries(run(*steps))["transformation-summary.json"]
     assert (told["total_files"], told["successful_transformations"], told["status"]) == (2, 1, "partial")
     report = told["reports"][0]
     assert (report["file"], report["input_records"], report["output_records"]) == ("per_user", 5000, 90)
@@ -99,4 +106,58 @@ def test_the_summary_of_the_transforms(run, step):
     assert report["cleaning_operations_applied"] == ["remove_nulls"]
     assert [each["name"] for each in told["reports"][1]["operations"]] == ["filter", "join"]
     assert summaries(run(steps[1]))["transformation-summary.json"]["status"] == "completed"
-    assert summaries(run(steps[0])) == {}
+    assert "transformation-summary.json" not in summaries(run(steps[0]))
+
+
+def test_each_stage_is_summed_up_and_the_report_has_the_real_status(run, step):
+    broken = CheckRecord(
+        name="not_null(id)", rule="not_null", on_fail="warn", status="warned", rows=100, broken=100, left=100,
+        message="id is missing: 100 of 100 rows",
+        examples=SampleRecord(columns=("id", "name"), rows=((None, "a"),)),
+    )  # fmt: skip
+    schema = CheckRecord(name="json_schema", rule="json_schema", on_fail="error", status="passed", rows=100)
+    steps = (
+        step("raw_a", node="Ingest", tags=("ingestion",), synthetic=True),
+        step("raw_b", node="Ingest", tags=("ingestion",), status=StepStatus.FAILED),
+        step("valid_a", node="Transform", tags=("validation",), rows_out=100, checks=(schema, broken)),
+        step("told", node="Transform", tags=("analytics",), writes=(WriteRecord(uri="t.json", format="json", mode="overwrite"),)),
+    )  # fmt: skip
+    told = summaries(run(*steps, status=RunStatus.FAILED), {"told": {"n": 1}})
+    assert told.keys() == {
+        "ingestion-summary.json", "validation-summary.json", "told.json", "pipeline_summary_report.json",
+    }  # fmt: skip
+    ingested = told["ingestion-summary.json"]
+    assert (ingested["total_sources"], ingested["successful_sources"]) == (2, 1)
+    assert ingested["status"] == "partial"
+    (checked,) = told["validation-summary.json"]["reports"]
+    assert (checked["original_records"], checked["validated_records"], checked["schema_valid"]) == (
+        100,
+        100,
+        True,
+    )
+    assert checked["schema_errors"] == []
+    (wrong,) = checked["quality_errors"]
+    assert (wrong["total"], wrong["examples"]) == (100, [{"id": None, "name": "a"}])
+    report = told["pipeline_summary_report.json"]
+    assert (report["status"], report["run_status"]) == ("partial", "Failed")
+    assert report["file_counts"] == {
+        "raw_files": 1, "validated_files": 0, "transformed_files": 0, "analytics_files": 1,
+    }  # fmt: skip
+    assert report["analytics"] == {"told": {"n": 1}}
+    done = summaries(run(steps[0], status=RunStatus.SUCCEEDED))["pipeline_summary_report.json"]
+    assert done["status"] == "completed"
+    none = summaries(run(steps[1], status=RunStatus.FAILED))["pipeline_summary_report.json"]
+    assert none["status"] == "failed"
+
+
+def test_reused_steps_are_told_of_as_they_were_made(run, step):
+    wrote = (WriteRecord(uri="t", format="delta", mode="overwrite"),)
+    reused = run(step("a", status=StepStatus.REUSED, key="k"), step("b", status=StepStatus.REUSED, key="n"))
+    before = [
+        run(step("a", status=StepStatus.REUSED, key="k")),
+        run(step("a", status=StepStatus.COMPLETED, key="k", writes=wrote, rows_in={"x": 5})),
+        run(step("b", status=StepStatus.COMPLETED, key="old", writes=wrote)),
+    ]
+    made, other = as_made(reused, before).steps
+    assert (made.status, made.writes, made.rows_in) == (StepStatus.REUSED, wrote, {"x": 5})
+    assert other.writes == (), "that was another result"
