@@ -12,14 +12,14 @@ from datetime import datetime
 from typing import Literal
 
 from odibi.config.checks import Function, JsonSchema, QualityScore, Unique
-from odibi.datasets.digest import Sample
+from odibi.datasets.digest import LONGEST_CELL, Sample
 from odibi.datasets.target import Job
 from odibi.engines.base import Location, Staged
 from odibi.engines.database import Database
 from odibi.engines.duckdb import copied, literal, scan
 from odibi.errors import DataValidationFailed
-from odibi.quality.records import PART, ROW, Ask
-from odibi.quality.rules import Rule
+from odibi.quality.records import Ask
+from odibi.quality.rules import PART, ROW, Rule
 from odibi.quality.tables import Table, broken
 from odibi.relational.schema import Column, Schema, quote
 
@@ -117,12 +117,16 @@ class Judge:
     def _count(self, base: _Base, fails: Mapping[Rule, str], bad: str) -> tuple[int, int]:
         """Note a result for each rule; how many rows came in and how many are bad."""
         asked = [rule for rule in fails if fails[rule]]
-        counts = [f"count(*) FILTER (f{i}), count(*) FILTER (f{i} AND NOT bad)" for i in range(len(asked))]
-        flags = [f"coalesce({fails[rule]}, false) AS f{i}" for i, rule in enumerate(asked)]
+        flags = [base.flag(fails[rule], i) for i, rule in enumerate(asked)]
+        named, mark = base.bad, base.mark
+        counts = [
+            f"count(*) FILTER ({mark}{i}), count(*) FILTER ({mark}{i} AND NOT {named})"
+            for i in range(len(asked))
+        ]
         ((total, gone, *found),) = self.db.rows(
             base.query(
-                f"SELECT count(*), count(*) FILTER (bad){''.join(f', {each}' for each in counts)}",
-                [*flags, f"coalesce({bad}, false) AS bad"],
+                f"SELECT count(*), count(*) FILTER ({named}){''.join(f', {each}' for each in counts)}",
+                [*flags, base.flag(bad)],
             )
         )
         numbers = dict(zip(asked, zip(found[::2], found[1::2], strict=True), strict=True))
@@ -144,11 +148,12 @@ class Judge:
     def _examples(self, base: _Base, fails: str) -> tuple[tuple[str, ...], Sample]:
         names = tuple(column.name for column in base.schema)
         shown = ", ".join(
-            "'***'" if name in self.masked else f"CAST({quote(name)} AS VARCHAR)" for name in names
+            "'***'" if name in self.masked else f"CAST({quote(name)} AS VARCHAR)[:{LONGEST_CELL}]"
+            for name in names
         )
-        flag = [f"coalesce({fails}, false) AS bad"]
         found = self.db.rows(
-            base.query(f"SELECT {shown}", flag) + f" WHERE bad ORDER BY ALL LIMIT {EXAMPLES}"
+            base.query(f"SELECT {shown}", [base.flag(fails)])
+            + f" WHERE {base.bad} ORDER BY ALL LIMIT {EXAMPLES}"
         )
         return names, tuple(found)
 
@@ -251,6 +256,14 @@ class _Base:
         self.places: dict[Rule, str] = {}
         tables = {name: sql for name, sql in lookups.items() if name.startswith("check ")}
         self.ctes = "".join(f"{quote(name)} AS ({sql}), " for name, sql in tables.items())
+        self.mark = "odibi_flag_"
+        while any(column.name.lower().startswith(self.mark) for column in self.schema):
+            self.mark += "_"
+        self.bad = f"{self.mark}bad"
+
+    def flag(self, fails: str, number: int | None = None) -> str:
+        """A condition as a column that no row has: of the rule of that number, else of what is bad."""
+        return f"coalesce({fails}, false) AS {self.bad if number is None else f'{self.mark}{number}'}"
 
     def condition(self, rule: Rule, ask: Ask, bad: str) -> str:
         """The condition of the rows that break the rule, empty where none can; ``bad`` ones go anyway."""
@@ -306,10 +319,10 @@ class _Base:
         """The query of the rows that go to quarantine, with the reason of each."""
         names = ", ".join(quote(column.name) for column in self.schema)
         rules = [rule for rule in fails if rule.on_fail == "quarantine" and fails[rule]]
-        flags = [f"coalesce({fails[rule]}, false) AS f{i}" for i, rule in enumerate(rules)]
+        flags = [self.flag(fails[rule], i) for i, rule in enumerate(rules)]
 
         def said(of: Callable[[Rule], str]) -> str:
-            cases = ", ".join(f"CASE WHEN f{i} THEN {of(rule)} END" for i, rule in enumerate(rules))
+            cases = ", ".join(f"CASE WHEN {self.mark}{i} THEN {of(rule)} END" for i, rule in enumerate(rules))
             return f"concat_ws('; ', {cases})"
 
         values = (
@@ -321,9 +334,7 @@ class _Base:
         added = ", ".join(
             f"{value} AS {quote(column.name)}" for value, column in zip(values, ADDED, strict=True)
         )
-        return (
-            self.query(f"SELECT {names}, {added}", [*flags, f"coalesce({bad}, false) AS bad"]) + " WHERE bad"
-        )
+        return self.query(f"SELECT {names}, {added}", [*flags, self.flag(bad)]) + f" WHERE {self.bad}"
 
     def _why(self, rule: Rule) -> str:
         """What is wrong with a row, as an expression."""
@@ -334,7 +345,7 @@ class _Base:
     def kept(self, bad: str) -> str:
         """The query of the others, and of those that did not come in now."""
         names = ", ".join(quote(column.name) for column in self.schema)
-        query = self.query(f"SELECT {names}", [f"coalesce({bad}, false) AS bad"]) + " WHERE NOT bad"
+        query = self.query(f"SELECT {names}", [self.flag(bad)]) + f" WHERE NOT {self.bad}"
         if not self.where:
             return query
         rest = f"SELECT {names} FROM ({scan(self.rows)}) WHERE ({self.where}) IS NOT TRUE"
