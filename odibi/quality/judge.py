@@ -109,6 +109,8 @@ class Judge:
         if not gone:
             self.taken = None
             return ""
+        fails = {rule: fails[rule] for rule in asked if self.results[rule].broken}
+        bad = _any(fails)
         folder = str(self.db.scratch / self.db.new_name())
         schema = (*(rows.schema or ()), *ADDED)
         self.taken = copied(self.db.computing(), base.taken(fails, bad, self.source), schema, folder, ())
@@ -119,13 +121,11 @@ class Judge:
         asked = [rule for rule in fails if fails[rule]]
         flags = [base.flag(fails[rule], i) for i, rule in enumerate(asked)]
         named, mark = base.bad, base.mark
-        counts = [
-            f"count(*) FILTER ({mark}{i}), count(*) FILTER ({mark}{i} AND NOT {named})"
-            for i in range(len(asked))
-        ]
+        # Of a thousand rules, FILTER takes fifteen times as long.
+        counts = [f"count_if({mark}{i}), count_if({mark}{i} AND NOT {named})" for i in range(len(asked))]
         ((total, gone, *found),) = self.db.rows(
             base.query(
-                f"SELECT count(*), count(*) FILTER ({named}){''.join(f', {each}' for each in counts)}",
+                f"SELECT count(*), count_if({named}){''.join(f', {each}' for each in counts)}",
                 [*flags, base.flag(bad)],
             )
         )

@@ -265,9 +265,9 @@ def _refuse_unknown(rule: Rule, lookups: Mapping[str, Schema], binder: Binder) -
 
 def _refuse_own_names(rule: Rule, schema: Schema, path: tuple[Any, ...]) -> None:
     """Raises CheckError for columns that are called as those which are added to the rows."""
-    of_python = isinstance(rule.check, Function | JsonSchema)
+    of_python, taken_out = isinstance(rule.check, Function | JsonSchema), rule.on_fail == "quarantine"
     for name in (column.name for column in schema):
-        added = rule.on_fail == "quarantine" and name.lower().startswith("_odibi_")
+        added = taken_out and name.lower().startswith("_odibi_")
         if added or (of_python and name.lower() in (PART, ROW)):
             needs = "quarantine" if added else rule.name
             message = f"the rows have a column {name!r}, a name that {needs} needs for itself"
