@@ -13,7 +13,7 @@ from typing import IO, Any
 from odibi.errors import SourceError, nearest
 from odibi.places import opened
 
-__all__ = ["Header", "check_names", "checked_header", "header_of"]
+__all__ = ["Header", "check_names", "checked_header", "header_of", "rows_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,27 @@ def _header(path: str, options: Mapping[str, Any]) -> Header:
             raise
         message = f"the compressed file cannot be read: {error}"
         raise SourceError(message, where=path, hint="get it again") from error
+
+
+def rows_of(path: str, options: Mapping[str, Any]) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CSV file as text, each with the line it ends on; the header is one of them.
+
+    Raises:
+        TypeError: its delimiter is longer than the csv module knows.
+    """
+    with _text(path, str(options.get("encoding") or "utf-8")) as stream:
+        before = [stream.readline() for _ in range(int(options.get("skip") or 0))]
+        quote, escape = options.get("quote"), options.get("escape")
+        reader = csv.reader(
+            stream,
+            delimiter=options.get("delim") or ",",
+            quotechar=quote or None,
+            quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
+            doublequote=escape == quote,
+            escapechar=escape if escape and escape != quote else None,
+        )
+        for row in reader:
+            yield len(before) + reader.line_num, row
 
 
 def _split(line: str, rest: IO[str], options: Mapping[str, Any]) -> list[str]:
