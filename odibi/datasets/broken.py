@@ -71,7 +71,7 @@ def _inexact(said: str) -> SourceError:
     told, end = json.JSONDecoder().raw_decode(said)
     value, path = json.JSONDecoder().raw_decode(said[end:])[0]
     column, place = told["column"], ""
-    with suppress(OSError, ValueError, LookupError, TypeError, csv.Error, SourceError):
+    with suppress(OSError, ValueError, LookupError, TypeError, RecursionError, csv.Error, SourceError):
         place = _row_of(path, told, value) if told["format"] == "csv" else _record_of(path, told, value)
     what = "column" if told["format"] == "csv" else "field"
     record = "" if place[:1].isdigit() else place
@@ -99,9 +99,8 @@ def _record_of(path: str, told: dict[str, Any], value: str) -> str:
 
     if told["format"] == "ndjson":
         with opened(path, "rt", encoding="utf-8", compression="infer") as stream:
-            return next(
-                str(n) for n, line in enumerate(stream, 1) if line.strip() and holds(json.loads(line))
-            )
+            lines = ((number, line) for number, line in enumerate(stream, 1) if line.strip())
+            return next((str(number) for number, line in lines if holds(json.loads(line))), "")
     records = json.loads(_whole(path))
     return next((f"record {n}: " for n, each in enumerate(records, 1) if holds(each)), "")
 
@@ -162,6 +161,8 @@ def _malformed(path: str, line: int) -> str:
         except json.JSONDecodeError as error:
             if text.strip():
                 return f"{place + error.lineno - 1}:{error.colno}"
+        except RecursionError:
+            return str(place)  # brackets in brackets
     return str(line or "")
 
 
@@ -172,7 +173,7 @@ def _field_of(path: str, number: int, value: str, *, lines: bool) -> str:
         record = (
             json.loads(_lines(path, number - 1, number)[0]) if lines else json.loads(_whole(path))[number - 1]
         )
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return ""
     return next(_paths(record, wanted), "")
 

@@ -37,13 +37,18 @@ def _header(path: str, options: Mapping[str, Any]) -> Header:
     skip = int(options.get("skip", 0))
     try:
         with _text(path, str(options.get("encoding", "utf-8"))) as stream:
-            for _ in range(skip):
-                stream.readline()
+            before = [stream.readline() for _ in range(skip)]
             line = stream.readline()
             while line and not line.strip():
-                skip += 1
+                before.append(line)
                 line = stream.readline()
+            skip = len(before)
             names = tuple(name.strip() for name in _split(line, stream, options))
+            after = stream.readline() if line.endswith("\r") else ""
+            ends = {_end(each) for each in (*before, line, *([after] if after == "\r\n" else []))}
+            if len(ends - {""}) > 1:  # DuckDB would find no rows
+                message = f"its lines end in different ways: {' and '.join(map(repr, sorted(ends - {''})))}"
+                raise SourceError(message, where=f"{path}:{skip + 1}", hint="save it with one kind")
             "".join(names).encode()  # raises where the header itself is no text; DuckDB names a later line
             return Header(names, skip)
     except UnicodeError as error:
@@ -56,6 +61,10 @@ def _header(path: str, options: Mapping[str, Any]) -> Header:
             raise
         message = f"the compressed file cannot be read: {error}"
         raise SourceError(message, where=path, hint="get it again") from error
+
+
+def _end(line: str) -> str:
+    return line[len(line.rstrip("\r\n")) :] if line.strip() else line.lstrip(" \t")
 
 
 def rows_of(path: str, options: Mapping[str, Any]) -> Iterator[tuple[int, list[str]]]:
@@ -134,6 +143,10 @@ def checked_header(path: str, options: Mapping[str, Any]) -> Header:
     return header
 
 
+def _short(names: Sequence[str]) -> str:
+    return ", ".join(name[:40] for name in names[:12])
+
+
 def check_names(
     found: Sequence[str],
     expected: Sequence[str],
@@ -151,14 +164,14 @@ def check_names(
     for name in expected:
         if name in needed and name not in found:
             raise SourceError(
-                f"column {name!r} is missing; the file has {', '.join(found[:12])}",
+                f"column {name!r} is missing; the file has {_short(found)}",
                 where=where,
                 hint=nearest(name, set(found) - set(expected), "columns nobody asked for"),
             )
     for place, name in enumerate(found, 1):
         if name not in expected and extra_columns == "error":
             raise SourceError(
-                f"column {name!r} is new; expected {', '.join(expected[:12])}",
+                f"column {name[:80]!r} is new; expected {_short(expected)}",
                 where=f"{where}:{place}" if line else where,
                 hint="add it to read.schema, or say extra_columns: ignore",
             )

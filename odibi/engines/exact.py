@@ -32,11 +32,22 @@ _FRACTION = (
     "(contains({c}, '.') OR contains({c}, 'e') OR contains({c}, 'E')) "
     "AND TRY_CAST({c} AS DOUBLE) IS DISTINCT FROM trunc(TRY_CAST({c} AS DOUBLE))"
 )
-_TIME = "length({c}) > 10 AND TRY_CAST({c} AS TIMESTAMP) IS DISTINCT FROM CAST(TRY_CAST({c} AS DATE) AS TIMESTAMP)"
-_OFFSET = r"length({c}) > 19 AND regexp_matches({c}, '[+-](\d\d:?\d\d|\d\d)\s*$') AND NOT regexp_matches({c}, '[+-]00:?(00)?\s*$')"
+_ENDLESS = "contains({c}, 'nf') OR contains({c}, 'NF')"  # infinity
+_TIME = (
+    f"{_ENDLESS} OR (length({{c}}) > 10 "
+    "AND TRY_CAST({c} AS TIMESTAMP) IS DISTINCT FROM CAST(TRY_CAST({c} AS DATE) AS TIMESTAMP))"
+)
+_OFFSET = (
+    f"{_ENDLESS} OR (length({{c}}) > 19 AND regexp_matches({{c}}, '[+-](\\d\\d:?\\d\\d|\\d\\d)\\s*$') "
+    "AND NOT regexp_matches({c}, '[+-]00:?(00)?\\s*$'))"
+)
+_BOTH = {**dict.fromkeys(_WHOLE, _FRACTION), "DATE": _TIME, "TIMESTAMP": _OFFSET}
 _LOSES: Mapping[str, Mapping[str, str]] = {
-    "csv": {**dict.fromkeys(_WHOLE, _FRACTION), "DATE": _TIME, "TIMESTAMP": _OFFSET},
-    "json": {**dict.fromkeys(_WHOLE, _FRACTION), "BOOLEAN": "false"},
+    "csv": _BOTH,
+    "json": {
+        **_BOTH,
+        **dict.fromkeys(("BOOLEAN", "DOUBLE", "FLOAT"), "false"),
+    },  # true is no number, 2 is not true
 }
 """By format and type, when a text loses something by its cast."""
 

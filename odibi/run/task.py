@@ -103,7 +103,8 @@ def attempt(context: RunContext, planned: PlannedStep, permit: Permit) -> Outcom
         files = tuple(file for file, _ in modules)
         sql_run = tried.sql_run if tried is not None else ""
         rules = policy_of(context.loaded.pipeline, planned.step).rules
-        outcome = failed(error, files, rules, sql_run)
+        read_from = tried.source.url if tried is not None and tried.source is not None else ""
+        outcome = failed(error, files, rules, sql_run, read_from)
         return replace(outcome, checks=tried.checks, quality=tried.quality) if tried is not None else outcome
 
 

@@ -497,3 +497,34 @@ def test_a_value_that_its_type_would_change_is_refused(
 @pytest.mark.parametrize("value", ["1e3", "1000.0", " 1000", "+1000", "1000."])
 def test_a_whole_number_may_be_written_in_any_way(rows: Reader, value: str) -> None:
     assert rows(f"k\n{value}\n", "x.csv", schema={"k": "BIGINT"})[1] == [(1000,)]
+
+
+LOST = {
+    "blank lines that end otherwise": ("x.csv", b"\n\nk,v\r\n1,a\r\n", "its lines end in different ways"),
+    "line ends converted twice": ("x.csv", b"k,v\r\r\n1,a\r\r\n", "its lines end in different ways"),
+    "a day without end": ("x.csv", b"k,v,d\n1,a,infinity\n", "'infinity' is not DATE"),
+    "an array cut after a record": ("x.json", b'[\n{"k": 1, "v": "a"},\n', "the file is cut off"),
+    "a single byte": ("x.ndjson", b"I", "malformed JSON: a single character"),
+    "brackets without end": ("x.ndjson", b"[" * 5000, "malformed JSON"),
+    "true as a number": ("x.ndjson", b'{"k": 1, "v": "a", "n": true}', "field 'n': 'true' is not DOUBLE"),
+}
+"""What DuckDB loads as no rows, as fewer, or as others."""
+
+
+@pytest.mark.parametrize(("name", "content", "message"), LOST.values(), ids=LOST.keys())
+def test_what_would_be_lost_without_a_word_is_refused(
+    rows: Reader, at: Lake, name: str, content: bytes, message: str
+) -> None:
+    types = {"k": "BIGINT", "v": "VARCHAR", **({"d": "DATE"} if b",d" in content else {}), "n": "DOUBLE"}
+    if name == "x.csv":
+        del types["n"]
+    with pytest.raises(SourceError) as caught:
+        rows(content, name, schema=types)
+    assert message in caught.value.message
+    assert caught.value.where.startswith(f"{at.folder}/{name}")
+
+
+def test_json_that_holds_no_records_is_refused(rows: Reader) -> None:
+    for content in ('[{"a": 1}]\n[{"a": 2}]', "[1, 2]", "5", "{}"):
+        with pytest.raises(SourceError, match="there are no records"):
+            rows(content, "x.json")
