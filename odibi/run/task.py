@@ -354,7 +354,10 @@ class _Attempt:
 
         schemas = {alias: d.schema for alias, d in looked_up.items()}
         queries = {alias: d.frame.sql for alias, d in looked_up.items()}
-        known = Context(loaded.run_id, loaded.logical_date.isoformat(), planned.name, loaded.params)
+        secrets = self.context.secrets
+        for name in (name for each in planned.declared.functions.values() for name in secrets_in(each)):
+            secrets(name)  # as of a step's own function
+        known = Context(loaded.run_id, loaded.logical_date.isoformat(), planned.name, loaded.params, secrets)
         self.judge = Judge(
             db=db,
             rules=bound(rules_of(planned.declared.checks), result.schema, schemas, self.context.binder),

@@ -159,7 +159,7 @@ def by_python(name: str, content: bytes, columns: list[str]) -> list[Row]:
     """The rows as text, numbers and what JSON has. Raises whatever these readers raise."""
     if name == "x.parquet":
         return pq.read_table(io.BytesIO(content)).to_pylist()
-    text = content.decode("utf-8-sig" if name == "x.csv" else "utf-8")
+    text = content.decode("utf-8-sig")
     if name == "x.csv":
         lines = [line for line in csv.reader(io.StringIO(text, newline=""), strict=True) if line]
         header = [cell.strip() for cell in lines[0]]
