@@ -36,6 +36,9 @@ ADDED: Schema = (
 )
 """What a row in quarantine has beside its own columns."""
 
+_WHOLE = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT"})
+_LARGEST_BITMAP = 1 << 30
+
 Status = Literal["passed", "warned", "failed", "quarantined"]
 
 
@@ -295,7 +298,7 @@ class _Base:
         rows = f"SELECT {keys} FROM ({self._rows()}) WHERE {known}"
         again = f"SELECT 1 FROM ({rows}) GROUP BY {keys} HAVING count(*) > 1 LIMIT 1"
         inside = f"SELECT 1 FROM ({rows}) SEMI JOIN ({self.others}) USING ({keys}) LIMIT 1"
-        repeats = bool(self.db.rows(again))
+        repeats = not self._differ(check.columns) and bool(self.db.rows(again))
         there = bool(self.others) and bool(self.db.rows(inside))
         found = []
         if repeats:
@@ -305,6 +308,24 @@ class _Base:
         if there:
             found.append(f"({keys}) IN (SELECT ({keys}) FROM ({self.others}))")
         return f"{known} AND ({' OR '.join(found)})" if found else ""
+
+    def _differ(self, names: Sequence[str]) -> bool:
+        """Whether a bitmap tells that no value of a column is there twice: whole numbers close to each other.
+
+        That takes a tenth of the time of a GROUP BY, and no more memory than the values.
+        """
+        name, *others = names
+        if others or {column.name: column.type for column in self.schema}[name] not in _WHOLE:
+            return False
+        column, rows = quote(name), self._rows()
+        ((low, high, count),) = self.db.rows(
+            f"SELECT min({column}), max({column}), count({column}) FROM ({rows})"
+        )
+        if not count or high - low >= min(64 * count, _LARGEST_BITMAP):
+            return not count
+        kind = f"{low}::BIGINT, {high}::BIGINT"
+        bits = f"bit_count(bitstring_agg(CAST({column} AS BIGINT), {kind}))"
+        return bool(self.db.rows(f"SELECT {bits} = {count} FROM ({rows})")[0][0])
 
     def _rows(self) -> str:
         sql = scan(self._numbered() if self.numbered else self.rows)

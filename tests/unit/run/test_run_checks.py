@@ -449,3 +449,13 @@ def test_a_value_that_json_schema_cannot_calculate_with_is_wrong_and_long_ones_a
     assert "cannot be held against the schema" in check.message
     assert check.examples is not None
     assert max(len(cell) for cell in check.examples.rows[0]) == 200
+
+
+@pytest.mark.parametrize(
+    "ids", [(1, 2, 3), (1, 1, 3), (-5, 10**15, 10**15), (0, 10**15, -(10**15)), (7, "", "")]
+)
+def test_whole_numbers_near_and_far_from_each_other_are_told_apart(project: Project, ids: Any) -> None:
+    project.csv("in/orders.csv", HEADER, *[(number, "c", 1, "open", "e") for number in ids])
+    result = project.run([raw(), orders({"unique": "id", "on_fail": "warn"})])
+    known = [number for number in ids if number != ""]
+    assert check_of(result, "unique(id)").broken == len(known) - len(set(known))
