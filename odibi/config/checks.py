@@ -55,7 +55,10 @@ def duration(text: str) -> timedelta:
     if found is None:
         raise ValueError(f"{text!r} is no span of time: such as 30m, 6h or 2 days")
     unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[found[2][0]]
-    return timedelta(**{unit: float(found[1])})
+    try:
+        return timedelta(**{unit: float(found[1])})
+    except OverflowError:
+        raise ValueError(f"{text[:40]!r} is longer than any span of time") from None
 
 
 class Check(Frozen):
@@ -146,6 +149,8 @@ class Between(Check):
     def _some_bound(self) -> Between:
         if self.min is None and self.max is None:
             raise ValueError("between needs min, max or both")
+        if any(isinstance(bound, list | tuple | dict) for bound in (self.min, self.max)):
+            raise ValueError("min and max of between are one value each")
         return self
 
 

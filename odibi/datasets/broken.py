@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 import json
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
+from odibi.datasets.headers import rows_of
+from odibi.engines.exact import MARK
 from odibi.errors import SourceError
 from odibi.places import opened
 
@@ -26,6 +30,8 @@ def said(error: Exception) -> str:
 def explain(error: Exception, paths: Sequence[str] = ()) -> SourceError:
     """DuckDB's error about a file as one line: file, line, column, what was found."""
     text = str(error)
+    if MARK in text:
+        return _inexact(text.partition(MARK)[2])
     file = re.search(r"^\s*file = (.+)$", text, re.MULTILINE) or re.search(
         r"""(?:file|pattern) ["']([^"']+)["']|GZIP stream: (.+)$""", text, re.IGNORECASE | re.MULTILINE
     )
@@ -58,6 +64,45 @@ def explain(error: Exception, paths: Sequence[str] = ()) -> SourceError:
         said = [part for part in said[1:] if part.endswith(".") and not part.startswith(known)] or said
     sentence = re.sub(r"^[\w ]+ Error: ", "", said[0] if said else text)
     return SourceError(sentence.removesuffix(f": {path}")[:300], where=where)
+
+
+def _inexact(said: str) -> SourceError:
+    """The error that :mod:`odibi.engines.exact` ends a query with, and the line of the value in its file."""
+    told, end = json.JSONDecoder().raw_decode(said)
+    value, path = json.JSONDecoder().raw_decode(said[end:])[0]
+    column, place = told["column"], ""
+    with suppress(OSError, ValueError, LookupError, TypeError, RecursionError, csv.Error, SourceError):
+        place = _row_of(path, told, value) if told["format"] == "csv" else _record_of(path, told, value)
+    what = "column" if told["format"] == "csv" else "field"
+    record = "" if place[:1].isdigit() else place
+    return SourceError(
+        f"{record}{what} {column!r}: {value[:80]!r} is not {told['kind']}",
+        where=f"{path}:{place}" if place and not record else path,
+        hint=f"correct the file, or read the {what} as VARCHAR: schema: {{{column}: VARCHAR}}",
+    )
+
+
+def _row_of(path: str, told: dict[str, Any], value: str) -> str:
+    """The first line of a CSV file that has the value in the column."""
+    for line, row in rows_of(path, told):
+        if len(row) > told["index"] and row[told["index"]] == value:
+            return str(line)
+    return ""
+
+
+def _record_of(path: str, told: dict[str, Any], value: str) -> str:
+    """The line of NDJSON, or the record of a small JSON file, that has the value in the field."""
+
+    def holds(record: Any) -> bool:
+        found = record.get(told["column"]) if isinstance(record, dict) else None
+        return found is not None and value in (str(found), json.dumps(found))
+
+    if told["format"] == "ndjson":
+        with opened(path, "rt", encoding="utf-8", compression="infer") as stream:
+            lines = ((number, line) for number, line in enumerate(stream, 1) if line.strip())
+            return next((str(number) for number, line in lines if holds(json.loads(line))), "")
+    records = json.loads(_whole(path))
+    return next((f"record {n}: " for n, each in enumerate(records, 1) if holds(each)), "")
 
 
 def _json(text: str, path: str) -> SourceError:
@@ -116,6 +161,8 @@ def _malformed(path: str, line: int) -> str:
         except json.JSONDecodeError as error:
             if text.strip():
                 return f"{place + error.lineno - 1}:{error.colno}"
+        except RecursionError:
+            return str(place)  # brackets in brackets
     return str(line or "")
 
 
@@ -126,7 +173,7 @@ def _field_of(path: str, number: int, value: str, *, lines: bool) -> str:
         record = (
             json.loads(_lines(path, number - 1, number)[0]) if lines else json.loads(_whole(path))[number - 1]
         )
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return ""
     return next(_paths(record, wanted), "")
 

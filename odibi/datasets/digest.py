@@ -18,7 +18,7 @@ from odibi.engines.duckdb import literal, scan
 from odibi.relational.schema import Column, Schema, quote
 from odibi.relational.storage import delta_json
 
-__all__ = ["Digest", "Sample", "digest", "digests", "measure", "narrowed", "parts_of_schema"]
+__all__ = ["LONGEST_CELL", "Digest", "Sample", "digest", "digests", "measure", "narrowed", "parts_of_schema"]
 
 LONGEST_CELL = 200
 """Characters of a value that a sample shows."""
@@ -128,7 +128,9 @@ def measure(
         sets: some of the columns each.
     """
     schema = location.schema or ()
-    if not location.files or not sample:
+    # DuckDB numbers no rows that have a column of that name.
+    numberless = any(column.name.lower() == "file_row_number" for column in schema)
+    if not location.files or not sample or numberless:
         return digests(db, location, rounded=rounded, sets=sets), ()
     numbered = replace(location, options={**location.options, "file_row_number": True})
     fields = ", ".join(f"{literal(f'c{i}')}: {quote(column.name)}" for i, column in enumerate(schema))

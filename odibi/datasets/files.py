@@ -214,20 +214,21 @@ def describe(
             keys = ()
     elif format in ("json", "ndjson"):
         _refuse_byte_order_mark(paths)
-        given |= {"format": _json_layout(format), "union_by_name": True}
+        given |= {"format": _json_layout(format), "union_by_name": True, "records": "true"}
     import duckdb
 
     db.reach(*paths)
     try:
         rows = db.rows(f"DESCRIBE {scan(Location(format, paths, partitions=keys, options=given))}")
     except duckdb.Error as error:
+        if "expected records" in str(error):
+            raise SourceError(
+                "there are no records to tell the columns from",
+                where=paths[0],
+                hint="a record is a JSON object; declare read.schema if there may be none",
+            ) from error
         raise _precise(db, error, paths, given if format == "csv" else {}) from error
-    found = tuple(Column(str(row[0]), str(row[1])) for row in rows)
-    if format in ("json", "ndjson") and [(c.name, c.type) for c in found] == [("json", "JSON")]:
-        raise SourceError(
-            "there are no records to tell the columns from", where=paths[0], hint="declare read.schema"
-        )
-    return found
+    return tuple(Column(str(row[0]), str(row[1])) for row in rows)
 
 
 def _precise(db: Database, error: Exception, paths: tuple[str, ...], csv: Mapping[str, Any]) -> SourceError:
@@ -260,12 +261,14 @@ def _refuse_byte_order_mark(paths: Sequence[str]) -> None:
                 )
 
 
-def refuse_cut_off(files: Sequence[SourceFile]) -> None:
-    """See that files compressed with zstd are whole: DuckDB takes what there is of one for all of it.
+def refuse_cut_off(files: Sequence[SourceFile], format: str) -> None:
+    """See that files compressed with zstd and arrays in JSON are whole: DuckDB takes what there is for all of it.
 
     Raises:
         SourceError: one is not.
     """
+    for path in (file.path for file in files if format == "json"):
+        _refuse_open_array(path)
     for path in (file.path for file in files if file.path.lower().endswith(".zst")):
         import pyarrow as pa
 
@@ -279,6 +282,21 @@ def refuse_cut_off(files: Sequence[SourceFile]) -> None:
             ) from error
 
 
+def _refuse_open_array(path: str) -> None:
+    with opened(path, compression="infer") as stream:
+        start = stream.read(1024).lstrip()
+        if start[:1] != b"[":
+            return
+        last, chunk = start, start
+        if stream.seekable() and not path.lower().endswith((".gz", ".zst")):
+            stream.seek(max(0, stream.seek(0, 2) - 1024))
+        while chunk:
+            last = (last + chunk)[-1024:]
+            chunk = stream.read(1 << 20)
+    if not last.rstrip().endswith(b"]"):
+        raise SourceError("the file is cut off: its array does not end", where=path, hint="get it again")
+
+
 def check(db: Database, files: Sequence[SourceFile], format: str, options: Mapping[str, Any], expected: Schema, extra_columns: str) -> None:  # fmt: skip
     """See that Parquet and JSON files have the columns they should; a CSV file's are checked when it is read.
 
@@ -287,6 +305,11 @@ def check(db: Database, files: Sequence[SourceFile], format: str, options: Mappi
     """
     if not expected:
         return
+    for file in files if format != "parquet" else ():
+        if file.size == 1:  # of such a file DuckDB makes no rows, whatever the byte is
+            with opened(file.path) as stream:
+                if stream.read().strip():
+                    raise SourceError("malformed JSON: a single character", where=file.path)
     keys = folder_keys([file.path for file in files])
     try:
         found = [column.name for column in describe(db, files, format, options)]

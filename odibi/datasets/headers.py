@@ -13,7 +13,7 @@ from typing import IO, Any
 from odibi.errors import SourceError, nearest
 from odibi.places import opened
 
-__all__ = ["Header", "check_names", "checked_header", "header_of"]
+__all__ = ["Header", "check_names", "checked_header", "header_of", "rows_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,18 @@ def _header(path: str, options: Mapping[str, Any]) -> Header:
     skip = int(options.get("skip", 0))
     try:
         with _text(path, str(options.get("encoding", "utf-8"))) as stream:
-            for _ in range(skip):
-                stream.readline()
+            before = [stream.readline() for _ in range(skip)]
             line = stream.readline()
             while line and not line.strip():
-                skip += 1
+                before.append(line)
                 line = stream.readline()
+            skip = len(before)
             names = tuple(name.strip() for name in _split(line, stream, options))
+            after = stream.readline() if line.endswith("\r") else ""
+            ends = {_end(each) for each in (*before, line, *([after] if after == "\r\n" else []))}
+            if len(ends - {""}) > 1:  # DuckDB would find no rows
+                message = f"its lines end in different ways: {' and '.join(map(repr, sorted(ends - {''})))}"
+                raise SourceError(message, where=f"{path}:{skip + 1}", hint="save it with one kind")
             "".join(names).encode()  # raises where the header itself is no text; DuckDB names a later line
             return Header(names, skip)
     except UnicodeError as error:
@@ -56,6 +61,31 @@ def _header(path: str, options: Mapping[str, Any]) -> Header:
             raise
         message = f"the compressed file cannot be read: {error}"
         raise SourceError(message, where=path, hint="get it again") from error
+
+
+def _end(line: str) -> str:
+    return line[len(line.rstrip("\r\n")) :] if line.strip() else line.lstrip(" \t")
+
+
+def rows_of(path: str, options: Mapping[str, Any]) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CSV file as text, each with the line it ends on; the header is one of them.
+
+    Raises:
+        TypeError: its delimiter is longer than the csv module knows.
+    """
+    with _text(path, str(options.get("encoding") or "utf-8")) as stream:
+        before = [stream.readline() for _ in range(int(options.get("skip") or 0))]
+        quote, escape = options.get("quote"), options.get("escape")
+        reader = csv.reader(
+            stream,
+            delimiter=options.get("delim") or ",",
+            quotechar=quote or None,
+            quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
+            doublequote=escape == quote,
+            escapechar=escape if escape and escape != quote else None,
+        )
+        for row in reader:
+            yield len(before) + reader.line_num, row
 
 
 def _split(line: str, rest: IO[str], options: Mapping[str, Any]) -> list[str]:
@@ -113,6 +143,10 @@ def checked_header(path: str, options: Mapping[str, Any]) -> Header:
     return header
 
 
+def _short(names: Sequence[str]) -> str:
+    return ", ".join(name[:40] for name in names[:12])
+
+
 def check_names(
     found: Sequence[str],
     expected: Sequence[str],
@@ -130,14 +164,14 @@ def check_names(
     for name in expected:
         if name in needed and name not in found:
             raise SourceError(
-                f"column {name!r} is missing; the file has {', '.join(found[:12])}",
+                f"column {name!r} is missing; the file has {_short(found)}",
                 where=where,
                 hint=nearest(name, set(found) - set(expected), "columns nobody asked for"),
             )
     for place, name in enumerate(found, 1):
         if name not in expected and extra_columns == "error":
             raise SourceError(
-                f"column {name!r} is new; expected {', '.join(expected[:12])}",
+                f"column {name[:80]!r} is new; expected {_short(expected)}",
                 where=f"{where}:{place}" if line else where,
                 hint="add it to read.schema, or say extra_columns: ignore",
             )

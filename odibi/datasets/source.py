@@ -404,7 +404,7 @@ def read(engine: Engine, source: Source, seen: Seen) -> tuple[Frame, Schema]:
     if not seen.files:
         return engine.read(Location("parquet", (), seen.schema)), seen.schema
     declared = _with_filename(source.schema, source) if source.schema is not None else seen.schema
-    files.refuse_cut_off(seen.files)
+    files.refuse_cut_off(seen.files, source.format)
     found = files.locations(seen.files, source.format, source.options, declared, source.extra_columns)
     frames = {f"files_{i}": engine.read(location) for i, location in enumerate(found)}
     selects = [

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi.boundaries import cross
 from odibi.engines.base import Location, Part, Staged
 from odibi.engines.database import Database
+from odibi.engines.exact import as_text, exactly
 from odibi.relational.schema import Schema, quote
 
 if TYPE_CHECKING:
@@ -164,6 +166,8 @@ def literal(value: Any) -> str:
         return "NULL"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, float) and not isfinite(value):
+        return f"CAST('{value}' AS DOUBLE)"
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, Mapping):
@@ -191,12 +195,29 @@ def scan(location: Location) -> str:
         names = [column.name for column in location.schema]
         names += ["file_row_number"] if "file_row_number" in location.options else []
         return f"SELECT {', '.join(map(quote, names))} FROM {_reader(location)}"
+    if source and location.format != "parquet":
+        return f"SELECT {', '.join(_cast(location))} FROM {_reader(location)}"
     empty = ", ".join(f"CAST(NULL AS {c.type}) AS {quote(c.name)}" for c in location.schema)
     typed = f"SELECT {empty} WHERE false"
     if source:
         typed += f" UNION ALL BY NAME {source}"
     columns = ", ".join(f"CAST({quote(c.name)} AS {c.type}) AS {quote(c.name)}" for c in location.schema)
     return f"SELECT {columns} FROM ({typed})"
+
+
+def _beside(location: Location) -> set[Any]:
+    """The columns of text files that do not stand in them."""
+    return {*location.partitions, location.options.get("filename")}
+
+
+def _cast(location: Location) -> Iterator[str]:
+    """Each column of text files in its type."""
+    inside = [c.name for c in location.schema or () if c.name not in _beside(location)]
+    for column in location.schema or ():
+        if column.name in inside and as_text(column, location.format, location.options):
+            yield exactly(column, inside.index(column.name), location.format, location.options)
+        else:
+            yield f"CAST({quote(column.name)} AS {column.type}) AS {quote(column.name)}"
 
 
 def _reader(location: Location) -> str:
@@ -211,8 +232,11 @@ def _reader(location: Location) -> str:
     if location.format == "parquet":
         options["union_by_name"] = len(location.files) > 1
     elif location.schema is not None:
-        beside = {*location.partitions, options.get("filename")}
-        options["columns"] = {c.name: c.type for c in location.schema if c.name not in beside}
+        options["columns"] = {
+            c.name: "VARCHAR" if as_text(c, location.format, location.options) else c.type
+            for c in location.schema
+            if c.name not in _beside(location)
+        }
     given = "".join(f", {name}={literal(value)}" for name, value in sorted(options.items()))
     files = [
         re.sub(r"[*?\[]", r"[\g<0>]", file) for file in location.files

@@ -12,14 +12,14 @@ from datetime import datetime
 from typing import Literal
 
 from odibi.config.checks import Function, JsonSchema, QualityScore, Unique
-from odibi.datasets.digest import Sample
+from odibi.datasets.digest import LONGEST_CELL, Sample
 from odibi.datasets.target import Job
 from odibi.engines.base import Location, Staged
 from odibi.engines.database import Database
 from odibi.engines.duckdb import copied, literal, scan
 from odibi.errors import DataValidationFailed
-from odibi.quality.records import PART, ROW, Ask
-from odibi.quality.rules import Rule
+from odibi.quality.records import Ask
+from odibi.quality.rules import PART, ROW, Rule
 from odibi.quality.tables import Table, broken
 from odibi.relational.schema import Column, Schema, quote
 
@@ -35,6 +35,9 @@ ADDED: Schema = (
     Column("_odibi_source", "VARCHAR"),
 )
 """What a row in quarantine has beside its own columns."""
+
+_WHOLE = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT"})
+_LARGEST_BITMAP = 1 << 30
 
 Status = Literal["passed", "warned", "failed", "quarantined"]
 
@@ -111,6 +114,8 @@ class Judge:
         if not gone:
             self.taken = None
             return ""
+        fails = {rule: fails[rule] for rule in asked if self.results[rule].broken}
+        bad = _any(fails)
         folder = str(self.db.scratch / self.db.new_name())
         schema = (*(rows.schema or ()), *ADDED)
         self.taken = copied(self.db.computing(), base.taken(fails, bad, self.source), schema, folder, ())
@@ -119,12 +124,14 @@ class Judge:
     def _count(self, base: _Base, fails: Mapping[Rule, str], bad: str) -> tuple[int, int]:
         """Note a result for each rule; how many rows came in and how many are bad."""
         asked = [rule for rule in fails if fails[rule]]
-        counts = [f"count(*) FILTER (f{i}), count(*) FILTER (f{i} AND NOT bad)" for i in range(len(asked))]
-        flags = [f"coalesce({fails[rule]}, false) AS f{i}" for i, rule in enumerate(asked)]
+        flags = [base.flag(fails[rule], i) for i, rule in enumerate(asked)]
+        named, mark = base.bad, base.mark
+        # Of a thousand rules, FILTER takes fifteen times as long.
+        counts = [f"count_if({mark}{i}), count_if({mark}{i} AND NOT {named})" for i in range(len(asked))]
         ((total, gone, *found),) = self.db.rows(
             base.query(
-                f"SELECT count(*), count(*) FILTER (bad){''.join(f', {each}' for each in counts)}",
-                [*flags, f"coalesce({bad}, false) AS bad"],
+                f"SELECT count(*), count_if({named}){''.join(f', {each}' for each in counts)}",
+                [*flags, base.flag(bad)],
             )
         )
         numbers = dict(zip(asked, zip(found[::2], found[1::2], strict=True), strict=True))
@@ -146,11 +153,12 @@ class Judge:
     def _examples(self, base: _Base, fails: str) -> tuple[tuple[str, ...], Sample]:
         names = tuple(column.name for column in base.schema)
         shown = ", ".join(
-            "'***'" if name in self.masked else f"CAST({quote(name)} AS VARCHAR)" for name in names
+            "'***'" if name in self.masked else f"CAST({quote(name)} AS VARCHAR)[:{LONGEST_CELL}]"
+            for name in names
         )
-        flag = [f"coalesce({fails}, false) AS bad"]
         found = self.db.rows(
-            base.query(f"SELECT {shown}", flag) + f" WHERE bad ORDER BY ALL LIMIT {EXAMPLES}"
+            base.query(f"SELECT {shown}", [base.flag(fails)])
+            + f" WHERE {base.bad} ORDER BY ALL LIMIT {EXAMPLES}"
         )
         return names, tuple(found)
 
@@ -253,6 +261,14 @@ class _Base:
         self.places: dict[Rule, str] = {}
         tables = {name: sql for name, sql in lookups.items() if name.startswith("check ")}
         self.ctes = "".join(f"{quote(name)} AS ({sql}), " for name, sql in tables.items())
+        self.mark = "odibi_flag_"
+        while any(column.name.lower().startswith(self.mark) for column in self.schema):
+            self.mark += "_"
+        self.bad = f"{self.mark}bad"
+
+    def flag(self, fails: str, number: int | None = None) -> str:
+        """A condition as a column that no row has: of the rule of that number, else of what is bad."""
+        return f"coalesce({fails}, false) AS {self.bad if number is None else f'{self.mark}{number}'}"
 
     def condition(self, rule: Rule, ask: Ask, bad: str) -> str:
         """The condition of the rows that break the rule, empty where none can; ``bad`` ones go anyway."""
@@ -284,7 +300,7 @@ class _Base:
         rows = f"SELECT {keys} FROM ({self._rows()}) WHERE {known}"
         again = f"SELECT 1 FROM ({rows}) GROUP BY {keys} HAVING count(*) > 1 LIMIT 1"
         inside = f"SELECT 1 FROM ({rows}) SEMI JOIN ({self.others}) USING ({keys}) LIMIT 1"
-        repeats = bool(self.db.rows(again))
+        repeats = not self._differ(check.columns) and bool(self.db.rows(again))
         there = bool(self.others) and bool(self.db.rows(inside))
         found = []
         if repeats:
@@ -294,6 +310,24 @@ class _Base:
         if there:
             found.append(f"({keys}) IN (SELECT ({keys}) FROM ({self.others}))")
         return f"{known} AND ({' OR '.join(found)})" if found else ""
+
+    def _differ(self, names: Sequence[str]) -> bool:
+        """Whether a bitmap tells that no value of a column is there twice: whole numbers close to each other.
+
+        That takes a tenth of the time of a GROUP BY, and no more memory than the values.
+        """
+        name, *others = names
+        if others or {column.name: column.type for column in self.schema}[name] not in _WHOLE:
+            return False
+        column, rows = quote(name), self._rows()
+        ((low, high, count),) = self.db.rows(
+            f"SELECT min({column}), max({column}), count({column}) FROM ({rows})"
+        )
+        if not count or high - low >= min(64 * count, _LARGEST_BITMAP):
+            return not count
+        kind = f"{low}::BIGINT, {high}::BIGINT"
+        bits = f"bit_count(bitstring_agg(CAST({column} AS BIGINT), {kind}))"
+        return bool(self.db.rows(f"SELECT {bits} = {count} FROM ({rows})")[0][0])
 
     def _rows(self) -> str:
         sql = scan(self._numbered() if self.numbered else self.rows)
@@ -308,10 +342,10 @@ class _Base:
         """The query of the rows that go to quarantine, with the reason of each."""
         names = ", ".join(quote(column.name) for column in self.schema)
         rules = [rule for rule in fails if rule.on_fail == "quarantine" and fails[rule]]
-        flags = [f"coalesce({fails[rule]}, false) AS f{i}" for i, rule in enumerate(rules)]
+        flags = [self.flag(fails[rule], i) for i, rule in enumerate(rules)]
 
         def said(of: Callable[[Rule], str]) -> str:
-            cases = ", ".join(f"CASE WHEN f{i} THEN {of(rule)} END" for i, rule in enumerate(rules))
+            cases = ", ".join(f"CASE WHEN {self.mark}{i} THEN {of(rule)} END" for i, rule in enumerate(rules))
             return f"concat_ws('; ', {cases})"
 
         values = (
@@ -323,9 +357,7 @@ class _Base:
         added = ", ".join(
             f"{value} AS {quote(column.name)}" for value, column in zip(values, ADDED, strict=True)
         )
-        return (
-            self.query(f"SELECT {names}, {added}", [*flags, f"coalesce({bad}, false) AS bad"]) + " WHERE bad"
-        )
+        return self.query(f"SELECT {names}, {added}", [*flags, self.flag(bad)]) + f" WHERE {self.bad}"
 
     def _why(self, rule: Rule) -> str:
         """What is wrong with a row, as an expression."""
@@ -336,7 +368,7 @@ class _Base:
     def kept(self, bad: str) -> str:
         """The query of the others, and of those that did not come in now."""
         names = ", ".join(quote(column.name) for column in self.schema)
-        query = self.query(f"SELECT {names}", [f"coalesce({bad}, false) AS bad"]) + " WHERE NOT bad"
+        query = self.query(f"SELECT {names}", [self.flag(bad)]) + f" WHERE NOT {self.bad}"
         if not self.where:
             return query
         rest = f"SELECT {names} FROM ({scan(self.rows)}) WHERE ({self.where}) IS NOT TRUE"

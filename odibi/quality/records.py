@@ -19,7 +19,7 @@ from odibi.engines.base import Location
 from odibi.engines.database import Database
 from odibi.engines.duckdb import DuckDB, scan
 from odibi.errors import Permanent
-from odibi.quality.rules import Rule
+from odibi.quality.rules import PART, ROW, Rule
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,10 +27,7 @@ if TYPE_CHECKING:
     from odibi.operations.python import Context
     from odibi.operations.python import Function as UserFunction
 
-__all__ = ["PART", "ROW", "Ask", "Asked", "Asking", "read_schema", "validator"]
-
-PART, ROW = "odibi_part", "file_row_number"
-"""The columns that tell the place of a row: its file, and its number there."""
+__all__ = ["Ask", "Asked", "Asking", "read_schema", "validator"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +141,14 @@ def _answers(found: Any, rows: int, function: UserFunction, *, rowwise: bool) ->
     return [each is not False for each in answers.to_pylist()]
 
 
+def _refuse_elsewhere(uri: str) -> Any:
+    raise Permanent(f"$ref names {uri[:80]!r}: a schema reads no other", hint="put it below $defs")
+
+
+_ELSEWHERE = dict.fromkeys(("http", "https", "ftp", "file", "data"), _refuse_elsewhere)
+"""What else the library would open from wherever a config says."""
+
+
 def validator(schema: Mapping[str, Any]) -> Callable[[Any], str]:
     """A function that tells what a record has against the schema, nothing if it fulfils it.
 
@@ -157,13 +162,16 @@ def validator(schema: Mapping[str, Any]) -> Callable[[Any], str]:
     while schema.get("type") == "array" and isinstance(schema.get("items"), Mapping):
         schema = {**{k: v for k, v in schema.items() if k in ("$defs", "definitions")}, **schema["items"]}
     try:
-        check = fastjsonschema.compile(dict(schema))
-    except (fastjsonschema.JsonSchemaDefinitionException, AttributeError, TypeError, KeyError) as error:
-        raise Permanent(f"this is no JSON schema: {error}") from error
+        check = fastjsonschema.compile(dict(schema), handlers=_ELSEWHERE)
+    except (fastjsonschema.JsonSchemaDefinitionException, ArithmeticError, AttributeError, LookupError,
+            OSError, RecursionError, TypeError, ValueError, re.error) as error:  # fmt: skip
+        raise Permanent(f"this is no JSON schema: {str(error)[:200]}") from error
 
     def refuses(record: Any) -> str:
         try:
             check(record)
+        except (ArithmeticError, RecursionError) as error:  # such as infinity held against multipleOf
+            return f"cannot be held against the schema: {error}"
         except fastjsonschema.JsonSchemaValueException as error:
             said = str(error.message).removeprefix("data.").removeprefix("data ")
             return re.sub(r"must contain \[(.*)\] properties", r"\1 is missing", said).replace("'", "")

@@ -19,6 +19,7 @@ from odibi.config.checks import (
     Expression,
     Freshness,
     Function,
+    JsonSchema,
     Matches,
     NotNull,
     Query,
@@ -28,15 +29,18 @@ from odibi.config.checks import (
 )
 from odibi.engines.duckdb import literal
 from odibi.errors import Permanent, nearest
-from odibi.relational.schema import Schema, quote
+from odibi.relational.schema import Column, Schema, quote
 
 if TYPE_CHECKING:
     from odibi.relational.bind import Binder
 
-__all__ = ["ROWS", "CheckError", "Rule", "bound", "rules_of", "tables_of", "version_of"]
+__all__ = ["PART", "ROW", "ROWS", "CheckError", "Rule", "bound", "rules_of", "tables_of", "version_of"]
 
 ROWS = "rows of the check"
 """The table of a condition; nobody names it."""
+
+PART, ROW = "odibi_part", "file_row_number"
+"""The columns that tell the place of a row: its file, and its number there."""
 
 
 class CheckError(Permanent):
@@ -112,7 +116,9 @@ def _unique(check: Unique) -> Iterator[_Said]:
 
 def _accepted(check: Accepted) -> Iterator[_Said]:
     some = ", ".join(map(str, check.values[:8])) + (", ..." if len(check.values) > 8 else "")
-    fails = f"{quote(check.column)} NOT IN ({', '.join(map(literal, check.values))})"
+    values = [literal(value) for value in check.values if value is not None]  # NULL passes anyway
+    column = quote(check.column)
+    fails = f"{column} NOT IN ({', '.join(values)})" if values else f"{column} IS NOT NULL"
     yield f"accepted({check.column})", f"{check.column} is none of {some}", (check.column,), fails
 
 
@@ -226,11 +232,14 @@ def _bound(rule: Rule, schema: Schema, lookups: Mapping[str, Schema], binder: Bi
     if isinstance(check, Expression):
         fails = f"NOT ({_condition(rule, check.expression, schema, binder)})"
     _refuse_unknown(rule, lookups, binder)
-    if fails and _named(fails) <= lookups.keys():
+    _refuse_own_names(rule, schema, path)
+    if isinstance(check, Accepted | Between | References | Expression) and _named(fails) <= lookups.keys():
         try:
             binder.describe(f'SELECT ({fails}\n) FROM "{ROWS}"', {ROWS: schema, **lookups})
+            if isinstance(check, Accepted | Between):
+                binder.try_out(fails, Column(check.column, types[check.column]))
         except BindError as error:
-            raise CheckError(f"{rule.name}: {error.message}", path, hint=error.hint) from error
+            raise CheckError(f"{rule.name}: {error.message[:200]}", path, hint=error.hint) from error
     return Rule(check, rule.number, rule.name, rule.says, rule.columns, fails)
 
 
@@ -252,6 +261,17 @@ def _refuse_unknown(rule: Rule, lookups: Mapping[str, Schema], binder: Binder) -
         if CHECKED + dataset in lookups and column not in names:
             message = f"{rule.name}: {dataset} has no column {column!r}"
             raise CheckError(message, path, hint=nearest(column, names))
+
+
+def _refuse_own_names(rule: Rule, schema: Schema, path: tuple[Any, ...]) -> None:
+    """Raises CheckError for columns that are called as those which are added to the rows."""
+    of_python, taken_out = isinstance(rule.check, Function | JsonSchema), rule.on_fail == "quarantine"
+    for name in (column.name for column in schema):
+        added = taken_out and name.lower().startswith("_odibi_")
+        if added or (of_python and name.lower() in (PART, ROW)):
+            needs = "quarantine" if added else rule.name
+            message = f"the rows have a column {name!r}, a name that {needs} needs for itself"
+            raise CheckError(message, path, hint="rename it in the step")
 
 
 def _named(fails: str) -> set[str]:
@@ -288,6 +308,7 @@ def _condition(rule: Rule, text: str, schema: Schema, binder: Binder) -> str:
     from odibi.operations.expressions import expression
     from odibi.relational.bind import BindError
     from odibi.relational.clock import at_instant
+    from odibi.relational.parse import Script, volatile
     from odibi.relational.rules import apply_rules
     from odibi.relational.schema import Relation
 
@@ -301,6 +322,11 @@ def _condition(rule: Rule, text: str, schema: Schema, binder: Binder) -> str:
     except (OperationError, BindError) as error:
         own = "" if isinstance(error, OperationError) else error.hint
         raise CheckError(f"{rule.name}: {error.message}", path, hint=own or hint) from error
+    if volatile(Script("", (exp.select(tree),))):
+        message = (
+            f"{rule.name}: it depends on the clock or on chance, and has to be the same each time it is asked"
+        )
+        raise CheckError(message, path, hint="the day of the run is DATE '{{ date }}'")
     if found[0].type != "BOOLEAN":
         raise CheckError(f"{rule.name}: it is {found[0].type}, not true or false", path, hint=hint)
     ruled = apply_rules(exp.select("*").from_(exp.to_table(ROWS)).where(at_instant(tree, binder.now)))

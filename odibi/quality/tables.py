@@ -17,7 +17,7 @@ from odibi.config.checks import (
     Volume,
     duration,
 )
-from odibi.datasets.digest import Sample
+from odibi.datasets.digest import LONGEST_CELL, Sample
 from odibi.engines.database import Database
 from odibi.engines.duckdb import DuckFrame, fused
 from odibi.quality.rules import Rule
@@ -80,7 +80,9 @@ def _found_by(db: Database, check: Query, table: Table, lookups: Mapping[str, st
     ((count,),) = db.rows(f"SELECT count(*) FROM ({sql})")
     if not count:
         return Found()
-    cursor = db.cursor.execute(f"SELECT CAST(COLUMNS(*) AS VARCHAR) FROM ({sql}) ORDER BY ALL LIMIT 10")
+    cursor = db.cursor.execute(
+        f"SELECT CAST(COLUMNS(*) AS VARCHAR)[:{LONGEST_CELL}] FROM ({sql}) ORDER BY ALL LIMIT 10"
+    )
     columns = tuple(str(each[0]) for each in cursor.description or ())
     return Found(f"the query finds {count} rows", columns, tuple(cursor.fetchall()))
 

@@ -72,6 +72,16 @@ class Binder:
             rows = self._execute(f"DESCRIBE {sql}").fetchall()
         return tuple(Column(str(row[0]), str(row[1])) for row in rows)
 
+    def try_out(self, expression: str, column: Column) -> None:
+        """Compute an expression over one row with NULL in the column, as DESCRIBE runs no casts.
+
+        Raises:
+            BindError: it cannot be computed, whatever the column holds.
+        """
+        row = f"SELECT unnest([CAST(NULL AS {column.type})]) AS {quote(column.name)}"
+        with self._lock:
+            self._execute(f"SELECT ({expression}\n) FROM ({row})")
+
     def close(self) -> None:
         """Let go of the database."""
         self._db.close()

@@ -153,7 +153,7 @@ def _judge(
     ]
     queries = {alias: scan(found.location) for alias, found in looked_up.items()}
     schemas = {alias: found.schema for alias, found in looked_up.items()}
-    known = Context(loaded.run_id, loaded.logical_date.isoformat(), observed.step.name, loaded.params)
+    known = Context.of(loaded, observed.step.name)
     return Judge(
         db=db,
         rules=bound(rules_of(checks), rows.schema, schemas, binder),

@@ -63,10 +63,10 @@ class Outcome:
 
 
 def failed(
-    error: BaseException, files: tuple[str, ...] = (), rules: Sequence[Rule] = (), sql_run: str = ""
-) -> Outcome:
+    error: BaseException, files: tuple[str, ...] = (), rules: Sequence[Rule] = (), sql_run: str = "", source: str = ""
+) -> Outcome:  # fmt: skip
     """The outcome of an attempt that ended in an exception; see :func:`error_record`."""
-    record = error_record(error, files, rules)
+    record = error_record(error, files, rules, source)
     return Outcome(StepStatus.FAILED, sql_run=sql_run, error=record, failure=failure_of(error))
 
 
@@ -94,7 +94,7 @@ def _quoted(error: BaseException, text: str) -> str | None:
 
 
 def error_record(
-    error: BaseException, files: tuple[str, ...] = (), rules: Sequence[Rule] = ()
+    error: BaseException, files: tuple[str, ...] = (), rules: Sequence[Rule] = (), source: str = ""
 ) -> ErrorRecord:
     """An exception as a record: where, what, what to do; bounded in length.
 
@@ -102,13 +102,15 @@ def error_record(
         error: what was raised.
         files: paths of user functions; the innermost line in one of them is the place.
         rules: what failures mean, before odibi's own table.
+        source: the files that were read, as DuckDB does not always name the one that is wrong.
     """
     failure, log = failure_of(error), Elsewhere.of(error).log
     permanent, exit_code = not should_retry_failure(failure, rules), failure.exit_code
     exhausted = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryException"
     if _is_duckdb(error) and not exhausted:
         of_file = type(error).__name__ == "IOException" or "CSV Error" in str(error) or "JSON" in str(error)
-        error = explain(Exception(str(error))) if of_file else error
+        paths = (source,) if source else ()
+        error = explain(Exception(str(error)), paths) if of_file or source else error
     if isinstance(error, OdibiError):
         return ErrorRecord(
             kind=error.type,

@@ -104,7 +104,8 @@ def attempt(context: RunContext, planned: PlannedStep, permit: Permit) -> Outcom
         files = tuple(file for file, _ in modules)
         sql_run = tried.sql_run if tried is not None else ""
         rules = policy_of(context.loaded.pipeline, planned.step).rules
-        outcome = failed(error, files, rules, sql_run)
+        read_from = tried.source.url if tried is not None and tried.source is not None else ""
+        outcome = failed(error, files, rules, sql_run, read_from)
         return replace(outcome, checks=tried.checks, quality=tried.quality) if tried is not None else outcome
 
 
@@ -355,7 +356,10 @@ class _Attempt:
 
         schemas = {alias: d.schema for alias, d in looked_up.items()}
         queries = {alias: d.frame.sql for alias, d in looked_up.items()}
-        known = Context.of(loaded, planned.name)
+        secrets = self.context.secrets
+        for name in (name for each in planned.declared.functions.values() for name in secrets_in(each)):
+            secrets(name)  # as of a step's own function
+        known = Context.of(loaded, planned.name, secrets)
         self.judge = Judge(
             db=db,
             rules=bound(rules_of(planned.declared.checks), result.schema, schemas, self.context.binder),

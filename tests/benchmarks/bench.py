@@ -1,9 +1,11 @@
 """How fast odibi is, against scripts written by hand, on this machine and in the same minutes.
 
-Four measurements, each of cold processes, all figures medians:
+Five measurements, each of cold processes, all figures medians:
 
 - ``medallion`` runs 22 TPC-H-like models with odibi and with tpch/by_hand*.py in turn and compares their tables;
 - ``merge`` merges 250,000 changes into a table of 2,000,000 rows, against merge/merge_by_hand.py, and compares them;
+- ``checks`` writes 6,000,000 rows with and without checks; what they cost is a share of the time without them,
+  start-up aside;
 - ``steps`` runs 1,000 one-row steps with odibi and with steps_by_hand.py;
 - ``startup`` times commands that should answer at once.
 
@@ -174,7 +176,50 @@ def startup(args: argparse.Namespace, scratch: Path) -> Iterator[Row]:
         yield Row(what, found.seconds, None, None, target)
 
 
-MEASUREMENTS = {"medallion": medallion, "merge": merge, "steps": steps, "startup": startup}
+ASKED = {
+    "rows": "[{not_null: [id, customer, day]}, {between: {column: amount, min: 0, max: 20000}}, "
+    "{accepted: {column: quantity, values: [" + ", ".join(map(str, range(100))) + "]}}, "
+    "{matches: {column: customer, pattern: '^customer '}}, {expression: quantity >= 0 or amount > 0}]",
+    "unique": "[{unique: id}]",
+}
+"""The checks of 6,000,000 rows, all of which keep them."""
+
+
+def checks(args: argparse.Namespace, scratch: Path) -> Iterator[Row]:
+    make = [sys.executable, str(HERE / "merge/merge_by_hand.py"), "make", str(scratch), "6000000"]
+    subprocess.run(make, check=True)
+
+    def run(folder: Path, asked: str) -> Measure:
+        config = folder / "checks.yaml"
+        config.write_text(
+            f"pipeline: checks\nconnections:\n  in: {{url: '{scratch}'}}\n"
+            f"  lake: {{url: '{folder / 'lake'}', format: delta}}\nsteps:\n  - name: rows\n    layer: bronze\n"
+            f"    read: {{from: in, path: 2026-01-01.parquet}}\n    checks: {asked}\n    write: {{to: lake}}\n"
+        )
+        return timed([*ODIBI, "run", str(config)], folder)
+
+    def without(folder: Path) -> Measure:
+        return run(folder, "[]")
+
+    def one_row(folder: Path) -> Measure:
+        return timed([*ODIBI, "run", str(many_steps(1, folder / "many.yaml", linked=False))], folder)
+
+    def with_rows(folder: Path) -> Measure:
+        return run(folder, ASKED["rows"])
+
+    def with_unique(folder: Path) -> Measure:
+        return run(folder, ASKED["unique"])
+
+    plain, start, rows, unique = in_turn(args.repeat, scratch, without, one_row, with_rows, with_unique)
+    write = plain.seconds - start.seconds
+    for what, found, target in (("row rules", rows, 0.15), ("a uniqueness rule", unique, 0.30)):
+        cost = (found.seconds - plain.seconds) / write
+        yield Row(f"{what}: with and without [s], share of write", found.seconds, plain.seconds, cost, target)
+
+
+MEASUREMENTS = {
+    "medallion": medallion, "merge": merge, "checks": checks, "steps": steps, "startup": startup,
+}  # fmt: skip
 OF_ENGINES = ("medallion", "merge")
 
 
@@ -208,6 +253,7 @@ def main() -> int:
     titles = {
         "medallion": f"TPC-H medallion SF {args.sf} on {args.engine}, by hand to {written}",
         "merge": f"merge of 250,000 into 2,000,000 rows on {args.engine}",
+        "checks": "checks of 6,000,000 rows that are written (by hand: without them)",
         "steps": f"{args.steps:,} one-row steps",
         "startup": "start-up",
     }

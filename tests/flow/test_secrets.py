@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from subprocess import CompletedProcess
+from textwrap import dedent
 
 import pytest
+from servers import Answer, Asked, web
 
 from tests.flow.helpers import odibi, project
 
@@ -59,6 +62,16 @@ UNREACHABLE = """
 """
 
 
+def assert_nowhere(cwd: Path, said: list[CompletedProcess[str]]) -> set[str]:
+    """The sentinel is in no output and in no file but its own; the endings of the files."""
+    texts = [(f"output {i}", f"{each.stdout}{each.stderr}".encode()) for i, each in enumerate(said)]
+    left = [path for path in cwd.rglob("*") if path.is_file() and path.parent.name != "mounted"]
+    for name, data in [*texts, *((str(path), path.read_bytes()) for path in left)]:
+        assert SENTINEL.encode() not in data, name
+        assert ENCODED.encode() not in data, name
+    return {path.suffix for path in left}
+
+
 def test_a_sentinel_is_nowhere(tmp_path: Path) -> None:
     files = {
         "shop.yaml": CONFIG,
@@ -81,12 +94,7 @@ def test_a_sentinel_is_nowhere(tmp_path: Path) -> None:
     ]
     assert said[-2].returncode == 0, said[-2].stdout + said[-2].stderr
     assert "Connection refused" in said[-1].stdout + said[-1].stderr
-    texts = [(f"output {i}", f"{each.stdout}{each.stderr}".encode()) for i, each in enumerate(said)]
-    left = [path for path in cwd.rglob("*") if path.is_file() and path.parent.name != "mounted"]
-    assert {".db", ".html", ".json"} <= {path.suffix for path in left}
-    for name, data in [*texts, *((str(path), path.read_bytes()) for path in left)]:
-        assert SENTINEL.encode() not in data, name
-        assert ENCODED.encode() not in data, name
+    assert {".db", ".html", ".json"} <= assert_nowhere(cwd, said)
 
 
 @pytest.mark.parametrize("name", ["api", "other"])
@@ -96,3 +104,73 @@ def test_a_secret_that_is_missing_is_said_before_anything_runs(name: str, tmp_pa
     assert done.returncode == 2, done.stderr
     assert f"secret '{name}' is in none of the providers: file" in done.stderr
     assert not (tmp_path / "lake").exists()
+
+
+SERVERS = """
+    pipeline: remote
+    date: "2026-01-05"
+    secrets: {provider: file, folder: mounted}
+    connections:
+      lake: {url: lake, format: delta}
+      api: {url: WEB, options: {headers: {Authorization: "Bearer ${secret:api}"}}}
+      drop: {url: "sftp://127.0.0.1:1/in", options: {username: me, password: "${secret:api}"}}
+    steps:
+      - name: users
+        layer: bronze
+        read: {from: api, path: users.json, params: {token: "${secret:api}"}}
+        checks: [{not_null: id, on_fail: quarantine}, {function: "steps.code:right", on_fail: warn}]
+        write: {to: lake}
+      - {name: refused, layer: bronze, read: {from: api, path: refused.json, params: {token: "${secret:api}"}}, write: {to: lake}}
+      - {name: broken, layer: bronze, read: {from: api, path: broken.csv, headers: {X-Key: "${secret:api}"}}, write: {to: lake}}
+      - {name: dropped, layer: bronze, read: {from: drop, path: a.csv}, write: {to: lake}}
+      - name: judged
+        layer: silver
+        sql: select * from users
+        checks: [{function: "steps.code:raising"}]
+        write: {to: lake}
+"""
+
+JUDGES = """
+    import os
+
+
+    def right(rows):
+        return [True] * len(rows)
+
+
+    def raising(rows, *, context):
+        raise ValueError("no answer with " + context.get_secret("api"))
+"""
+
+
+def test_what_a_server_was_asked_with_is_nowhere(tmp_path: Path) -> None:
+    """In headers, parameters, passwords and URLs; in landings, quarantine and what servers say of it."""
+
+    def refuses(asked: Asked) -> Answer:
+        return Answer(f"bad token {asked.params['token']} of {asked.headers['authorization']}", 401)
+
+    with web() as server:
+        server.at["/users.json"] = Answer('[{"id": 1}, {"id": null}]')
+        server.at["/refused.json"] = refuses
+        server.at["/broken.csv"] = Answer("id,name\n1\n")
+        files = {
+            "shop.yaml": SERVERS.replace("WEB", server.url),
+            "steps/code.py": JUDGES,
+            "mounted/api": f"{SENTINEL}\n",
+        }
+        cwd = project(tmp_path, files)
+        said = [odibi("run", "shop.yaml", cwd=cwd), odibi("run", "shop.yaml", "--resume", cwd=cwd)]
+        closed = files["shop.yaml"].replace("sftp://127.0.0.1:1/in", "postgresql://127.0.0.1:1/in")
+        (cwd / "closed.yaml").write_text(dedent(closed.replace("path: a.csv", "table: a")), "utf-8")
+        said += [
+            odibi("run", "closed.yaml", cwd=cwd),
+            odibi("quarantine", "show", "users", cwd=cwd),
+            odibi("test", "data", "shop.yaml", cwd=cwd),
+        ]
+        assert server.asked, said[0].stdout + said[0].stderr
+        asked = {request.path: request for request in server.asked}
+    assert asked["/users.json"].headers["authorization"] == f"Bearer {SENTINEL}"
+    assert asked["/users.json"].params["token"] == asked["/broken.csv"].headers["x-key"] == SENTINEL
+    assert (cwd / "lake/bronze/users_quarantine").is_dir(), said[0].stdout + said[0].stderr
+    assert "no answer with ***" in said[0].stdout + said[0].stderr
+    assert_nowhere(cwd, said)

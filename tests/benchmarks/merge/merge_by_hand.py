@@ -1,6 +1,6 @@
 """Changes merged into a Delta table by plain library calls, as the engine's own users do it.
 
-    python merge_by_hand.py make FOLDER                             # FOLDER/2026-01-01.parquet and 2026-01-02.parquet
+    python merge_by_hand.py make FOLDER [ROWS]                      # FOLDER/2026-01-01.parquet and 2026-01-02.parquet
     python merge_by_hand.py duckdb|pandas|spark CHANGES TABLE
 
 The first day has 2,000,000 rows; of the 250,000 of the second four fifths change every tenth row, so that no file
@@ -25,11 +25,11 @@ from ({ids})
 """
 
 
-def make(folder: Path) -> None:
+def make(folder: Path, rows: int) -> None:
     """The rows of both days, always the same."""
     import duckdb
 
-    base = "select range as id from range(2_000_000)"
+    base = f"select range as id from range({rows})"
     changed = (
         "select 10 * range as id from range(200_000) union all select 2_000_000 + range from range(50_000)"
     )
@@ -72,7 +72,7 @@ def by_spark(changes: str, table: str) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "make":
-        make(Path(sys.argv[2]))
+        make(Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 2_000_000)
     else:
         by = {"duckdb": by_duckdb, "pandas": by_pandas, "spark": by_spark}[sys.argv[1]]
         by(sys.argv[2], sys.argv[3])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,15 @@ RIGHT: dict[str, Any] = {
             "layer": "bronze",
             "read": {"from": "lake", "path": "{{ n }}.csv"},
             "write": {"to": "lake", "mode": "append", "format": ["csv"], "partition_by": ["x"]},
+            "checks": [
+                {"not_null": ["x"], "on_fail": "quarantine"},
+                {"between": {"column": "x", "min": 0, "max": "{{ n }}"}, "name": "few"},
+                {"references": {"column": "x", "to": "d.x"}},
+                {"json_schema": {"schema": {"type": "object", "required": ["x"]}}},
+                {"freshness": {"column": "x", "within": "6h"}},
+                {"columns": {"x": "BIGINT"}},
+                {"quality_score": 0.9},
+            ],
         },
         {
             "name": "b",
@@ -60,6 +70,9 @@ ODD: list[Any] = [
         [{"a": 1, "b": 2}],
     ),
 ]
+COUNT = int(os.environ.get("ODIBI_FUZZ", "150"))
+"""How many configs each test tries."""
+
 KEYS = ["x", 5, "nmae", "sql", "read", "value", "type", "params", "write", "checks", "name", "engine_type"]
 
 
@@ -88,7 +101,7 @@ def test_the_config_itself_is_right(tmp_path: Path) -> None:
     assert check(load(file, environ={}), strict=True) == ()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=COUNT, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_odd_values(data: st.DataObject, tmp_path: Path) -> None:
     config = copy.deepcopy(RIGHT)
@@ -109,7 +122,7 @@ def test_odd_values(data: st.DataObject, tmp_path: Path) -> None:
     loads_or_tells(yaml.safe_dump(config), tmp_path)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=COUNT, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     at=st.integers(0, 700),
     cut=st.integers(0, 30),

@@ -236,10 +236,10 @@ def test_json(
         ('{"a": 1}\n{"a": oops}\n{"a": 3}\n', "x.ndjson", {}, "x.ndjson:2:7", "malformed JSON"),
         ('{"a": 1}\n{"a": oops}\n{"a": 3}\n', "x.ndjson", {"schema": {"a": "INTEGER"}}, "x.ndjson:2:7", "malformed JSON"),
         ('[{"a": 1},\n {"a":', "x.json", {}, "x.json:2:7", "malformed JSON"),
-        ('{"a": 1}\n{"a": "x"}\n', "x.ndjson", {"schema": {"a": "INTEGER"}}, "x.ndjson:2", "field 'a': \"x\" does not fit"),
+        ('{"a": 1}\n{"a": "x"}\n', "x.ndjson", {"schema": {"a": "INTEGER"}}, "x.ndjson:2", "field 'a': 'x' is not INTEGER"),
         ('{"a": 1, "n": {"b": [5]}}\n{"a": 1, "n": {"b": ["x"]}}\n', "x.ndjson", {"schema": {"a": "INTEGER", "n": "STRUCT(b INTEGER[])"}}, "x.ndjson:2", '"x" does not fit'),
-        ('[{"a": 1}, {"a": "x"}]', "x.json", {"schema": {"a": "INTEGER"}}, "x.json", "record 2: field 'a': \"x\" does not fit"),
-        ('{"a": 1}\n' * 30000 + '{"a": "late"}\n', "x.ndjson", {}, "x.ndjson:30001", "field 'a': \"late\" does not fit"),
+        ('[{"a": 1}, {"a": "x"}]', "x.json", {"schema": {"a": "INTEGER"}}, "x.json", "record 2: field 'a': 'x' is not INTEGER"),
+        ('{"a": 1}\n' * 30000 + '{"a": "late"}\n', "x.ndjson", {}, "x.ndjson:30001", "field 'a': 'late' is not BIGINT"),
         ('{"a": 1, "z": 2}', "x.json", {"schema": {"a": "INTEGER"}}, "x.json", "column 'z' is new; expected a"),
         ("[]", "x.json", {}, "x.json", "there are no records"),
         ("", "x.ndjson", {}, "x.ndjson", "there are no records"),
@@ -464,3 +464,67 @@ def test_json_is_what_json_says(at: Lake) -> None:
     (at.folder / "x.json").write_text(json.dumps(values))
     source, found = seen(at, "x.json")
     assert at.db.rows(read(at.engine, source, found)[0].sql) == [(value["s"],) for value in values]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "value", "where"),
+    [
+        ("x.csv", "BIGINT", "12.5", ":3"),
+        ("x.csv", "TINYINT", "1e-1", ":3"),
+        ("x.csv", "DATE", "2026-01-05 10:00:00", ":3"),
+        ("x.csv", "TIMESTAMP", "2026-01-05T10:00:00+02:00", ":3"),
+        ("x.ndjson", "BIGINT", 12.5, ":2"),
+        ("x.ndjson", "INTEGER", True, ":2"),
+        ("x.json", "BIGINT", 12.5, ""),
+        ("x.ndjson", "BOOLEAN", 2, ":2"),
+    ],
+)  # fmt: skip
+def test_a_value_that_its_type_would_change_is_refused(
+    rows: Reader, at: Lake, name: str, kind: str, value: Any, where: str
+) -> None:
+    """DuckDB rounds 12.5 to a whole number, and drops what a day or a time without zone cannot hold."""
+    records = [{"k": 1, "v": None}, {"k": 2, "v": value}]
+    text = {
+        "x.csv": f'k,v\n1,\n2,"{value}"\n',
+        "x.json": json.dumps(records),
+        "x.ndjson": "\n".join(map(json.dumps, records)),
+    }[name]
+    with pytest.raises(SourceError, match=f"'v': '.*' is not {kind}") as caught:
+        rows(text, name, schema={"k": "BIGINT", "v": kind})
+    assert caught.value.where == f"{at.folder}/{name}{where}"
+
+
+@pytest.mark.parametrize("value", ["1e3", "1000.0", " 1000", "+1000", "1000."])
+def test_a_whole_number_may_be_written_in_any_way(rows: Reader, value: str) -> None:
+    assert rows(f"k\n{value}\n", "x.csv", schema={"k": "BIGINT"})[1] == [(1000,)]
+
+
+LOST = {
+    "blank lines that end otherwise": ("x.csv", b"\n\nk,v\r\n1,a\r\n", "its lines end in different ways"),
+    "line ends converted twice": ("x.csv", b"k,v\r\r\n1,a\r\r\n", "its lines end in different ways"),
+    "a day without end": ("x.csv", b"k,v,d\n1,a,infinity\n", "'infinity' is not DATE"),
+    "an array cut after a record": ("x.json", b'[\n{"k": 1, "v": "a"},\n', "the file is cut off"),
+    "a single byte": ("x.ndjson", b"I", "malformed JSON: a single character"),
+    "brackets without end": ("x.ndjson", b"[" * 5000, "malformed JSON"),
+    "true as a number": ("x.ndjson", b'{"k": 1, "v": "a", "n": true}', "field 'n': 'true' is not DOUBLE"),
+}
+"""What DuckDB loads as no rows, as fewer, or as others."""
+
+
+@pytest.mark.parametrize(("name", "content", "message"), LOST.values(), ids=LOST.keys())
+def test_what_would_be_lost_without_a_word_is_refused(
+    rows: Reader, at: Lake, name: str, content: bytes, message: str
+) -> None:
+    types = {"k": "BIGINT", "v": "VARCHAR", **({"d": "DATE"} if b",d" in content else {}), "n": "DOUBLE"}
+    if name == "x.csv":
+        del types["n"]
+    with pytest.raises(SourceError) as caught:
+        rows(content, name, schema=types)
+    assert message in caught.value.message
+    assert caught.value.where.startswith(f"{at.folder}/{name}")
+
+
+def test_json_that_holds_no_records_is_refused(rows: Reader) -> None:
+    for content in ('[{"a": 1}]\n[{"a": 2}]', "[1, 2]", "5", "{}"):
+        with pytest.raises(SourceError, match="there are no records"):
+            rows(content, "x.json")

@@ -354,6 +354,16 @@ PROBLEMS = [
     ({"json_schema": "nowhere.json"}, "there is no file 'nowhere.json'"),
     ({"json_schema": {"schema": {"type": "nonsense"}}}, "this is no JSON schema"),
     ({"freshness": "6h"}, "freshness needs a column here"),
+    ({"freshness": {"column": "id", "within": "99999999999d"}}, "is longer than any span of time"),
+    ({"between": {"column": "id", "min": "many"}}, "between(id): Could not convert string 'many'"),
+    ({"between": {"column": "id", "min": [1]}}, "min and max of between are one value each"),
+    (
+        {"accepted": {"column": "price", "values": [1, "cheap"]}},
+        "accepted(price): Could not convert string 'cheap'",
+    ),
+    ({"expression": "random() < price"}, "it depends on the clock or on chance"),
+    ({"json_schema": {"schema": {"$ref": "file:///etc/passwd"}}}, "a schema reads no other"),
+    ({"json_schema": {"schema": {"properties": {"id": {"pattern": "("}}}}}, "this is no JSON schema"),
 ]
 
 
@@ -471,3 +481,59 @@ def test_who_reads_only_what_is_new_judges_its_quarantine_again(
     without = {**new, "write": {**merged, "sequence_by": None}}
     with pytest.raises(ConfigError, match="give the write a sequence_by"):
         project.plan([*steps[:2], without])
+
+
+@pytest.mark.parametrize(
+    "name", ["bad", "f0", "odibi_flag_bad", "a b", "select", "file_row_number", "r.p", "it's"]
+)
+def test_columns_may_be_called_anything(project: Project, name: str) -> None:
+    project.csv("in/orders.csv", HEADER, *GOOD, (4, "c1", -1, "open", "a@b"))
+    between = {"between": {"column": name, "min": 0}, "on_fail": "quarantine"}
+    renamed = sql("orders", f'SELECT id, price AS "{name}", price > 9 AS f1 FROM raw', checks=[between])
+    result = project.run([raw(), renamed])
+    assert check_of(result, f"between({name})").broken == 1
+    assert [row[0] for row in project.rows("silver/orders")] == [1, 2, 3]
+    assert quarantined(project) == [(4, f"between({name})")]
+
+
+@pytest.mark.parametrize(
+    ("name", "check", "needs"),
+    [
+        ("_odibi_reason", {"not_null": "id", "on_fail": "quarantine"}, "quarantine"),
+        ("odibi_part", {"json_schema": {"schema": {}}}, "json_schema"),
+    ],
+)
+def test_columns_called_as_those_which_are_added_are_refused(
+    project: Project, name: str, check: dict[str, Any], needs: str
+) -> None:
+    project.csv("in/orders.csv", HEADER, *GOOD)
+    with pytest.raises(ConfigError, match=f"a column '{name}', a name that {needs} needs for itself"):
+        project.plan([raw(), sql("orders", f"SELECT id, price AS {name} FROM raw", checks=[check])])
+
+
+def test_null_among_accepted_values_accepts_nothing_else(project: Project) -> None:
+    project.csv("in/orders.csv", HEADER, *GOOD)
+    accepted = {"accepted": {"column": "status", "values": ["open", None]}, "on_fail": "quarantine"}
+    project.run([raw(), orders(accepted)])
+    assert quarantined(project) == [(3, "accepted(status)")]
+
+
+def test_a_value_that_json_schema_cannot_calculate_with_is_wrong_and_long_ones_are_cut(
+    project: Project,
+) -> None:
+    project.csv("in/orders.csv", HEADER, *GOOD, (4, "c" * 5000, "inf", "open", "a@b"))
+    even = {"json_schema": {"schema": {"properties": {"price": {"multipleOf": 10}}}}, "on_fail": "warn"}
+    (check,) = step_of(project.run([raw(), orders(even)]), "orders").checks
+    assert "cannot be held against the schema" in check.message
+    assert check.examples is not None
+    assert max(len(cell) for cell in check.examples.rows[0]) == 200
+
+
+@pytest.mark.parametrize(
+    "ids", [(1, 2, 3), (1, 1, 3), (-5, 10**15, 10**15), (0, 10**15, -(10**15)), (7, "", "")]
+)
+def test_whole_numbers_near_and_far_from_each_other_are_told_apart(project: Project, ids: Any) -> None:
+    project.csv("in/orders.csv", HEADER, *[(number, "c", 1, "open", "e") for number in ids])
+    result = project.run([raw(), orders({"unique": "id", "on_fail": "warn"})])
+    known = [number for number in ids if number != ""]
+    assert check_of(result, "unique(id)").broken == len(known) - len(set(known))
