@@ -128,12 +128,13 @@ class Judge:
         named, mark = base.bad, base.mark
         # Of a thousand rules, FILTER takes fifteen times as long.
         counts = [f"count_if({mark}{i}), count_if({mark}{i} AND NOT {named})" for i in range(len(asked))]
-        ((total, gone, *found),) = self.db.rows(
+        ((total, *counted),) = self.db.rows(
             base.query(
                 f"SELECT count(*), count_if({named}){''.join(f', {each}' for each in counts)}",
                 [*flags, base.flag(bad)],
             )
         )
+        gone, *found = (int(each or 0) for each in counted)  # of no rows, count_if gives NULL
         numbers = dict(zip(asked, zip(found[::2], found[1::2], strict=True), strict=True))
         for rule in fails:
             broke, left = numbers.get(rule, (0, 0))

@@ -537,3 +537,13 @@ def test_whole_numbers_near_and_far_from_each_other_are_told_apart(project: Proj
     result = project.run([raw(), orders({"unique": "id", "on_fail": "warn"})])
     known = [number for number in ids if number != ""]
     assert check_of(result, "unique(id)").broken == len(known) - len(set(known))
+
+
+def test_no_rows_break_no_rule_about_rows(project: Project) -> None:
+    project.csv("in/orders.csv", HEADER)
+    asked = [{"not_null": "id"}, {"unique": "id"}, {"between": {"column": "price", "min": 0}}]
+    result = project.run([raw(), orders(*[{**each, "on_fail": "quarantine"} for each in asked])])
+    assert result.success
+    assert [(check.rows, check.broken, check.left) for check in step_of(result, "orders").checks] == [
+        (0, 0, 0)
+    ] * 3

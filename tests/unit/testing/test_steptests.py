@@ -97,7 +97,7 @@ steps:
       - between: {column: price, min: 0, on_fail: quarantine}
       - references: {column: order_id, to: orders.order_id}
       - row_count: 1
-      - expression: "order_id <> 'late' or current_date < '2026-01-02'"
+      - expression: "order_id <> 'late' or '{{ date }}' < '2026-01-02'"
     write: {to: lake, mode: append}
     tests:
       - name: bad rows go aside
