@@ -305,7 +305,9 @@ def _expanded(given: Any) -> Any:
 
 def _options(rule: str, value: Any) -> dict[str, Any]:
     """What stands after the name of a rule as its keys."""
-    model = RULES.get(rule, Check)
+    if rule not in RULES:
+        raise ValueError(f"unknown rule {rule!r}; {nearest(rule, RULES, 'rules')}")
+    model = RULES[rule]
     main = model.model_fields[model.main].alias or model.main if model.main else ""
     known = {field.alias or name for name, field in model.model_fields.items()}
     # What stands after ``columns`` or ``json_schema`` is a mapping itself.

@@ -21,7 +21,7 @@ from odibi.datasets.guard import Change
 from odibi.datasets.modes import BESIDE, CURRENT, FROM, TO, Keyed, beside_schema, history, merged
 from odibi.datasets.source import frame_of
 from odibi.datasets.target import Job, Target, judged, refuse_partitions
-from odibi.engines.base import Engine, Frame, Location
+from odibi.engines.base import Engine, Frame, Location, Staged
 from odibi.engines.database import Database
 from odibi.engines.duckdb import literal, scan
 from odibi.errors import Permanent, SchemaMismatch, nearest
@@ -53,6 +53,7 @@ class Rewrite:
         own: a condition that tells the incoming rows among the staged ones; empty where all are.
         rows: how many came in, None where they are the staged ones.
         beside: what the table is to remember beside its rows, None where it remembers nothing.
+        judged: whether the rows that came in have been held against their rules already.
     """
 
     frame: Frame
@@ -62,6 +63,7 @@ class Rewrite:
     rows: int | None = None
     beside: Frame | None = None
     beside_schema: Schema = field(default=())
+    judged: bool = False
 
 
 def incoming_of(engine: Engine, frame: Frame, schema: Schema, target: Target, job: Job) -> Incoming:
@@ -120,7 +122,7 @@ def compose(
     if kept is None:
         return Rewrite(fitted, "all")
     if job.replaces is not None and target.mode is WriteMode.APPEND:
-        return _replaced(db, engine, fitted, kept, change, job.replaces)
+        return _replaced(db, engine, fitted, kept, change, job.replaces, job)
     return _appended(db, engine, fitted, kept, change, target, job)
 
 
@@ -171,21 +173,21 @@ def _appended(
 
 
 def _replaced(
-    db: Database, engine: Engine, fitted: Frame, kept: Table, change: Change, condition: str
+    db: Database, engine: Engine, fitted: Frame, kept: Table, change: Change, condition: str, job: Job
 ) -> Rewrite:
     """New rows beside the others, but in the place of those that fulfil the condition."""
     touched = _touched(db, kept, f"({condition})", "") if condition else ()
     touched = kept.files() if change.widened else touched
     if not touched:
         return Rewrite(fitted)
-    staged = engine.stage(fitted, change.schema, str(db.scratch / db.new_name()), ())
+    staged = _judged(db, engine, fitted, change.schema, job)
     stay = _all("kept", change.schema)
     if condition:
         stay = stay.where(exp.Not(this=exp.Paren(this=_true(condition))))
     both = apply_rules(exp.union(stay, _all("incoming", change.schema), distinct=False))
     frames = {"kept": _read(engine, kept, touched, change), "incoming": engine.read(staged.location)}
     frame = engine.query(both, frames, change.schema)
-    return Rewrite(frame, "all" if change.widened else touched, rows=staged.rows)
+    return Rewrite(frame, "all" if change.widened else touched, rows=staged.rows, judged=True)
 
 
 def _all(table: str, schema: Schema) -> exp.Select:
@@ -214,9 +216,7 @@ def _where(
 ) -> Rewrite:  # fmt: skip
     """The incoming rows in the place of those that fulfil the condition; they must fulfil it too."""
     condition = str(target.write.where)
-    staged = judged(db, engine.stage(fitted, change.schema, str(db.scratch / db.new_name()), ()), job)
-    if job.judge is not None:
-        job.judge.refuse()
+    staged = _judged(db, engine, fitted, change.schema, job)
     query = apply_rules(exp.select("*").from_("incoming").where(condition, dialect="duckdb"))
     test = query.args["where"].this.sql("duckdb")
     outside = db.rows(f"SELECT count(*) FROM ({scan(staged.location)}) WHERE ({test}) IS NOT TRUE")[0][0]
@@ -227,7 +227,7 @@ def _where(
         )
     rows = engine.read(staged.location)
     if kept is None:
-        return Rewrite(rows, "all")
+        return Rewrite(rows, "all", judged=True)
     touched = kept.files() if change.widened else _touched(db, kept, f"({test}) IS TRUE", "")
     stay = _all("kept", change.schema).where(exp.Not(this=exp.Paren(this=_true(condition))))
     both = apply_rules(exp.union(stay, _all("incoming", change.schema), distinct=False))
@@ -235,7 +235,20 @@ def _where(
         engine.query(both, {"kept": _read(engine, kept, touched, change), "incoming": rows}, change.schema),
         "all" if change.widened else touched,
         rows=staged.rows,
+        judged=True,
     )
+
+
+def _judged(db: Database, engine: Engine, frame: Frame, schema: Schema, job: Job) -> Staged:
+    """The rows that came in, in scratch, without those that go to quarantine.
+
+    Raises:
+        DataValidationFailed: a row must not be as it is.
+    """
+    staged = judged(db, engine.stage(frame, schema, str(db.scratch / db.new_name()), ()), job)
+    if job.judge is not None:
+        job.judge.refuse()
+    return staged
 
 
 def _true(condition: str) -> exp.Expr:
@@ -250,10 +263,7 @@ def _keyed(
     db: Database, engine: Engine, incoming: Incoming, kept: Table | None, change: Change, target: Target, job: Job
 ) -> Rewrite:  # fmt: skip
     write = target.write
-    staged = engine.stage(incoming.frame, incoming.given, str(db.scratch / db.new_name()), ())
-    staged = judged(db, staged, job)
-    if job.judge is not None:
-        job.judge.refuse()
+    staged = _judged(db, engine, incoming.frame, incoming.given, job)
     keyed = Keyed(
         write.keys,
         write.sequence_by,
@@ -284,6 +294,7 @@ def _keyed(
         engine.query(result, _named(result, frames), change.schema),
         "all" if kept is None or change.widened else files,
         rows=staged.rows,
+        judged=True,
         beside=engine.query(beside, _named(beside, frames), shape) if remembers else None,
         beside_schema=shape,
     )

@@ -41,10 +41,13 @@ def write_table(
     Raises:
         SchemaMismatch: the table has other columns.
         Permanent: rows of this date are there that the step did not write, or may not replace.
+        DataValidationFailed: the rows break a rule; nothing was published.
     """
-    from odibi.datasets.target import Written
+    from odibi.datasets.target import Written, in_scratch
 
-    staged = engine.stage(frame, schema, str(db.scratch / db.new_name()), ())
+    staged = in_scratch(db, engine, frame, schema, job)
+    if job.judge is not None:
+        job.judge.publish(job)
     (found, *_), sample = measure(
         db, staged.location, rounded=job.rounded, sample=job.sample, masked=job.masked
     )

@@ -30,7 +30,7 @@ from odibi.errors import Permanent, SchemaMismatch
 from odibi.places import beside, options_of
 from odibi.relational.schema import Column, Schema
 
-__all__ = ["Job", "Judge", "Target", "Written", "judged", "ledger", "write"]
+__all__ = ["QUARANTINE", "Job", "Judge", "Target", "Written", "in_scratch", "judged", "ledger", "write"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +157,10 @@ def _refuse_place(url: str) -> None:
             hint="write Delta to a local folder, or another format",
         )
     refuse_path(url)
+
+
+QUARANTINE = "quarantine"
+"""What the note of a commit calls the version of the quarantine that belongs to it."""
 
 
 class Judge(Protocol):
@@ -298,9 +302,8 @@ def _write_files(
     del handle
     for target in targets:
         refuse_partitions(target.partition_by, schema, target.url)
-    staged = judged(db, engine.stage(frame, schema, str(db.scratch / db.new_name()), ()), job)
+    staged = in_scratch(db, engine, frame, schema, job)
     if job.judge is not None:
-        job.judge.table(scan(staged.location), schema, staged.bytes)
         job.judge.publish(job)
     for target in targets:
         job.go_on()
@@ -322,12 +325,24 @@ def _write_files(
     return Written(targets, staged, schema, str(found), None, None, staged.rows, sample)
 
 
-def judged(db: Database, staged: Staged, job: Job, folder: Callable[[], str] | None = None) -> Staged:
-    """The staged rows that may stay, in ``folder`` or in scratch if some may not."""
+def in_scratch(db: Database, engine: Engine, frame: Frame, schema: Schema, job: Job) -> Staged:
+    """The rows that may be published, all there will be of them, in the run's own folder.
+
+    Raises:
+        DataValidationFailed: they may not be as they are.
+    """
+    staged = judged(db, engine.stage(frame, schema, str(db.scratch / db.new_name()), ()), job)
+    if job.judge is not None:
+        job.judge.table(scan(staged.location), schema, staged.bytes)
+    return staged
+
+
+def judged(db: Database, staged: Staged, job: Job) -> Staged:
+    """The staged rows that may stay; in scratch, if some may not."""
     query = job.judge.incoming(staged.location) if job.judge is not None else ""
     if not query:
         return staged
-    place = folder() if folder is not None else str(db.scratch / db.new_name())
+    place = str(db.scratch / db.new_name())
     return copied(db.computing(), query, staged.schema, place, staged.partitions)
 
 

@@ -17,7 +17,7 @@ from odibi.datasets.export import export
 from odibi.datasets.guard import Change, guard
 from odibi.datasets.modes import BESIDE
 from odibi.datasets.staging import Intents, discard
-from odibi.datasets.target import Job, Target, Written, ledger, part_of
+from odibi.datasets.target import QUARANTINE, Job, Target, Written, ledger, part_of
 from odibi.engines.base import Engine, Frame, Staged
 from odibi.engines.database import Database
 from odibi.engines.duckdb import copied, scan
@@ -79,7 +79,7 @@ def write_delta(
             note["beside"] = [Path(path).absolute().relative_to(root).as_posix() for path in beside]
         job.go_on()
         if job.judge is not None and (quarantine := job.judge.publish(job)) is not None:
-            note["quarantine"] = quarantine
+            note[QUARANTINE] = quarantine
         if same:
             version, sums = same.version, tuple(same.note.get("sets", ()))
         else:
@@ -133,9 +133,7 @@ def _judged(
         others = scan(
             dataclasses.replace(kept.location(), files=tuple(f.path for f in stay), schema=change.schema)
         )
-    # Of these modes the parts are made of the rows that came in, judged before that, and those that were there.
-    composed = target.mode in (WriteMode.MERGE, WriteMode.SCD2, WriteMode.REPLACE_WHERE)
-    query = "" if composed else judge.incoming(staged.location, others=others, where=rewrite.own)
+    query = "" if rewrite.judged else judge.incoming(staged.location, others=others, where=rewrite.own)
     if query:
         folders.append(folders[0])
         folders[0] = intents.folder(target.url)
@@ -146,7 +144,7 @@ def _judged(
     if others:
         table = f"({table}) UNION ALL BY NAME ({others})"
     before = handle.schema if handle is not None else None
-    judge.table(table, change.schema, size, before, composed=composed)
+    judge.table(table, change.schema, size, before, composed=rewrite.judged)
     return staged
 
 

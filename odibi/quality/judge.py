@@ -91,7 +91,6 @@ class Judge:
     masked: tuple[str, ...] = ()
     results: dict[Rule, Result] = field(default_factory=dict)
     taken: Staged | None = None
-    rows: int = 0
 
     def incoming(self, rows: Location, *, others: str = "", where: str = "") -> str:
         """Hold the row rules against staged rows; the query of those that may stay, empty if all may.
@@ -110,8 +109,7 @@ class Judge:
             # Of rows with one key those are repeats which come after the good ones.
             fails[rule] = base.condition(rule, self.ask, _any(fails))
         bad = _any(fails)
-        self.rows, gone = self._count(base, fails, bad)
-        if not gone:
+        if not self._count(base, fails, bad):
             self.taken = None
             return ""
         fails = {rule: fails[rule] for rule in asked if self.results[rule].broken}
@@ -121,8 +119,8 @@ class Judge:
         self.taken = copied(self.db.computing(), base.taken(fails, bad, self.source), schema, folder, ())
         return base.kept(bad)
 
-    def _count(self, base: _Base, fails: Mapping[Rule, str], bad: str) -> tuple[int, int]:
-        """Note a result for each rule; how many rows came in and how many are bad."""
+    def _count(self, base: _Base, fails: Mapping[Rule, str], bad: str) -> int:
+        """Note a result for each rule; how many rows go to quarantine."""
         asked = [rule for rule in fails if fails[rule]]
         flags = [base.flag(fails[rule], i) for i, rule in enumerate(asked)]
         named, mark = base.bad, base.mark
@@ -149,7 +147,7 @@ class Judge:
                     masked=tuple(name for name in self.masked if name in columns),
                 )
             self.results[rule] = result
-        return total, gone
+        return gone
 
     def _examples(self, base: _Base, fails: str) -> tuple[tuple[str, ...], Sample]:
         names = tuple(column.name for column in base.schema)
@@ -200,6 +198,8 @@ class Judge:
                 continue
             found = broken(self.db, rule, table, self.lookups, self.dataset)
             status = _status(rule, *((1, 1) if found.message and not found.note else (0, 0)))
+            # Rows that repeat others of the table cannot be told from those any more.
+            status = "failed" if status == "quarantined" else status
             self.results[rule] = Result(
                 rule, status, None, int(status != "passed"), int(status != "passed"), found.message,
                 found.columns, found.examples,

@@ -12,6 +12,7 @@ the two commits has changed nothing.
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import replace
 
 from sqlglot import exp, parse_one
@@ -21,7 +22,7 @@ from odibi.datasets.delta import commit_at, last_commit, open_table
 from odibi.datasets.digest import Digest
 from odibi.datasets.source import frame_of
 from odibi.datasets.staging import Intents
-from odibi.datasets.target import Job, Target, ledger, write
+from odibi.datasets.target import QUARANTINE, Job, Target, ledger, write
 from odibi.engines.base import Engine, Frame, Location, Staged
 from odibi.engines.database import Database
 from odibi.engines.duckdb import DuckDB
@@ -29,15 +30,10 @@ from odibi.errors import Permanent
 from odibi.home import Home
 from odibi.relational.schema import Schema, quote
 
-__all__ = ["DATE", "NOTED", "again", "keep", "quarantine_of"]
+__all__ = ["DATE", "again", "keep", "quarantine_of"]
 
 DATE = "_odibi_date"
 """The column of the logical date whose run took a row out."""
-
-NOTED = "quarantine"
-"""What the note of a table's commit calls the version of the quarantine that belongs to it."""
-
-_NAME = "quarantine"
 
 
 def quarantine_of(target: Target, *, whole: bool = False) -> Target:
@@ -48,8 +44,8 @@ def quarantine_of(target: Target, *, whole: bool = False) -> Target:
     place = target.url.rstrip("/").removesuffix(f".{target.format}")
     if "://" in place:
         mark = hashlib.blake2b(place.encode(), digest_size=4).hexdigest()
-        place = str(Home.find().path / _NAME / f"{place.rpartition('/')[2].rpartition('?')[2]}-{mark}")
-    url = f"{place}_{_NAME}"
+        place = str(Home.find().path / QUARANTINE / f"{re.split('[^A-Za-z0-9_.-]', place)[-1]}-{mark}")
+    url = f"{place}_{QUARANTINE}"
     if target.mode is WriteMode.OVERWRITE or whole:
         return Target(url, "delta", WriteMode.OVERWRITE)
     kept = Write(path=url, mode=WriteMode.APPEND, logical_date_column=DATE)
@@ -64,10 +60,12 @@ def keep(db: Database, intents: Intents, target: Target, job: Job, rows: Staged 
     """
     engine, handle = DuckDB(db), open_table(target.url)
     owner, _, date = job.app_id.rpartition("/")
-    mine = replace(job, app_id=f"{owner}:{_NAME}/{date}", sets=(), judge=None, consumed=None, replaces=None)
+    mine = replace(
+        job, app_id=f"{owner}:{QUARANTINE}/{date}", sets=(), judge=None, consumed=None, replaces=None
+    )
     if rows is not None:
         frame, schema = engine.read(rows.location), rows.schema
-    elif handle is not None and _holds_rows(target, mine.app_id):
+    elif handle is not None and (job.rebuild or _holds_rows(target, mine.app_id)):
         schema = tuple(column for column in handle.schema if column.name != target.date_column)
         frame = engine.read(Location("parquet", (), schema))
     else:

@@ -162,6 +162,7 @@ def _judge(
         ask=Asking(db, declared.functions, declared.schemas, known, as_declared),
         keep=lambda job, taken: None,  # noqa: ARG005 - nothing is published, so nothing is taken out
         newest=newest(observed.seen.files) if observed.seen is not None else None,
+        now=loaded.now,
         masked=masked(rows.schema, loaded.pipeline.sensitive),
     )
 

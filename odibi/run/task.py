@@ -16,10 +16,9 @@ from odibi.datasets.files import newest
 from odibi.datasets.kept import intact
 from odibi.datasets.landing import land
 from odibi.datasets.source import Source, look, read
-from odibi.datasets.target import Job, Target, Written, judged, ledger, write
+from odibi.datasets.target import QUARANTINE, Job, Target, Written, in_scratch, ledger, write
 from odibi.datasets.upkeep import tend
 from odibi.engines.base import Engine, Frame, Staged
-from odibi.engines.duckdb import scan
 from odibi.errors import Elsewhere, OdibiError, Permanent, SchemaMismatch, Timeout, elsewhere
 from odibi.observe.snapshot import app_id
 from odibi.operations import command
@@ -388,10 +387,10 @@ class _Attempt:
             return result
         from sqlglot import exp
 
-        from odibi.quality.quarantine import NOTED, again
+        from odibi.quality.quarantine import again
 
         commit = handle.transaction(CONSUMED)
-        version = commit.note.get(NOTED) if commit is not None else None
+        version = commit.note.get(QUARANTINE) if commit is not None else None
         found = again(self.engine, target, version, result.schema) if version is not None else None
         if found is None:
             return result
@@ -581,10 +580,7 @@ class _Attempt:
             )
             return _Made(dataset, result.schema)
         db = self.context.db
-        staged = self.engine.stage(result.frame, result.schema, str(db.scratch / db.new_name()), ())
-        staged = judged(db, staged, job)
-        if job.judge is not None:
-            job.judge.table(scan(staged.location), result.schema, staged.bytes)
+        staged = in_scratch(db, self.engine, result.frame, result.schema, job)
         _, rows = measure(db, staged.location, sample=job.sample, masked=job.masked)
         dataset = standing(self.engine, staged.location, self.version, staged.rows)
         return _Made(dataset, result.schema, staged.rows, _shown(staged, rows, job.masked), staged=staged)

@@ -73,6 +73,12 @@ def test_no_emoji_in_text(tracked: list[Path]) -> None:
     assert found == []
 
 
+def test_no_two_test_modules_have_one_name(tracked: list[Path]) -> None:
+    # pytest imports them by their name alone, and a clean machine has no cache that hides the second.
+    names = [path.name for path in tracked if path.name.startswith("test_") and path.suffix == ".py"]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_make_alone_lists_every_target() -> None:
     targets = re.findall(r"^([a-z][a-z-]*):", MAKEFILE, re.MULTILINE)
     listed = re.findall(r"^  make (\S+) +\S", make().stdout, re.MULTILINE)

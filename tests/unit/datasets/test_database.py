@@ -8,10 +8,12 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from odibi.config.load import load
 from odibi.errors import ConfigError
+from odibi.home import Home
 from odibi.orchestrator import Result, plan, run
 from tests import services
 
@@ -260,6 +262,33 @@ def test_a_publish_step_stores_a_dataset_in_several_places(warehouse: str) -> No
     with fsspec.open(f"memory://{folder}/orders.csv", "rt") as file:
         assert file.read() == "id,price,name\n1,1,a\n2,2,b\n"
     assert execute(warehouse, "select count(*) from exported") == [(2,)]
+
+
+def test_rows_that_break_a_rule_do_not_reach_the_database(warehouse: str) -> None:
+    Path("orders.csv").write_text("id,price\n1,10\n2,20\n3,-1\n")
+
+    def with_(*checks: str) -> Result:
+        return made(
+            warehouse,
+            "  - {name: orders, layer: bronze, read: {path: orders.csv}, write: {to: warehouse, table: orders}, "
+            f"checks: [{', '.join(checks)}]}}",
+        )
+
+    for check, said in (
+        ("{between: {column: price, min: 0}}", "price is not at least 0: 1 of 3 rows"),
+        ("{row_count: {min: 4}}", "3 records, minimum required: 4"),
+    ):
+        failed = with_(check)
+        assert not failed.success
+        assert said in str(failed.error)
+        with pytest.raises(Exception, match="orders"):
+            execute(warehouse, "select * from orders")
+    taken = with_("{between: {column: price, min: 0}, on_fail: quarantine}", "{row_count: {max: 2}}")
+    assert taken.success, taken.error
+    assert execute(warehouse, "select id from orders order by id") == [(1,), (2,)]
+    (beside,) = (Home.find().path / "quarantine").iterdir()
+    (file,) = beside.rglob("*.parquet")
+    assert pq.read_table(file).column("id").to_pylist() == [3]
 
 
 def test_names_are_quoted(warehouse: str) -> None:

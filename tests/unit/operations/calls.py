@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -35,6 +35,7 @@ class Bench:
 
     root: Path
     db: Database
+    engines: list[Engine] = field(default_factory=list)
 
     def write(self, code: str, name: str = "code") -> None:
         """The module ``steps.<name>``."""
@@ -43,9 +44,15 @@ class Bench:
         file.write_text(HEADS + dedent(code), "utf-8")
 
     def engine(self, name: str = "duckdb") -> Engine:
-        """An engine of the database."""
+        """An engine of the database, until :meth:`close`."""
         made: Engine = ENGINES.get(name)(self.db)
+        self.engines.append(made)
         return made
+
+    def close(self) -> None:
+        """Close the engines, also those of calls that failed."""
+        for engine in self.engines:
+            engine.close()
 
     def call(
         self, sql: str | Mapping[str, str] = "", *, engine: str = "duckdb", function: str = "steps.code:f",

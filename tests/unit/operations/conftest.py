@@ -15,4 +15,6 @@ from tests.unit.operations.calls import Bench
 def bench(tmp_path: Path) -> Iterator[Bench]:
     """An empty project and a database."""
     with Database(tmp_path / "scratch", threads=2) as db:
-        yield Bench(tmp_path, db)
+        bench = Bench(tmp_path, db)
+        yield bench
+        bench.close()

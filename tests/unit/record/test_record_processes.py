@@ -77,7 +77,9 @@ def test_a_killed_process_leaves_a_readable_store_and_a_failed_run(url: str) -> 
     with open_store(url) as store:
         assert store.run("20260301-aaaa").status is RunStatus.RUNNING
         writer.kill()
-        times = int((writer.communicate()[0].split() or ["50"])[-1])
+        # What the loop above read ahead is in its buffer, where ``communicate`` would not look.
+        times = int((writer.stdout.read().split() or ["50"])[-1])
+        writer.communicate()
         run = store.run("20260301-aaaa")
         assert (run.status, run.error) == (RunStatus.FAILED, ABANDONED)
         assert run.steps[1].rows_out in (times, times + 1)  # nothing lost that was said to be saved

@@ -272,6 +272,17 @@ def test_every_way_of_writing_has_a_quarantine(project: Project, write: dict[str
     assert quarantined(project) == [(4, "between(price)")]
 
 
+def test_a_repeat_in_a_merged_table_fails_as_nobody_can_tell_which_row_to_take(project: Project) -> None:
+    unique = {"unique": "email", "on_fail": "quarantine"}
+    steps = [raw(), orders(unique, write={**KEPT, "mode": "merge", "keys": ["id"]})]
+    project.csv("in/orders.csv", HEADER, *GOOD)
+    assert project.run(steps, date="2026-01-01").success
+    project.csv("in/orders.csv", HEADER, (9, "c1", 1, "open", "a@b.de"))
+    result = project.run(steps, date="2026-01-02")
+    assert check_of(result, "unique(email)").status == "failed"
+    assert sorted(row[0] for row in project.rows("silver/orders")) == [1, 2, 3]
+
+
 def test_a_step_that_is_not_kept_may_be_checked_and_not_quarantined(project: Project) -> None:
     project.csv("in/orders.csv", HEADER, *GOOD, (4, "c1", -1, "open", "a@b"))
     lazy = {**orders({"between": {"column": "price", "min": 0}}), "write": None}
@@ -361,6 +372,7 @@ PROBLEMS = [
         {"accepted": {"column": "price", "values": [1, "cheap"]}},
         "accepted(price): Could not convert string 'cheap'",
     ),
+    ({"not_nul": ["email"]}, "unknown rule 'not_nul'; did you mean 'not_null'?"),
     ({"expression": "random() < price"}, "it depends on the clock or on chance"),
     ({"json_schema": {"schema": {"$ref": "file:///etc/passwd"}}}, "a schema reads no other"),
     ({"json_schema": {"schema": {"properties": {"id": {"pattern": "("}}}}}, "this is no JSON schema"),

@@ -94,6 +94,24 @@ def test_a_rollback_lets_the_files_that_came_after_be_read_again(project: Projec
     assert rows(project) == [(0, 1), (1, 1), (2, 1)]
 
 
+def test_a_rule_judges_the_rows_that_came_in_not_those_that_stayed(project: Project) -> None:
+    def step(least: int) -> list[dict[str, Any]]:
+        rule = {"between": {"column": "v", "min": least}, "on_fail": "quarantine"}
+        return [{**orders()[0], "checks": [rule]}]
+
+    project.csv("in/orders/a.csv", "id,v", (1, 1), (2, 9))
+    project.csv("in/orders/b.csv", "id,v", (3, 2))
+    assert project.run(step(0)).success
+    optimize("lake/bronze/orders")  # rows of both files lie in one now
+    project.csv("in/orders/a.csv", "id,v", (1, 1), (2, 9), (4, 8))
+    result = project.run(step(5))
+    assert rows(project) == [(2, 9), (3, 2), (4, 8)]
+    (check,) = step_of(result, "orders").checks
+    assert (check.rows, check.broken) == (3, 1)
+    assert step_of(result, "orders").rows_out == 2
+    assert [row[0] for row in project.rows("bronze/orders_quarantine")] == [1]
+
+
 def test_files_are_merged_once_each(project: Project) -> None:
     steps = orders({"to": "lake", "mode": "merge", "keys": ["id"]})
     for name, value in (("a", 1), ("b", 2)):
