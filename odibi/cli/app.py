@@ -451,6 +451,25 @@ def chaos(
 
 
 @app.command()
+def doctor(
+    config: Annotated[
+        str | None,
+        typer.Argument(metavar="CONFIG", help="A pipeline's config; only the machine if not given."),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 if there is anything to mend.")
+    ] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask no other machine.")] = False,
+    target: Target = None,
+    param: Params = None,
+    output: Output = "text",
+) -> None:
+    """Say whether the machine is fit to run, and a pipeline fit for production. Changes nothing."""
+    given = {"target": target, "param": param}
+    _do("doctor", config=config, given=given, strict=strict, offline=offline, output=output)
+
+
+@app.command()
 def status(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="A pipeline, or its config.")] = None,
     pipeline: Annotated[

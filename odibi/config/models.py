@@ -6,6 +6,7 @@ turned into it by :mod:`odibi.config.short` before validation.
 
 from __future__ import annotations
 
+from datetime import date as Day  # noqa: N812 - a pipeline has a field of that name
 from enum import StrEnum
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -32,6 +33,7 @@ __all__ = [
     "Optimize",
     "Pipeline",
     "Providers",
+    "Rehearsed",
     "Resources",
     "Retry",
     "RetryRule",
@@ -273,6 +275,16 @@ class Write(Frozen):
         return data
 
 
+class Rehearsed(Frozen):
+    """On which day somebody last tried, with this pipeline, what a bad day will ask for.
+
+    ``resume`` went on with a run that was interrupted, ``rollback`` took a table back to an earlier version.
+    """
+
+    resume: Day | None = None
+    rollback: Day | None = None
+
+
 class Step(Frozen):
     """One declared unit: inputs, one operation, output. The canonical form.
 
@@ -387,6 +399,7 @@ class Pipeline(Frozen):
     description: str = ""
     owner: str = ""
     runbook: str = ""
+    rehearsed: Rehearsed = Rehearsed()
     engine: EngineName = "duckdb"
     engines: dict[Layer, EngineName] = {}
     engine_threshold: str = Field(default="10GB", pattern=SIZE)

@@ -39,6 +39,7 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "description": "What the pipeline is for.",
         "owner": "Who looks after it.",
         "runbook": "Where to read what to do when it fails.",
+        "rehearsed": "When resume and rollback were last tried: {resume: 2026-01-05, rollback: 2026-01-05}.",
         "engine": "Who computes.",
         "engine_type": "Another spelling of engine.",
         "engines": "Who computes the steps of a layer, if not the pipeline's engine: {silver: spark}.",
@@ -114,6 +115,10 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "tags": "Words to choose steps by: --select tag:word.",
         "description": "What the step is for; the story shows it.",
         "owner": "Who looks after it.",
+    },
+    "Rehearsed": {
+        "resume": "The day on which a run that was interrupted was last gone on with.",
+        "rollback": "The day on which a table was last taken back to an earlier version.",
     },
     "Write": {
         "to": "The connection to write to.",
