@@ -30,6 +30,7 @@ __all__ = [
     "LOGIN",
     "SCHEMES",
     "TIMEOUT",
+    "WAREHOUSES",
     "Land",
     "Pagination",
     "Remote",
@@ -40,7 +41,10 @@ __all__ = [
     "with_params",
 ]
 
-SCHEMES = ("http", "https", "sftp")
+WAREHOUSES: Mapping[str, Literal["json", "parquet"]] = {"bigquery": "parquet", "opensearch": "json"}
+"""The schemes of what rows can be sent to and not read from, and what they are sent as."""
+
+SCHEMES = ("http", "https", "sftp", *WAREHOUSES)
 TIMEOUT = 30.0
 """Seconds that a server may be silent."""
 
@@ -163,7 +167,7 @@ class Remote:
 
 
 def is_served(url: str) -> bool:
-    """Whether the URL names a server whose answers have to land before they are read."""
+    """Whether the URL names a server: its answers land before they are read, and only it knows what it holds."""
     return url.partition("://")[0].lower() in SCHEMES and "://" in url
 
 
@@ -174,9 +178,18 @@ def with_params(url: str, params: Mapping[str, str]) -> str:
     return f"{url}{'&' if '?' in url else '?'}{urlencode(params, quote_via=quote)}"
 
 
+_OPTIONS = {
+    "http": ("headers",),
+    "https": ("headers",),
+    "sftp": LOGIN,
+    "bigquery": ("token", "location", "endpoint_url"),
+    "opensearch": ("headers", "username", "password", "tls"),
+}
+
+
 def refuse_connection(url: str, options: Mapping[str, Any]) -> None:
     """Raise Permanent for an option that a connection to this server does not have."""
-    known = ("headers",) if url.lower().startswith("http") else LOGIN
+    known = _OPTIONS[url.partition("://")[0].lower()]
     for name in options:
         if name not in known:
             scheme = url.partition("://")[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from odibi.errors import (
 if TYPE_CHECKING:
     import httpx2
 
-__all__ = ["Fetched", "fetch", "post", "seconds_of"]
+__all__ = ["Fetched", "Server", "asking", "fetch", "post", "seconds_of"]
 
 BEGINNING = 300
 """Bytes of an error's body that are told."""
@@ -135,6 +135,52 @@ def post(url: str, body: Path, content_type: str, headers: Mapping[str, str], ke
             client.stream("POST", url, content=file, headers=size, follow_redirects=False) as answer,
         ):
             _refuse(answer, shown, str(answer.url.host))
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that speaks JSON; ``shown`` is what errors call it."""
+
+    client: httpx2.Client
+    shown: str
+
+    def ask(
+        self, method: str, path: str, body: Any = None, *,
+        headers: Mapping[str, str] | None = None, passing: Sequence[int] = (),
+    ) -> Any:  # fmt: skip
+        """What is answered, read as JSON; None where it is one of the statuses that are ``passing``.
+
+        ``body`` is a value to be sent as JSON, the lines of several, or a function that makes a body anew.
+
+        Raises:
+            AuthenticationFailed, NotFound, NetworkTimeout, Unavailable, SourceError: as :func:`fetch`.
+        """
+        sent: dict[str, Any] = {}
+        if callable(body):
+            sent = {"content": body()}
+        elif isinstance(body, bytes):
+            sent = {"content": body, "headers": {"Content-Type": "application/x-ndjson"}}
+        elif body is not None:
+            sent = {"json": body}
+        if headers:
+            sent["headers"] = dict(headers)
+        shown = f"{self.shown}{path.partition('?')[0]}"
+        with _told(shown, TIMEOUT), self.client.stream(method, path, **sent) as answer:
+            if answer.status_code in passing:
+                return None
+            _refuse(answer, shown, str(answer.url.host))
+            return parsed(answer.read() or b"null", shown)
+
+
+@contextmanager
+def asking(url: str, headers: Mapping[str, str], login: tuple[str, str] | None = None) -> Iterator[Server]:
+    """A server at ``url``, asked with these headers, as ``login`` says (user and password)."""
+    with _client(headers, TIMEOUT) as client:
+        client.base_url = url
+        client.follow_redirects = False
+        if login is not None:
+            client.auth = login
+        yield Server(client, url)
 
 
 def seconds_of(retry_after: str, now: datetime) -> float | None:

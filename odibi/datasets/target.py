@@ -7,6 +7,7 @@ publishes: a Delta commit, or the rename of a file.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ from odibi.datasets.database import table_url
 from odibi.datasets.delta import Commit, Fence, Table, last_commit, open_table, refuse_path
 from odibi.datasets.digest import Sample, measure
 from odibi.datasets.export import export, written_as
-from odibi.datasets.fetching import is_served, refuse_connection
+from odibi.datasets.fetching import WAREHOUSES, is_served, refuse_connection
 from odibi.datasets.ledger import write_table
 from odibi.datasets.modes import CURRENT, FROM, TO
 from odibi.datasets.staging import Intents
@@ -73,7 +74,8 @@ class Target:
             raise Permanent(f"schema: {policy} guards Delta tables, not {formats[0]} files")
         if is_served(path):
             _refuse_sending(path, write)
-            formats = write.formats or by_name or ("json",)
+            warehouse = WAREHOUSES.get(path.partition("://")[0].lower())
+            formats = (warehouse,) if warehouse is not None else write.formats or by_name or ("json",)
             return tuple(
                 Target(path, format, write.mode, policy="replace", write=write) for format in formats
             )
@@ -137,7 +139,10 @@ def _bare(path: str) -> str:
 def _refuse_sending(url: str, write: Write) -> None:
     """Raise Permanent for what sending rows to a server cannot mean."""
     refuse_connection(url, options_of(url))
-    if not url.lower().startswith("http"):
+    scheme, _, place = url.partition("://")
+    if scheme.lower() in WAREHOUSES:
+        _refuse_place_of_warehouse(scheme.lower(), place, write)
+    elif not scheme.lower().startswith("http"):
         raise Permanent(
             f"nothing can be written at {url}", hint="write to a folder, or POST to http:// or https://"
         )
@@ -148,6 +153,23 @@ def _refuse_sending(url: str, write: Write) -> None:
     if write.mode is not WriteMode.OVERWRITE or write.partition_by or write.schema_policy is not None:
         hint = "remove mode, partition_by and schema"
         raise Permanent(f"what is sent to {url} is the whole dataset, as it is", hint=hint)
+
+
+def _refuse_place_of_warehouse(scheme: str, place: str, write: Write) -> None:
+    """Raise Permanent for a table of BigQuery or an index of OpenSearch that cannot be."""
+    said, pattern = _PLACES[scheme]
+    if not re.fullmatch(pattern, place):
+        raise Permanent(
+            f"{scheme}://{place} should be {scheme}://{said}", hint="see the name it is written to"
+        )
+    if write.formats:
+        raise Permanent(f"{write.formats[0]} has no meaning for {scheme}://", hint="remove format")
+
+
+_PLACES = {
+    "bigquery": ("project/dataset/table", r"[\w.:-]+/\w+/[\w-]+"),
+    "opensearch": ("host:port/index, with a name in small letters", r"[^/]+/[a-z0-9][a-z0-9._-]*"),
+}
 
 
 def _refuse_place(url: str) -> None:
@@ -354,15 +376,25 @@ CONTENT_TYPES = {
 
 
 def _send(db: Database, staged: Staged, target: Target, job: Job) -> None:
-    """The rows as the body of a POST, which the server may take once for each result of a date."""
+    """The rows to a server, which may take them once for each result of a date."""
+    from odibi.datasets import bigquery, opensearch
     from odibi.datasets.http import post
 
+    options, result = options_of(target.url), f"{job.app_id}/{job.key}"
+    warehouse = {"bigquery": bigquery.send, "opensearch": opensearch.send}.get(target.url.partition("://")[0])
+    if warehouse is not None:
+        # Once for each run: another one may have written there meanwhile.
+        warehouse(db, staged.location, target.url, options, _hash(f"{result}/{job.run_id}"), job.go_on)
+        return
     body = written_as(db, staged.location, target.format)
-    key = hashlib.blake2b(f"{job.app_id}/{job.key}".encode(), digest_size=16).hexdigest()
     try:
-        post(target.url, body, CONTENT_TYPES[target.format], options_of(target.url).get("headers", {}), key)
+        post(target.url, body, CONTENT_TYPES[target.format], options.get("headers", {}), _hash(result))
     finally:
         body.unlink()
+
+
+def _hash(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def part_of(target: Target, job: Job) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from odibi.datasets.fetching import Remote, Sample, refuse_connection, with_params
+from odibi.datasets.fetching import WAREHOUSES, Remote, Sample, refuse_connection, with_params
 from odibi.datasets.source import ReadOptions
 from odibi.errors import Permanent
 from odibi.places import is_remote, options_of
@@ -45,6 +45,9 @@ def asked_of(
     """
     options = options_of(url)
     refuse_connection(url, options)
+    scheme = url.partition("://")[0]
+    if scheme in WAREHOUSES:
+        raise Permanent(f"nothing is read from {scheme}://", hint="rows can be written there")
     if is_remote(folder):
         message = f"land: what servers send lands in local folders, not at {folder}"
         raise Permanent(message, hint="land: {path: ...} without a connection, and write the rows there")

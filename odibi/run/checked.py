@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from odibi.config.checks import CHECKED
+from odibi.config.secrets import Secrets
 from odibi.datasets.delta import open_table
 from odibi.datasets.files import newest
-from odibi.datasets.source import Source, frame_of, look, read
-from odibi.datasets.target import Target
-from odibi.engines.base import Location
+from odibi.datasets.source import Seen, Source, frame_of, look, read
+from odibi.datasets.target import Job, Target
+from odibi.engines.base import Location, Staged
 from odibi.engines.database import Database
 from odibi.engines.duckdb import DuckDB, scan
 from odibi.errors import ConfigError, DataValidationFailed
-from odibi.observe import Observation, Observed
-from odibi.operations.python import Context
+from odibi.observe import Observation
+from odibi.operations.python import Context, secrets_in
 from odibi.plan.graph import graph
 from odibi.plan.select import select
+from odibi.quality.declared import Declared
 from odibi.quality.rules import CheckError, bound, rules_of
 from odibi.record.model import CheckRecord, QualityRecord, SampleRecord
 from odibi.relational.bind import Binder
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
     from odibi.quality.judge import Judge
 
-__all__ = ["Checked", "check_records", "check_standing", "masked", "quality_of"]
+__all__ = ["Checked", "check_records", "check_standing", "judge_of", "masked", "quality_of"]
 
 
 def masked(schema: Schema, patterns: Sequence[str]) -> tuple[str, ...]:
@@ -45,6 +47,53 @@ def masked(schema: Schema, patterns: Sequence[str]) -> tuple[str, ...]:
         return [column.name, *(re.findall(r"\w+", column.type) if "STRUCT(" in column.type else ())]
 
     return tuple(column.name for column in schema if any(hides(name) for name in names(column)))
+
+
+def judge_of(
+    loaded: Loaded, declared: Declared, step: str, dataset: str, schema: Schema,
+    looked_up: Mapping[str, tuple[Schema, str]], db: Database, binder: Binder, secrets: Secrets, *,
+    keep: Callable[[Job, Staged | None], int | None], seen: Seen | None = None, source: str = "",
+) -> Judge:  # fmt: skip
+    """Who holds rows against the checks of a step.
+
+    Args:
+        loaded: the config.
+        declared: the checks, and what they name.
+        step: the step's name.
+        dataset: what SQL rules call the rows.
+        schema: the columns of the rows.
+        looked_up: columns and query of each dataset that something is looked up in, by its name in the step.
+        db: where the rules are asked.
+        binder: types their expressions.
+        secrets: what their functions may ask for.
+        keep: takes the rows that are to go to quarantine, or None where there are none.
+        seen: what was seen of the source that the rows come from.
+        source: where that is.
+
+    Raises:
+        CheckError: a check means nothing for these columns.
+        Permanent: a secret that a function names cannot be had.
+    """
+    from odibi.quality.judge import Judge
+    from odibi.quality.records import Asking
+
+    for name in (name for function in declared.functions.values() for name in secrets_in(function)):
+        secrets(name)  # as of a step's own function: known, and masked, before it is called
+    queries = {alias: query for alias, (_, query) in looked_up.items()}
+    schemas = {alias: columns for alias, (columns, _) in looked_up.items()}
+    known = Context.of(loaded, step, secrets)
+    return Judge(
+        db=db,
+        rules=bound(rules_of(declared.checks), schema, schemas, binder),
+        lookups=queries | {alias.removeprefix(CHECKED): sql for alias, sql in queries.items()},
+        dataset=dataset,
+        ask=Asking(db, declared.functions, declared.schemas, known, as_declared),
+        keep=keep,
+        source=source,
+        newest=newest(seen.files) if seen is not None else None,
+        now=loaded.now,
+        masked=masked(schema, loaded.pipeline.sensitive),
+    )
 
 
 def check_records(judge: Judge) -> tuple[CheckRecord, ...]:
@@ -113,6 +162,7 @@ def check_standing(
     """
     names = select([o.step for o in observation.steps], graph(observation), chosen, ())
     targets = {name: group for o in observation.steps for name, group in o.targets.items()}
+    secrets = Secrets(loaded.pipeline.secrets, loaded.environ, observation.redactor)
     with closing(Binder()) as binder:
         for index, observed in enumerate(observation.steps):
             if not observed.declared.checks or observed.step.name not in names:
@@ -121,7 +171,7 @@ def check_standing(
             tables = {alias: _standing(db, targets.get(name, ())) for alias, name in observed.inputs.items()}
             found = _standing(db, observed.targets.get(dataset, ()))
             looked_up = {
-                alias: rows
+                alias: (rows.schema, scan(rows.location))
                 for alias, rows in tables.items()
                 if alias.startswith(CHECKED) and rows is not None
             }
@@ -129,7 +179,13 @@ def check_standing(
                 yield Checked(observed.step.name, dataset, None)
                 continue
             try:
-                judge = _judge(loaded, observed, dataset, found, looked_up, db, binder)
+                judge = judge_of(
+                    loaded, _strict(observed.declared), observed.step.name,
+                    next(iter(observed.tables.values())) if observed.step.stores else dataset,
+                    found.schema, looked_up, db, binder, secrets,
+                    keep=lambda job, taken: None,  # noqa: ARG005 - nothing is published, so nothing is taken out
+                    seen=observed.seen,
+                )  # fmt: skip
             except CheckError as error:
                 at = ("steps", index, *error.path)
                 raise ConfigError([loaded.problem(at, error.message, error.hint)]) from error
@@ -139,31 +195,14 @@ def check_standing(
             yield Checked(observed.step.name, dataset, check_records(judge), quality_of(judge, {}))
 
 
-def _judge(
-    loaded: Loaded, observed: Observed, dataset: str, rows: _Rows, looked_up: Mapping[str, _Rows],
-    db: Database, binder: Binder,
-) -> Judge:  # fmt: skip
-    from odibi.quality.judge import Judge
-    from odibi.quality.records import Asking
-
-    declared = observed.declared
-    checks = [
-        check.model_copy(update={"on_fail": "error"}) if check.on_fail == "quarantine" else check
-        for check in declared.checks
-    ]
-    queries = {alias: scan(found.location) for alias, found in looked_up.items()}
-    schemas = {alias: found.schema for alias, found in looked_up.items()}
-    known = Context.of(loaded, observed.step.name)
-    return Judge(
-        db=db,
-        rules=bound(rules_of(checks), rows.schema, schemas, binder),
-        lookups=queries | {alias.removeprefix(CHECKED): sql for alias, sql in queries.items()},
-        dataset=next(iter(observed.tables.values())) if observed.step.stores else dataset,
-        ask=Asking(db, declared.functions, declared.schemas, known, as_declared),
-        keep=lambda job, taken: None,  # noqa: ARG005 - nothing is published, so nothing is taken out
-        newest=newest(observed.seen.files) if observed.seen is not None else None,
-        now=loaded.now,
-        masked=masked(rows.schema, loaded.pipeline.sensitive),
+def _strict(declared: Declared) -> Declared:
+    """The same checks, but rows that a rule would send to quarantine must not be."""
+    return replace(
+        declared,
+        checks=tuple(
+            check.model_copy(update={"on_fail": "error"}) if check.on_fail == "quarantine" else check
+            for check in declared.checks
+        ),
     )
 
 

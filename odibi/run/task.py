@@ -7,12 +7,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from odibi.config.checks import CHECKED
 from odibi.config.models import StepType
 from odibi.datasets.consumed import CONSUMED
 from odibi.datasets.delta import Table, open_table
 from odibi.datasets.digest import Digest, Sample, measure, narrowed
-from odibi.datasets.files import newest
 from odibi.datasets.kept import intact
 from odibi.datasets.landing import land
 from odibi.datasets.source import Source, look, read
@@ -43,7 +41,7 @@ from odibi.record.model import (
 from odibi.relational.compile import Compiled
 from odibi.relational.rules import closing_cast
 from odibi.relational.schema import Schema, schema_of
-from odibi.run.checked import check_records, masked, quality_of
+from odibi.run.checked import check_records, judge_of, masked, quality_of
 from odibi.run.context import Dataset, Permit, RunContext, Stopped, kept, standing
 from odibi.run.counting import Counts, count, reported
 from odibi.run.declared import as_declared
@@ -346,31 +344,17 @@ class _Attempt:
 
     def _judge(self, dataset: str, result: _Computed, looked_up: Mapping[str, Dataset]) -> Judge | None:
         """Who holds the result against the step's checks, None where it has none."""
-        planned, loaded, db = self.planned, self.context.loaded, self.context.db
+        planned, context = self.planned, self.context
         if not planned.declared.checks:
             return None
-        from odibi.quality.judge import Judge
-        from odibi.quality.records import Asking
-        from odibi.quality.rules import bound, rules_of
-
-        schemas = {alias: d.schema for alias, d in looked_up.items()}
-        queries = {alias: d.frame.sql for alias, d in looked_up.items()}
-        secrets = self.context.secrets
-        for name in (name for each in planned.declared.functions.values() for name in secrets_in(each)):
-            secrets(name)  # as of a step's own function
-        known = Context.of(loaded, planned.name, secrets)
-        self.judge = Judge(
-            db=db,
-            rules=bound(rules_of(planned.declared.checks), result.schema, schemas, self.context.binder),
-            lookups=queries | {alias.removeprefix(CHECKED): sql for alias, sql in queries.items()},
-            dataset=next(iter(planned.tables.values())) if planned.step.stores else dataset,
-            ask=Asking(db, planned.declared.functions, planned.declared.schemas, known, as_declared),
-            keep=self._quarantine,
+        self.judge = judge_of(
+            context.loaded, planned.declared, planned.name,
+            next(iter(planned.tables.values())) if planned.step.stores else dataset,
+            result.schema, {alias: (d.schema, d.frame.sql) for alias, d in looked_up.items()},
+            context.db, context.binder, context.secrets,
+            keep=self._quarantine, seen=self.seen,
             source=self.source.url if self.source is not None else ", ".join(planned.tables.values()),
-            newest=newest(self.seen.files) if self.seen is not None else None,
-            now=loaded.now,
-            masked=masked(result.schema, loaded.pipeline.sensitive),
-        )
+        )  # fmt: skip
         return self.judge
 
     def _quarantine(self, job: Job, rows: Staged | None) -> int | None:

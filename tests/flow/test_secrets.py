@@ -134,8 +134,8 @@ JUDGES = """
     import os
 
 
-    def right(rows):
-        return [True] * len(rows)
+    def right(rows, *, context):
+        return [context.get_secret("api") != ""] * len(rows)
 
 
     def raising(rows, *, context):
@@ -173,4 +173,5 @@ def test_what_a_server_was_asked_with_is_nowhere(tmp_path: Path) -> None:
     assert asked["/users.json"].params["token"] == asked["/broken.csv"].headers["x-key"] == SENTINEL
     assert (cwd / "lake/bronze/users_quarantine").is_dir(), said[0].stdout + said[0].stderr
     assert "no answer with ***" in said[0].stdout + said[0].stderr
+    assert "2 rules, none broken" in said[-1].stdout  # their function knows the secret there too
     assert_nowhere(cwd, said)
