@@ -21,7 +21,7 @@ from odibi.notify.messages import Notice, email, pagerduty, slack, webhook
 __all__ = ["SENDERS", "Sender", "calling", "line", "place_of"]
 
 Sender = Callable[[Hook, Notice], None]
-"""Sends a notice once. Raises OdibiError: Transient where trying again may help."""
+"""Sends a notice once. Raises Transient where trying again may help, anything else where it does not."""
 
 _JSON = "application/json"
 _PORTS = {"smtp": 25, "smtps": 465}
@@ -124,12 +124,9 @@ SENDERS: Mapping[str, Sender] = {
 
 
 def calling(told: Told) -> Sender:
-    """What hands notices to a function."""
+    """What hands notices to a function; it raises what that raises."""
 
-    def call(hook: Hook, notice: Notice) -> None:
-        try:
-            told(notice.payload)
-        except Exception as error:
-            raise Permanent(f"{hook.function} raised {type(error).__name__}: {error}") from error
+    def call(_hook: Hook, notice: Notice) -> None:
+        told(notice.payload)
 
     return call

@@ -112,10 +112,7 @@ class Courier:
                 asked = error.retry_after if isinstance(error, Unavailable) else None
                 self._over.wait(wait if asked is None else asked)
                 wait *= 2
-            except (
-                ValueError,
-                OSError,
-            ) as error:  # what cannot be put into a header, or a stream that is closed
+            except Exception as error:  # noqa: BLE001 - code of users, and what no header or stream can take
                 self._note(key, error=self._mask(f"{type(error).__name__}: {error}"))
                 break
             else:

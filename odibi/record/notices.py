@@ -114,6 +114,8 @@ def change_alerts(
     from sqlalchemy import text
 
     with store.database.write("alerts") as connection:
+        if store.database.dialect == "postgresql":  # on SQLite every writing transaction is alone
+            connection.execute(text("LOCK TABLE alerts IN SHARE ROW EXCLUSIVE MODE"))
         before = _states(connection, target)
         changed = list(change(before))
         if changed:
