@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from odibi.config.secrets import places
 from odibi.doctor.model import Finding, Level
 from odibi.errors import OdibiError
 from odibi.observe.connections import opened
@@ -42,6 +43,9 @@ def reached(loaded: Loaded, *, offline: bool) -> Iterator[Finding]:
     found = {
         name: opened(notes, name, connection) for name, connection in loaded.pipeline.connections.items()
     }
+    for at, text in places(loaded.pipeline):
+        if at[0] != "connections":
+            notes.resolved(at, text)
     for problem in notes.problems:
         where = f"{problem.file}:{problem.line}"
         yield Finding("secrets", GROUP, "Do references have values?", Level.FAIL, problem.message, where, problem.hint)  # fmt: skip

@@ -7,9 +7,34 @@ from collections.abc import Iterator
 from odibi.doctor.model import Case, Fault
 
 __all__ = [
+    "errors_have_hooks",
+    "failures_alert",
+    "people_are_reached",
     "runs_are_tracked",
     "stories_show_rows",
 ]
+
+_ERRORS = {"node_error", "pipeline_error", "*"}
+_PEOPLE = ("slack", "email", "pagerduty")
+_FAILED = ("Failure", "HighFailureRate")
+
+
+def errors_have_hooks(case: Case) -> Iterator[Fault]:
+    """A hook is told when a step or a run fails."""
+    if not any(_ERRORS & set(hook.on) for hook in case.pipeline.hooks):
+        yield Fault("no hook is told of node_error or pipeline_error", ("hooks",))
+
+
+def people_are_reached(case: Case) -> Iterator[Fault]:
+    """Some hook goes where people look."""
+    if not any(hook.type in _PEOPLE for hook in case.pipeline.hooks):
+        yield Fault("no hook is of type slack, email or pagerduty", ("hooks",))
+
+
+def failures_alert(case: Case) -> Iterator[Fault]:
+    """A rule calls somebody when runs fail, and says when it is over."""
+    if not any(rule.condition.kind in _FAILED for rule in case.pipeline.alerts.rules):
+        yield Fault("no alert has the condition Failure or HighFailureRate", ("alerts",))
 
 
 def runs_are_tracked(case: Case) -> Iterator[Fault]:

@@ -38,8 +38,13 @@ BROKEN = {
     "checkpoints": added("enable_checkpoints: false"),
     "cache": added("enable_cache: true"),
     "backoff": added("retry_backoff: false"),
+    "error-hooks": ("on: [node_error, pipeline_error]", "on: [pipeline_complete]"),
     "resume": ("{resume: 2026-01-05, ", "{"),
     "tracker": added("enable_tracker: false"),
+    "alert-channel": (
+        'type: email, on: [node_error, pipeline_error], url: "smtp://mail.shop.example", to: data@shop.example',
+        'type: webhook, on: [node_error], url: "http://calls.shop.example"',
+    ),
     "stories": added("samples: 0"),
     "schemas": (re.search(r"      schema:\n        customer_id(.*\n){6}", CONFIG)[0], ""),  # type: ignore[index]
     "empty": ("      - row_count\n", ""),
@@ -58,6 +63,7 @@ BROKEN = {
     "memory": (TOP, ""),
     "dependencies": ("    description: The latest version of every customer.\n", ""),
     "schedule": added('date: "2026-01-05"'),
+    "failure-alerts": ("condition: Failure", "condition: {PipelineStuckFor: {minutes: 60}}"),
     "rollback": (", rollback: 2026-01-05", ""),
     "runbook": ("docs/runbooks/production.md", "docs/runbooks/procution.md"),
 }  # fmt: skip
@@ -83,6 +89,17 @@ def asked(text: str, *, planned: bool = True) -> list[Finding]:
 def test_the_checklist_has_seven_groups_of_five() -> None:
     assert list(Counter(item.group for item in CHECKLIST).values()) == [5] * 7
     assert list(BROKEN) == [item.id for item in CHECKLIST]
+
+
+def test_the_page_has_the_table_of_the_checklist() -> None:
+    assert table() in (ROOT / "docs/doctor.md").read_text("utf-8"), "\n" + table()
+
+
+def table() -> str:
+    """The checklist as Markdown."""
+    lines = ["| group | id | question | if not | what to do |", "| --- | --- | --- | --- | --- |"]
+    lines += [f"| {i.group} | `{i.id}` | {i.question} | {i.level} | {i.fix} |" for i in CHECKLIST]
+    return "\n".join(lines)
 
 
 def test_the_production_example_has_nothing_to_mend() -> None:
