@@ -8,12 +8,14 @@ if TYPE_CHECKING:
     from odibi.config import Pipeline, Step, load
     from odibi.datasets.cloud import CloudAdapter
     from odibi.engines.session import use_session
+    from odibi.metrics import MetricsManager
     from odibi.operations.python import step
     from odibi.orchestrator import Orchestrator, Result
 
 __version__ = "0.1.0"
 __all__ = [
     "CloudAdapter",
+    "MetricsManager",
     "Orchestrator",
     "Pipeline",
     "Result",
@@ -26,6 +28,7 @@ __all__ = [
 
 _HOME = {
     "CloudAdapter": "odibi.datasets.cloud",
+    "MetricsManager": "odibi.metrics",
     "Orchestrator": "odibi.orchestrator",
     "Pipeline": "odibi.config",
     "Result": "odibi.orchestrator",

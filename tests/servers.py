@@ -101,7 +101,7 @@ def web() -> Iterator[Web]:
             self.wfile.write(body[: len(body) - answer.cut])
             self.close_connection = bool(answer.cut)
 
-        do_GET = do_POST = _serve  # noqa: N815 - as http.server has it
+        do_GET = do_POST = do_PUT = _serve  # noqa: N815 - as http.server has it
 
         def log_message(self, *_: object) -> None:
             """Tests look at what was asked, not at a log."""

@@ -18,6 +18,9 @@ __all__ = ["PYTHON", "SUFFIXES", "Loaded", "Template", "roots_of", "written"]
 SUFFIXES = (".yaml", ".yml", ".json")
 """What a config file may end in; the first is preferred where several have one stem."""
 
+_SPELLED = {"pipeline": "name", "engine": "engine_type", "metrics": "metrics_manager"}
+"""How else keys of a pipeline are written."""
+
 PYTHON = "<python>"
 """The file of a pipeline that was built in Python."""
 
@@ -106,5 +109,5 @@ def written(path: yaml.Path, document: yaml.Document, target: str) -> yaml.Path:
     overlay = ("targets", target, *path)
     if path[:1] in (("connections",), ("variables",)) and overlay in document.values:
         return overlay
-    other = {"pipeline": "name", "engine": "engine_type"}.get(path[0]) if path else None
+    other = _SPELLED.get(path[0]) if path else None
     return (other, *path[1:]) if other in document.data else path

@@ -197,6 +197,8 @@ def places(pipeline: Pipeline) -> Iterator[tuple[tuple[str | int, ...], str]]:
     for name, connection in pipeline.connections.items():
         yield ("connections", name, "url"), connection.url
         yield from _texts(("connections", name, "options"), connection.options)
+    if pipeline.metrics is not None and pipeline.metrics.push is not None:
+        yield ("metrics", "push"), pipeline.metrics.push
     for index, step in enumerate(pipeline.steps):
         if step.node is not Node.TRANSFORM:
             yield ("steps", index, "value"), step.value

@@ -39,7 +39,6 @@ LATER_PIPELINE = frozenset(
         "dependencies",
         "hooks",
         "runtime",
-        "metrics_manager",
         "event_bus",
         "on_code_change",
     }
@@ -70,6 +69,7 @@ def expand_pipeline(data: Mapping[str, Any]) -> dict[str, Any]:
     out = dict(data)
     _rename(out, "engine_type", "engine")
     _rename(out, "name", "pipeline")
+    _rename(out, "metrics_manager", "metrics")
     return out
 
 
