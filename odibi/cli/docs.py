@@ -112,8 +112,7 @@ def _section(name: str) -> str:
 
     model, enums = sections()[name], config_schema()["definitions"]
     rows = [
-        (key, takes(value, enums), value.get("description", ""))
-        for key, value in model["properties"].items()
+        (key, takes(value, enums), value.get("description", "")) for key, value in model["properties"].items()
     ]
     return _paragraphs(paint(name, "bold"), model["description"], table(("Key", "Takes", "Meaning"), rows))
 

@@ -22,6 +22,7 @@ from odibi.config.retry import Resources, Retry, RetryRule, Success, refuse_succ
 from odibi.config.short import expand_pipeline, expand_step
 from odibi.config.stages import Stage
 from odibi.config.steptests import StepTest
+from odibi.config.telling import Logging, Metrics
 from odibi.config.vaults import SecretsProvider
 
 __all__ = [
@@ -393,6 +394,7 @@ class Pipeline(Frozen):
     ``enable_cache`` lets files and results that no table keeps be reused; unset means everywhere but
     in the target ``prod``. ``enable_checkpoints`` lets an interrupted run be resumed; both have their
     own folder (``cache_dir``, ``checkpoint_dir``) and limits.
+    ``metrics`` and ``logging`` say where every run is measured and logged.
     ``ingestion``, ``validation`` and ``transformation`` name documents that become steps when the pipeline is
     loaded, so that none of them is left (:mod:`odibi.config.staged`).
     ``hooks`` are told of what happens in a run, ``alerts`` say when somebody has to know of it.
@@ -442,6 +444,8 @@ class Pipeline(Frozen):
     checkpoint_dir: str | None = Field(default=None, min_length=1)
     checkpoint_keep: int = Field(default=10, ge=1)
     checkpoint_keep_days: int = Field(default=30, ge=1)
+    metrics: Metrics | None = None
+    logging: Logging | None = None
     ingestion: Stage | None = None
     validation: Stage | None = None
     transformation: Stage | None = None

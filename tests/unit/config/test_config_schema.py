@@ -71,7 +71,7 @@ def test_every_field_and_spelling_is_there() -> None:
         "partitionBy",
         "table",
     }
-    assert schema["properties"].keys() == {*Pipeline.model_fields, "name", "engine_type"}
+    assert schema["properties"].keys() == {*Pipeline.model_fields, "name", "engine_type", "metrics_manager"}
 
 
 def config(step: str, rest: str = "pipeline: p") -> Any:
