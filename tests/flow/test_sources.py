@@ -247,7 +247,7 @@ def test_files_that_odibi_cannot_read_land_as_they_are(server: Web, tmp_path: Pa
         "validated_users": "completed", "validated_report": "failed", "validated_feed": "failed",
     }  # fmt: skip
     assert "xml files land and are not read" in json.dumps(told)
-    assert (tmp_path / "raw/report/2026-01-05/report.pdf").read_bytes() == served["/report"]
+    assert (tmp_path / "raw/report/2026-01-05/raw_report.pdf").read_bytes() == served["/report"]
     assert (tmp_path / "raw/feed/2026-01-05/feed.xml").read_bytes() == served["/feed.xml"]
     shown = odibi("query", "select * from kept", "--config", "shop.yaml", "--output", "json", cwd=tmp_path)
     digest = hashlib.sha256(served["/report"]).hexdigest()
