@@ -8,12 +8,15 @@ if TYPE_CHECKING:
     from odibi.config import Pipeline, Step, load
     from odibi.datasets.cloud import CloudAdapter
     from odibi.engines.session import use_session
+    from odibi.notify.bus import EventBus, EventPriority
     from odibi.operations.python import step
     from odibi.orchestrator import Orchestrator, Result
 
 __version__ = "0.1.0"
 __all__ = [
     "CloudAdapter",
+    "EventBus",
+    "EventPriority",
     "Orchestrator",
     "Pipeline",
     "Result",
@@ -26,6 +29,8 @@ __all__ = [
 
 _HOME = {
     "CloudAdapter": "odibi.datasets.cloud",
+    "EventBus": "odibi.notify.bus",
+    "EventPriority": "odibi.notify.bus",
     "Orchestrator": "odibi.orchestrator",
     "Pipeline": "odibi.config",
     "Result": "odibi.orchestrator",

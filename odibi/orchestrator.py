@@ -43,6 +43,8 @@ from odibi.run.walk import Listener, Walk, walk
 from odibi.unchanged import Request
 
 if TYPE_CHECKING:
+    from odibi.notify.bus import EventBus
+    from odibi.notify.telling import Telling
     from odibi.record.checkpoints import Checkpoint
     from odibi.record.store import RunStore
 
@@ -237,6 +239,7 @@ def run(
     request: Request | None = None,
     planned: Callable[[Plan], None] | None = None,
     listener: Listener | None = None,
+    bus: EventBus | None = None,
     keep_final: bool = False,
 ) -> Result:
     """Plan and run a pipeline, and record and tell what happened, on failure too.
@@ -255,6 +258,7 @@ def run(
         request: what was asked for, if the next run is to know whether anything has changed since.
         planned: told of the plan before anything runs.
         listener: told of every change of a step.
+        bus: has hooks that are told of events, beside those of the config.
         keep_final: keep the result of the last steps that write nothing, for ``final_result``.
 
     Raises:
@@ -278,6 +282,7 @@ def run(
             store_import.join()
             before = free_epoch(home, loaded)
         the_plan, redactor = _planned(loaded, db, home, asked, binder)
+        telling = _telling(loaded, redactor, bus)
         for engine in {step.engine for step in the_plan.steps if step.decision.action is Action.RUN}:
             ENGINES.get(engine)(db)  # before anything runs: its extra, or Java, may not be installed
         _writable(home)
@@ -295,6 +300,7 @@ def run(
             if lock.previous != before:
                 # Another run has ended meanwhile: its tables are not those of the plan.
                 the_plan, redactor = _planned(loaded, db, home, asked, binder)
+                telling = _telling(loaded, redactor, bus)
             lock.told = lambda news: heard.stop.put(("stop", NEWS[news]))
             intents.temporary(db.scratch)
             intents.temporary(session_folder(db.scratch))
@@ -318,14 +324,18 @@ def run(
             )
             saver = saver_of(loaded, home, record, keeping, intents, asked.told())
             done, record = _walked(
-                context, store, record, saver, _both(saver, listener), hide,
-                workers=workers, fail_fast=fail_fast, heard=heard, planned=planned,
+                context, store, record, saver, listener, hide,
+                workers=workers, fail_fast=fail_fast, heard=heard, planned=planned, telling=telling, home=home,
             )  # fmt: skip
             tidy(loaded, home, record, saver)
             final = final_result(context, done.records, home) if keep_final else None
             if not done.stuck:
                 context.close()
             story = _told(store, record, home, intents) if pipeline.enable_tracker else None
+            if telling is not None and (warnings := _notified(telling, store, record, home, story)):
+                record = hide(record.model_copy(update={"warnings": warnings}))
+                store.finish_run(record)
+                story = _told(store, record, home, intents) if story is not None else None
             if request is not None:
                 _remember(request, loaded, the_plan, record, home, intents)
             # Again, for what outlived a run that was killed: its JVM goes on for a moment.
@@ -336,15 +346,19 @@ def run(
 
 
 def _walked(
-    context: RunContext, store: RunStore, record: RunRecord, saver: Saver, listener: Listener, hide: Hide, *,
+    context: RunContext, store: RunStore, record: RunRecord, saver: Saver, listener: Listener | None, hide: Hide, *,
     workers: int | None, fail_fast: bool | None, heard: Signals, planned: Callable[[Plan], None] | None,
+    telling: Telling | None, home: Home,
 ) -> tuple[Walk, RunRecord]:  # fmt: skip
     """Walk the plan; what happened is in the store when this returns, and also when it raises."""
     pipeline = context.loaded.pipeline
     try:
         if planned is not None:
             planned(context.plan)
-        with saver, Recorder(store, record.run_id, listener, hide) as recorder:
+        told = None
+        if telling is not None:
+            saver.told, told = telling.saved, telling.begin(record, heard.stop)
+        with saver, Recorder(store, record.run_id, _all(saver, told, listener), hide) as recorder:
             heard.saver = saver
             done = walk(
                 context,
@@ -354,8 +368,11 @@ def _walked(
                 stop=heard.stop,
             )
     except BaseException as error:
-        store.finish_run(hide(broken(record, error)))
+        record = hide(broken(record, error))
+        store.finish_run(record)
         context.close()
+        if telling is not None:
+            _notified(telling, store, record, home, None)
         raise
     record = hide(
         ended(record, done, context.plan, tracked=pipeline.enable_tracker, success=pipeline.success)
@@ -391,15 +408,36 @@ def _writable(home: Home) -> None:
         ) from error
 
 
-def _both(first: Listener | None, second: Listener | None) -> Listener:
-    """Tells both of every change of a step."""
-    listeners = [listener for listener in (first, second) if listener is not None]
+def _all(*given: Listener | None) -> Listener:
+    """Tells all of every change of a step."""
+    listeners = [listener for listener in given if listener is not None]
 
     def told(record: StepRecord) -> None:
         for listener in listeners:
             listener(record)
 
     return told
+
+
+def _telling(loaded: Loaded, redactor: Redactor, bus: EventBus | None) -> Telling | None:
+    """Who tells hooks and alerts of the run; most pipelines have none, and need not import what does."""
+    if not loaded.pipeline.hooks and not loaded.pipeline.alerts.rules and (bus is None or not bus.hooks):
+        return None
+    from odibi.notify.telling import Telling
+
+    return Telling(loaded, redactor, bus)
+
+
+def _notified(
+    telling: Telling, store: RunStore, record: RunRecord, home: Home, story: Path | None
+) -> tuple[str, ...]:
+    """Tell hooks and alerts of the end of the run; what went wrong with that is told here, too."""
+    from odibi.story.text import sentence
+
+    said = telling.over(record, store, home, sentence=sentence(record), story=str(story or ""))
+    for warning in said:
+        print(f"odibi: {warning}", file=sys.stderr)  # noqa: T201
+    return said
 
 
 def _told(store: RunStore, record: RunRecord, home: Home, intents: Intents) -> Path | None:
@@ -444,6 +482,7 @@ class Orchestrator:
         enable_tracker: whether a story and lineage are kept.
         distributed: whether independent steps run at the same time.
         distributed_max_workers: how many.
+        event_bus: has hooks that are told of events, beside those of the config.
         resume_from_checkpoint: go on from the last checkpoint for the date and target, see :func:`run`.
         pipeline_fields: any other key of a pipeline, such as ``connections``.
 
@@ -458,9 +497,10 @@ class Orchestrator:
         steps: Sequence[Step] | None = None,
         engine_type: str | None = None,
         resume_from_checkpoint: bool = False,
+        event_bus: EventBus | None = None,
         **pipeline_fields: Any,
     ) -> None:
-        self.resume = resume_from_checkpoint
+        self.resume, self.bus = resume_from_checkpoint, event_bus
         if (pipeline is None) == (steps is None):
             raise Permanent(
                 "give either a pipeline or steps", hint="Orchestrator(load('configs/daily.yaml'))"
@@ -486,4 +526,6 @@ class Orchestrator:
 
     def execute(self, select: Sequence[str] = (), exclude: Sequence[str] = ()) -> Result:
         """Run the pipeline; a failed step is told by the result, not raised."""
-        return run(self.loaded, chosen=select, excluded=exclude, resume=self.resume, keep_final=True)
+        return run(
+            self.loaded, chosen=select, excluded=exclude, resume=self.resume, bus=self.bus, keep_final=True
+        )

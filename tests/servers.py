@@ -1,20 +1,23 @@
-"""Servers for tests on real sockets of this machine: HTTP, with a record of what was asked, and SFTP."""
+"""Servers for tests on real sockets of this machine: HTTP, with a record of what was asked, SFTP and mail."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from email import message_from_bytes, policy
+from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-__all__ = ["Answer", "Asked", "Served", "Web", "sftp_server", "web"]
+__all__ = ["Answer", "Asked", "Mail", "Served", "Web", "mail_server", "sftp_server", "web"]
 
 
 @dataclass
@@ -116,6 +119,48 @@ def web() -> Iterator[Web]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@dataclass
+class Mail:
+    """A running mail server: ``answers`` are given to messages one after the other, then they are taken."""
+
+    url: str = ""
+    answers: list[str] = field(default_factory=list)
+    taken: list[EmailMessage] = field(default_factory=list)
+    users: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def mail_server() -> Iterator[Mail]:
+    """A server on a free port of this machine that lets ``odibi`` with the password ``right`` in, and anybody."""
+    from aiosmtpd.controller import Controller
+    from aiosmtpd.smtp import AuthResult
+
+    here = Mail()
+
+    class Take:
+        async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
+            if here.answers:
+                return here.answers.pop(0)
+            here.taken.append(message_from_bytes(envelope.content, policy=policy.default))
+            return "250 taken"
+
+    def let_in(_server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> Any:
+        here.users.append(data.login.decode())
+        return AuthResult(success=data.password == b"right", handled=False)
+
+    server = Controller(
+        Take(), hostname="127.0.0.1", port=0, authenticator=let_in, auth_require_tls=False, ready_timeout=20
+    )
+    with closing(socket.create_server(("127.0.0.1", 0))) as found:
+        server.port = found.getsockname()[1]
+    server.start()
+    here.url = f"smtp://127.0.0.1:{server.port}"
+    try:
+        yield here
+    finally:
+        server.stop()
 
 
 @dataclass

@@ -313,6 +313,39 @@ def cache_clear(
     _do("cache:clear", config=config, step=step, target=target)
 
 
+alerts = typer.Typer(no_args_is_help=True, help="When somebody has to know: check, list, test, deliveries.")
+app.add_typer(alerts, name="alerts")
+
+
+@alerts.command(name="check")
+def alerts_check(config: Config = None, target: Target = None, output: Output = "text") -> None:
+    """Hold the alert rules against the recorded runs and this machine; tell what fires and what is over."""
+    _do("alerts:check", config=config, target=target, output=output)
+
+
+@alerts.command(name="list")
+def alerts_list(config: Config = None, target: Target = None, output: Output = "text") -> None:
+    """List the alert rules, where they go, and when they fired last."""
+    _do("alerts:list_", config=config, target=target, output=output)
+
+
+@alerts.command(name="test")
+def alerts_test(config: Config = None, target: Target = None, output: Output = "text") -> None:
+    """Send a sample to every route, and say what became of it."""
+    _do("alerts:test", config=config, target=target, output=output)
+
+
+@alerts.command(name="deliveries")
+def alerts_deliveries(
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=1, help="How many, the newest first.")
+    ] = 20,
+    output: Output = "text",
+) -> None:
+    """List what was told of runs and alerts, and what became of it."""
+    _do("alerts:deliveries", limit=limit, output=output)
+
+
 quarantine = typer.Typer(no_args_is_help=True, help="Rows that broke a rule: list, show, replay.")
 app.add_typer(quarantine, name="quarantine")
 

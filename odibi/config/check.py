@@ -6,6 +6,7 @@ inside SQL, expressions and functions is checked where they are compiled.
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
@@ -13,9 +14,11 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odibi.config.alerts import LOG
 from odibi.config.checks import BUILT_IN_SETS
 from odibi.config.credentials import hard_coded, secrets_used
-from odibi.config.models import Node, Step, StepType
+from odibi.config.hooks import Severity
+from odibi.config.models import Layer, Node, Step, StepType
 from odibi.config.problems import shown
 from odibi.errors import Problem, nearest
 
@@ -299,6 +302,50 @@ def _stages_say_enough(view: _View) -> Iterator[Problem]:
         yield view.problem(view.by_name[name], (), said, "give it an entry there", level)
 
 
+def _hooks_mean_something(view: _View) -> Iterator[Problem]:
+    """Names are given once, and filters let something through."""
+    taken: set[str] = set()
+    names = [step.name for step in view.steps]
+    for index, hook in enumerate(view.loaded.pipeline.hooks):
+        at = ("hooks", index)
+        if hook.called in taken:
+            message = f"the name {hook.called!r} is taken by another hook"
+            yield view.loaded.problem((*at, "name"), message, "give it a name")
+        taken.add(hook.called)
+        for pattern in hook.steps:
+            if not fnmatch.filter(names, pattern):
+                message = f"hook {hook.called!r}: no step is called {pattern!r}"
+                yield view.loaded.problem((*at, "steps"), message, nearest(pattern, names, "steps"))
+        for layer in hook.layers:
+            if layer not in list(Layer):
+                message = f"hook {hook.called!r}: unknown layer {layer!r}"
+                yield view.loaded.problem((*at, "layers"), message, nearest(layer, list(Layer), "layers"))
+
+
+def _alerts_go_somewhere(view: _View) -> Iterator[Problem]:
+    alerts, hooks = view.loaded.pipeline.alerts, view.loaded.pipeline.hooks
+    known = {LOG, *(hook.called for hook in hooks), *(hook.type for hook in hooks)}
+    for severity, names in alerts.routes.items():
+        for name in names:
+            if name not in known:
+                message = f"alerts of severity {severity} go to an unknown hook {name!r}"
+                yield view.loaded.problem(("alerts", "routes"), message, nearest(name, known, "hooks"))
+    taken: set[str] = set()
+    for index, rule in enumerate(alerts.rules):
+        if rule.name in taken:
+            message = f"the name {rule.name!r} is taken by another rule"
+            yield view.loaded.problem(("alerts", "rules", index, "name"), message, "give it another name")
+        taken.add(rule.name)
+    for severity in Severity:
+        used = [index for index, rule in enumerate(alerts.rules) if rule.severity is severity]
+        missing = [name for name in alerts.route(severity) if name not in known]
+        if used and missing and severity not in alerts.routes:
+            message = f"alerts of severity {severity} go to {missing[0]}, and there is no such hook: they are only logged"
+            hint = f"add a hook of type {missing[0]}, or alerts: routes: {{{severity.lower()}: [...]}}"
+            at = ("alerts", "rules", used[0])
+            yield view.loaded.problem(at, message, hint, "error" if view.strict else "warning")
+
+
 RULES = (
     _unique_steps,
     _unique_datasets,
@@ -315,4 +362,6 @@ RULES = (
     _no_credentials,
     _prod_says_where_secrets_are,
     _stages_say_enough,
+    _hooks_mean_something,
+    _alerts_go_somewhere,
 )

@@ -13,7 +13,7 @@ __all__ = ["hard_coded", "secrets_used"]
 
 _NAMED = re.compile(
     r"(^|_)(password|passwd|pwd|secret|secret_key|secret_access_key|client_secret|account_key|access_token|"
-    r"api_?key|auth_?token|token|sas_token|credential|private_key|connection_string|authorization)$",
+    r"api_?key|auth_?token|token|sas_token|credential|private_key|routing_key|connection_string|authorization)$",
     re.IGNORECASE,
 )
 """Keys whose values are credentials."""
@@ -26,6 +26,7 @@ _LOOKS = (
     ),
     (re.compile(r"\b(AKIA|ASIA)[0-9A-Z]{16}\b"), "a key of AWS"),
     (re.compile(r"AccountKey=(?!\$\{)[^;\s]{20,}"), "a key of an Azure account"),
+    (re.compile(r"hooks\.slack\.com/\w+/(?!\$\{)\w"), "a webhook of Slack"),
     (re.compile(r"[?&]sig=(?!\$\{)[^&\s]{20,}"), "a signature of Azure"),
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"), "a private key"),
     (re.compile(r"\b(ghp|gho|ghs)_[A-Za-z0-9]{30,}|\bxox[abp]-[A-Za-z0-9-]{10,}"), "a token"),
@@ -39,6 +40,9 @@ def hard_coded(pipeline: Pipeline) -> Iterator[tuple[Place, str]]:
     for name, connection in pipeline.connections.items():
         yield from _in(("connections", name, "url"), "url", connection.url)
         yield from _in(("connections", name, "options"), "options", connection.options)
+    for index, hook in enumerate(pipeline.hooks):
+        for key in ("url", "headers", "routing_key", "password"):
+            yield from _in(("hooks", index, key), key, getattr(hook, key))
     yield from _in(("variables",), "variables", pipeline.variables)
     for index, step in enumerate(pipeline.steps):
         yield from _in(("steps", index, "value"), "value", step.value)

@@ -106,5 +106,7 @@ def written(path: yaml.Path, document: yaml.Document, target: str) -> yaml.Path:
     overlay = ("targets", target, *path)
     if path[:1] in (("connections",), ("variables",)) and overlay in document.values:
         return overlay
-    other = {"pipeline": "name", "engine": "engine_type"}.get(path[0]) if path else None
+    if path[:2] == ("alerts", "rules") and not isinstance(document.data.get("alerts"), Mapping):
+        return ("alerts", *path[2:])
+    other = {"pipeline": "name", "engine": "engine_type", "hooks": "event_bus"}.get(path[0]) if path else None
     return (other, *path[1:]) if other in document.data else path

@@ -12,8 +12,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
+from odibi.config.alerts import Alerts, alerts_given
 from odibi.config.base import Frozen
 from odibi.config.checks import Checks, RuleSet
+from odibi.config.hooks import Hook
 from odibi.config.increment import NewRows
 from odibi.config.retry import Resources, Retry, RetryRule, Success, refuse_success
 from odibi.config.short import expand_pipeline, expand_step
@@ -381,6 +383,7 @@ class Pipeline(Frozen):
     own folder (``cache_dir``, ``checkpoint_dir``) and limits.
     ``ingestion``, ``validation`` and ``transformation`` name documents that become steps when the pipeline is
     loaded, so that none of them is left (:mod:`odibi.config.staged`).
+    ``hooks`` are told of what happens in a run, ``alerts`` say when somebody has to know of it.
     """
 
     pipeline: Name
@@ -429,6 +432,8 @@ class Pipeline(Frozen):
     ingestion: Stage | None = None
     validation: Stage | None = None
     transformation: Stage | None = None
+    hooks: tuple[Hook, ...] = ()
+    alerts: Annotated[Alerts, alerts_given] = Alerts()
     steps: tuple[Step, ...] = Field(min_length=1)
 
     @model_validator(mode="before")

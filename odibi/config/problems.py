@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
+from odibi.config.alerts import AlertRule, Alerts, Condition
+from odibi.config.hooks import Hook
 from odibi.config.models import Connection, Pipeline, Resources, Retry, Step, Target, Write
 from odibi.config.short import LATER_PIPELINE, LATER_STEP, VERBS
 from odibi.config.steptests import StepTest
@@ -56,12 +58,20 @@ def _names(model: type[BaseModel], *others: str) -> frozenset[str]:
 
 
 _KEYS: Mapping[tuple[str, ...], _Keys] = {
-    (): _Keys(_names(Pipeline), frozenset({"name", "engine_type"}), LATER_PIPELINE),
+    (): _Keys(_names(Pipeline), frozenset({"name", "engine_type", "event_bus"}), LATER_PIPELINE),
     ("connections", "*"): _Keys(_names(Connection)),
     ("targets", "*"): _Keys(_names(Target)),
     ("secrets",): _Keys(_names(SecretsProvider)),
     ("targets", "*", "connections", "*"): _Keys(_names(Connection)),
     ("steps", "*"): _Keys(_names(Step, *VERBS), frozenset({"dependsOn"}), LATER_STEP),
+    ("hooks", "*"): _Keys(_names(Hook)),
+    ("event_bus", "*"): _Keys(_names(Hook)),
+    ("alerts",): _Keys(_names(Alerts)),
+    **{
+        rules: _Keys(_names(model))
+        for at in (("alerts", "*"), ("alerts", "rules", "*"))
+        for rules, model in ((at, AlertRule), ((*at, "condition"), Condition))
+    },
     ("steps", "*", "retry"): _Keys(_names(Retry)),
     ("steps", "*", "resources"): _Keys(_names(Resources)),
     ("steps", "*", "tests", "*"): _Keys(_names(StepTest)),

@@ -80,6 +80,9 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "ingestion": "A document of sources to fetch, and the connection where they land: {config: file, to: raw}.",
         "validation": "A document of what the datasets must be like: {config: file, to: silver}.",
         "transformation": "A document of what is made of the datasets: {config: file, to: gold}.",
+        "hooks": "Who is told of what happens in a run: [{type: slack, url: ${secret:slack}, on: [node_error]}].",
+        "event_bus": "Another spelling of hooks.",
+        "alerts": "When somebody has to know: a list of rules, or {rules: [...], routes: {critical: [oncall]}}.",
         "steps": "What the pipeline does. The order comes from the inputs, not from the list.",
     },
     "Step": {
@@ -175,6 +178,48 @@ _HELP: Mapping[str, Mapping[str, str]] = {
     "Resources": {
         "memory": "What its process may use beside odibi itself, such as 200MB or 2Gi.",
     },
+    "Hook": {
+        "name": "What it goes by in routes and in the record; its type if not given.",
+        "type": "How it is told: slack, email, pagerduty, webhook, log or python.",
+        "on": "The events it is told of, * for all; pipeline_complete and pipeline_error if not given.",
+        "steps": "Only these steps, where an event is about one; * stands for any characters.",
+        "layers": "Only steps of these layers, where an event is about one.",
+        "severity": "The least urgent events it is told of: Info, Warning or Critical.",
+        "targets": "The only targets in which it is there, such as prod.",
+        "priority": "Who is told first: critical, high, medium or low.",
+        "timeout": "Seconds that a call, or an attempt at a delivery, may take.",
+        "retries": "How often a delivery is tried again.",
+        "url": "Where it goes: https://..., or smtp://host:port and smtps://host:port for email.",
+        "channel": "The channel, where the Slack webhook may choose one.",
+        "headers": "Headers of the request.",
+        "routing_key": "The integration key of the PagerDuty service.",
+        "to": "Who receives the email.",
+        "from": "Who sends the email.",
+        "username": "The account at the mail server.",
+        "password": "Its password; only sent over TLS, or to this machine.",
+        "path": "The file that gets a JSON line for each event; stderr if not given.",
+        "function": "A function of one parameter, the event: steps.hooks:on_error.",
+        "blocking": "Wait for the function before going on; if it raises, the run ends.",
+    },
+    "Alerts": {
+        "rules": "The rules.",
+        "routes": "By severity, the hooks that are told: their names, or a type for all of it.",
+    },
+    "AlertRule": {
+        "name": "The name of the rule.",
+        "condition": "When it fires: {PipelineStuckFor: {minutes: 60}}.",
+        "severity": "How urgent it is: Info, Warning or Critical.",
+        "cooldown_minutes": "Minutes in which it does not fire again for the same pipeline.",
+        "runbook": "What to do about it; the pipeline's runbook if not given.",
+        "last_fired": "When it fired last, for as long as the run store knows nothing of it.",
+    },
+    "Condition": {
+        "Failure": "The newest run has failed.",
+        "PipelineStuckFor": "A run goes on for more than so many minutes: {minutes: 60}.",
+        "HighFailureRate": "More than this share of runs failed: {threshold: 0.25, window_minutes: 1440}.",
+        "ResourceExhaustion": "More than this share is in use: {resource: disk, threshold: 0.9}.",
+        "UnusualDuration": "A run takes longer than usual: {multiplier: 2}.",
+    },
     "Connection": {
         "url": "A folder or URL.",
         "catalog": "A catalog that Spark knows, such as spark_catalog or main; its tables are told by name.",
@@ -249,6 +294,9 @@ def _add_spellings(model: dict[str, Any], name: str) -> None:
     properties = model["properties"]
     if name == "Pipeline":
         properties |= {"name": properties["pipeline"], "engine_type": properties["engine"]}
+        rules = {"type": "array", "items": {"$ref": "#/$defs/AlertRule"}}
+        properties["alerts"] = {"anyOf": [rules, {"$ref": "#/$defs/Alerts"}]}
+        properties["event_bus"] = properties["hooks"]
     elif name == "Step":
         properties |= {"depends_on": _TEXTS, "dependsOn": _TEXTS, "tags": _TEXTS}
         properties["retry"] = {"anyOf": [{"type": "integer", "minimum": 0}, *properties["retry"]["anyOf"]]}

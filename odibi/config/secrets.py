@@ -192,11 +192,14 @@ def resolve(
 def places(pipeline: Pipeline) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Every text of a pipeline in which references are resolved, with its path.
 
-    These are connections and what names files: SQL and expressions are code, no secret is spliced in.
+    These are connections, hooks and what names files: SQL and expressions are code, no secret is spliced in.
     """
     for name, connection in pipeline.connections.items():
         yield ("connections", name, "url"), connection.url
         yield from _texts(("connections", name, "options"), connection.options)
+    for index, hook in enumerate(pipeline.hooks):
+        for key in ("url", "headers", "routing_key", "username", "password"):
+            yield from _texts(("hooks", index, key), getattr(hook, key))
     for index, step in enumerate(pipeline.steps):
         if step.node is not Node.TRANSFORM:
             yield ("steps", index, "value"), step.value

@@ -35,12 +35,9 @@ LATER_STEP = frozenset(
 LATER_PIPELINE = frozenset(
     {
         "schedule",
-        "alerts",
         "dependencies",
-        "hooks",
         "runtime",
         "metrics_manager",
-        "event_bus",
         "on_code_change",
     }
 )
@@ -70,6 +67,7 @@ def expand_pipeline(data: Mapping[str, Any]) -> dict[str, Any]:
     out = dict(data)
     _rename(out, "engine_type", "engine")
     _rename(out, "name", "pipeline")
+    _rename(out, "event_bus", "hooks")
     return out
 
 

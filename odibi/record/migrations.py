@@ -119,6 +119,41 @@ MIGRATIONS = (
             """,
         ),
     ),
+    Migration(
+        3,
+        "deliveries, alerts",
+        (
+            """
+            CREATE TABLE deliveries (
+                key TEXT PRIMARY KEY,
+                run_id TEXT NOT NULL,
+                pipeline TEXT NOT NULL,
+                hook TEXT NOT NULL,
+                kind TEXT NOT NULL,
+                place TEXT NOT NULL,
+                event TEXT NOT NULL,
+                summary TEXT NOT NULL,
+                status TEXT NOT NULL,
+                at TEXT NOT NULL,
+                attempts INTEGER NOT NULL,
+                error TEXT NOT NULL
+            )
+            """,
+            "CREATE INDEX deliveries_by_time ON deliveries (at)",
+            "CREATE INDEX deliveries_by_run ON deliveries (run_id)",
+            """
+            CREATE TABLE alerts (
+                rule TEXT NOT NULL,
+                pipeline TEXT NOT NULL,
+                target TEXT NOT NULL,
+                firing INTEGER NOT NULL,
+                subject TEXT NOT NULL,
+                last_fired TEXT NOT NULL,
+                PRIMARY KEY (rule, pipeline, target)
+            )
+            """,
+        ),
+    ),
 )
 
 

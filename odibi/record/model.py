@@ -287,6 +287,7 @@ class RunRecord(Frozen):
     proof: ProofRecord | None = None
     stages: tuple[StageRecord, ...] = ()  # the layers that have sources
     error: str = ""
+    warnings: tuple[str, ...] = ()  # what went wrong beside the steps, such as hooks
     steps: tuple[StepRecord, ...] = ()  # in the order of the plan
 
     @property

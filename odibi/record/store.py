@@ -171,6 +171,29 @@ class RunStore:
             steps[row["run_id"]].append(from_row(StepRecord, row, STEP))
         return tuple(_run(row, steps[row["run_id"]]) for row in headers)
 
+    def headers(self, pipeline: str, target: str, limit: int = 500) -> tuple[RunRecord, ...]:
+        """The newest runs of a pipeline in a target, newest first, each without its steps and details."""
+        with self.database.read() as connection:
+            rows = _rows(
+                connection,
+                f"SELECT {_list((*RUN, *PROCESS))} FROM runs WHERE pipeline = :pipeline AND target = :target {_NEWEST}",
+                pipeline=storable(pipeline),
+                target=storable(target),
+                limit=limit,
+            )
+        return tuple(_run(row, []) for row in rows)
+
+    def computed(self, pipeline: str) -> frozenset[str]:
+        """The ids of the runs of a pipeline in which a step was computed, or is."""
+        with self.database.read() as connection:
+            rows = _rows(
+                connection,
+                "SELECT run_id FROM runs WHERE pipeline = :pipeline AND EXISTS (SELECT 1 FROM steps "
+                "WHERE steps.run_id = runs.run_id AND steps.status IN ('completed', 'failed', 'running'))",
+                pipeline=storable(pipeline),
+            )
+        return frozenset(row["run_id"] for row in rows)
+
     def last_run(self, pipeline: str, before: RunRecord | None = None) -> RunRecord | None:
         """The whole record of the newest run of a pipeline, or of the newest that started before ``before``."""
         asked: dict[str, Any] = {"pipeline": storable(pipeline), "limit": 1}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
@@ -30,7 +30,7 @@ class Saver:
     each step that was computed; INTERVAL every so many seconds in which something has ended; each of them
     also when asked. The last one is saved at the end, however the run ends. Without a place none is.
     ``failed`` says why a checkpoint could not be written, which does not fail the run; ``saved`` whether
-    the last one was. ``asked`` are the fields that say what was asked of the run.
+    the last one was. ``told`` is told of each, on that thread. ``asked`` are the fields that say what was asked of the run.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class Saver:
     ) -> None:  # fmt: skip
         self.failed = ""
         self.saved = False
+        self.told: Callable[[str, int], None] = lambda _reason, _number: None
         self._place, self._intents, self._noted = place, intents, noted
         self._mode, self._interval = pipeline.checkpoint_mode, pipeline.checkpoint_interval
         self._run = {
@@ -111,6 +112,7 @@ class Saver:
             try:
                 self._place.save(self._now(*asked), self._intents)
                 self.saved = True
+                self.told(asked[0], self._number)
             except OSError as error:
                 self.failed = f"{error.filename or self._place.folder}: {error.strerror or error}"
 

@@ -22,7 +22,7 @@ from odibi.unchanged.facts import Facts, Request
 
 __all__ = ["SCHEMA", "Repeated", "repeat"]
 
-SCHEMA = 2
+SCHEMA = 3
 """The version of the run store's schema that these statements are for."""
 
 LISTED = 200
