@@ -15,6 +15,8 @@ from odibi.errors import Problem, nearest
 
 __all__ = ["Expansion", "Read"]
 
+_READ = ("json", "ndjson", "csv", "parquet", "excel")
+
 Steps = Iterator[tuple[dict[str, Any], tuple[Any, ...]]]
 """Steps in short form, each with the place of its entry in the document."""
 
@@ -51,7 +53,7 @@ class Expansion:
             chosen = self._chosen(stage, name, entries)
             entry = entries[chosen] if chosen is not None else None
             if stage == "validation":
-                step = _validated(name, entry, self.rules)
+                step = _validated(name, entry, self.rules, self._format_of(name))
             else:
                 step = _transformed(name, "validated" if "validation" in self.read else "raw", entry)
             if chosen is None:
@@ -59,6 +61,10 @@ class Expansion:
                 self.cautions[step["name"]] = f"{file} says nothing of {name!r}, which is taken as it is"
             step["write"] = {"to": self.read[stage].stage.to, **step["write"]}
             yield step, ("files",) if chosen is None else ("files", chosen)
+
+    def _format_of(self, name: str) -> str:
+        ingestion: Ingestion = self.read["ingestion"].said
+        return next(source.format for source in ingestion.sources if source.name == name)
 
     def _refuse_unknown(self, stage: str, entries: Sequence[Any]) -> None:
         for index, entry in enumerate(entries):
@@ -99,12 +105,26 @@ def _ingested(source: Fetched, to: str) -> dict[str, Any]:
         "name": f"raw_{source.name}",
         "layer": "bronze",
         "tags": ["ingestion"],
-        "read": {**asked, "format": source.format, **listed, "land": land},
+        "read": {**asked, **_format(source.format), **listed, "land": land},
     }
 
 
-def _validated(name: str, entry: Validated | None, rules: str) -> dict[str, Any]:
+def _format(name: str) -> dict[str, str]:
+    """How a source is read; one whose bytes mean nothing to odibi lands as it is."""
+    return {"format": name} if name in _READ else {"format": "binary", "extension": name}
+
+
+def _validated(name: str, entry: Validated | None, rules: str, format: str) -> dict[str, Any]:
     """The records that are as they have to be; an entry says what is checked after what is cleaned."""
+    if format not in _READ:
+        why = f"{format} files land and are not read, so there are no records to validate"
+        check = {"rule": "sql", "query": f'select * from "raw_{name}"', "name": "format", "because": why}
+        return {
+            **_made("validated", name, "raw", "silver", []),
+            "checks": [check],
+            "tags": ["validation"],
+            "write": {},
+        }
     step = _made("validated", name, "raw", "silver", _cleaning(entry) if entry is not None else [])
     if entry is not None:
         step |= {"checks": _checks(entry), "validation_rules": rules}

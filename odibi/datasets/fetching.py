@@ -142,6 +142,7 @@ class Remote:
         sample: what stands in for the answer; None where nothing may.
         caution: what the plan says of it.
         expected: the columns that an earlier run made of it.
+        extension: the ending of the file that lands, where it is not that of its format.
     """
 
     name: str
@@ -157,6 +158,7 @@ class Remote:
     sample: Sample | None = None
     caution: str = ""
     expected: Schema | None = None
+    extension: str = ""
 
     @property
     def host(self) -> str:
@@ -202,6 +204,8 @@ def refuse_connection(url: str, options: Mapping[str, Any]) -> None:
 
 def refuse_options(given: AbstractSet[str], url: str, format: str, pagination: Pagination | None) -> None:
     """Raise Permanent for options that a server of this kind, or a body of this format, does not have."""
+    if format == "binary" and "fallback_to_sample" in given:
+        raise Permanent("nothing can stand in for binary files", hint="remove fallback_to_sample")
     for name in sorted(() if url.lower().startswith("http") else given & set(_HTTP_ONLY)):
         raise Permanent(f"{name!r} is an option of http:// and https://, not of sftp://")
     if format == "delta":

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from odibi.datasets.broken import explain
 from odibi.datasets.headers import Header, check_names, checked_header, header_of
@@ -28,12 +28,16 @@ from odibi.places import beside, is_remote, opened, reaching, system
 from odibi.relational.schema import Column, Schema
 from odibi.unchanged.facts import files_at, hidden
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 __all__ = [
     "SourceFile",
     "describe",
     "explain",
     "find",
     "format_of",
+    "hashed",
     "header_of",
     "is_remote",
     "join",
@@ -191,6 +195,29 @@ def folder_keys(paths: Sequence[str]) -> tuple[str, ...]:
         for path in paths
     }
     return found.pop() if len(found) == 1 else ()
+
+
+def hashed(files: Sequence[SourceFile]) -> pa.RecordBatchReader:
+    """A row for each file: path, bytes, SHA-256.
+
+    Raises:
+        SourceError: one of them is gone.
+    """
+    import pyarrow as pa
+
+    rows = []
+    for found in files:
+        digest, size = hashlib.sha256(), 0
+        try:
+            with opened(found.path) as file:
+                while chunk := file.read(1 << 20):
+                    digest.update(chunk)
+                    size += len(chunk)
+        except FileNotFoundError as error:
+            raise SourceError("it is gone", where=found.path) from error
+        rows.append({"file": found.path, "bytes": size, "sha256": digest.hexdigest()})
+    shape: Any = {"file": pa.string(), "bytes": pa.int64(), "sha256": pa.string()}
+    return pa.Table.from_pylist(rows, schema=pa.schema(shape)).to_reader()
 
 
 def describe(

@@ -137,23 +137,6 @@ def post(url: str, body: Path, content_type: str, headers: Mapping[str, str], ke
             _refuse(answer, shown, str(answer.url.host))
 
 
-def send(
-    url: str, body: bytes, content_type: str, headers: Mapping[str, str], key: str, shown: str, timeout: float
-) -> None:
-    """Send a message as the body of a POST; ``key`` as for :func:`post`, ``shown`` is what errors call the URL.
-
-    Raises:
-        AuthenticationFailed, NotFound, NetworkTimeout, Unavailable, SourceError: as :func:`fetch`.
-    """
-    sent = {"Content-Type": content_type, "Idempotency-Key": f'"{key}"', **headers}
-    with (
-        _client(sent, timeout) as client,
-        _told(shown, timeout),
-        client.stream("POST", url, content=body, follow_redirects=False) as answer,
-    ):
-        _refuse(answer, shown, str(answer.url.host))
-
-
 @dataclass(frozen=True, slots=True)
 class Server:
     """A server that speaks JSON; ``shown`` is what errors call it."""
@@ -198,6 +181,23 @@ def asking(url: str, headers: Mapping[str, str], login: tuple[str, str] | None =
         if login is not None:
             client.auth = login
         yield Server(client, url)
+
+
+def send(
+    url: str, body: bytes, content_type: str, headers: Mapping[str, str], key: str, shown: str, timeout: float
+) -> None:
+    """Send a message as the body of a POST; ``key`` as for :func:`post`, ``shown`` is what errors call the URL.
+
+    Raises:
+        AuthenticationFailed, NotFound, NetworkTimeout, Unavailable, SourceError: as :func:`fetch`.
+    """
+    sent = {"Content-Type": content_type, "Idempotency-Key": f'"{key}"', **headers}
+    with (
+        _client(sent, timeout) as client,
+        _told(shown, timeout),
+        client.stream("POST", url, content=body, follow_redirects=False) as answer,
+    ):
+        _refuse(answer, shown, str(answer.url.host))
 
 
 def seconds_of(retry_after: str, now: datetime) -> float | None:

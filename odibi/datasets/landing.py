@@ -148,7 +148,7 @@ def _fetched(
         from odibi.datasets.sftp import fetch as fetch_files
 
         return Fetched(fetch_files(remote, folder, go_on))
-    same = (before.get("url"), before.get("format")) == (remote.shown, format)
+    same = (before.get("url"), before.get("format")) == (remote.shown, remote.extension or format)
     known = before.get("validators", {}) if same else {}
     paged = remote.pagination is not None
     return fetch(remote, folder, lambda number: _name(remote, format, number if paged else 0), known, go_on)
@@ -157,9 +157,11 @@ def _fetched(
 def _name(remote: Remote, format: str, page: int) -> str:
     """The name of a page's file: as the URL has it, where that ends as the format does."""
     served = PurePosixPath(urlsplit(remote.url).path).name
-    if page or files.format_of(served) != format:
+    ending = remote.extension or _ENDINGS.get(format, format)
+    told = served.endswith(f".{ending}") if format == "binary" else files.format_of(served) == format
+    if page or not told:
         stem = f"page-{page:05d}" if page else remote.name
-        return f"{stem}.{_ENDINGS.get(format, format)}"
+        return f"{stem}.{ending}"
     return served.lstrip("._")  # such names are no data
 
 
@@ -177,7 +179,7 @@ def _told(folder: Path, remote: Remote, format: str, fetched: Fetched, *, synthe
         "url": remote.shown,
         "downloaded_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "file_size": sum(each["size"] for each in sums),
-        "format": format,
+        "format": remote.extension or format,
         "synthetic": synthetic,
         "version": hashlib.blake2b(text.encode(), digest_size=16).hexdigest(),
         "files": sums,

@@ -48,7 +48,7 @@ __all__ = [
     "with_known_types",
 ]
 
-FORMATS = ("csv", "json", "ndjson", "parquet", "delta", "excel")
+FORMATS = ("csv", "json", "ndjson", "parquet", "delta", "excel", "binary")
 
 _CSV = ("header", "delimiter", "quote", "escape", "null_values", "encoding", "date_format", "timestamp_format",
         "decimal_separator", "skip")  # fmt: skip
@@ -60,6 +60,7 @@ _BELONG: Mapping[str, tuple[str, ...]] = {
     "parquet": _FILES,
     "delta": ("version", "incremental"),
     "excel": ("sheet", "incremental"),
+    "binary": ("extension", "files", "partition_date"),
     "database": (
         "table",
         "tables",
@@ -70,6 +71,9 @@ _BELONG: Mapping[str, tuple[str, ...]] = {
         "incremental",
     ),
 }
+BINARY = (Column("file", "VARCHAR"), Column("bytes", "BIGINT"), Column("sha256", "VARCHAR"))
+"""The columns of files whose bytes mean nothing to odibi."""
+
 _ENCODINGS = {"utf-8": "utf-8", "iso8859-1": "latin-1", "utf-16": "utf-16"}
 """The encodings that DuckDB reads without an extension, by Python's name for them."""
 _DUCKDB = {
@@ -90,6 +94,7 @@ class ReadOptions(Frozen):
     ``files: new`` reads each file once, and again when it has changed. ``incremental`` reads rows from
     the largest value on that was read before of a column. ``partition_date`` reads only the
     files in folders of that day, such as ``day=2026-01-05/`` or ``year=2026/month=01/day=05/``.
+    Of ``binary`` files only the path, size and hash are rows; ``extension`` is how they are called where they land.
     The last ones are of servers: ``headers`` and ``params`` go with each request, ``records`` says where
     in a JSON body the rows stand, ``timeout`` how many seconds the server may be silent, ``land`` where
     its bytes are kept. With ``fallback_to_sample``, ``sample_size`` made-up rows stand in while it is
@@ -97,7 +102,7 @@ class ReadOptions(Frozen):
     """
 
     from_: str | None = Field(default=None, alias="from")
-    format: Literal["csv", "json", "ndjson", "parquet", "delta", "excel"] | None = None
+    format: Literal["csv", "json", "ndjson", "parquet", "delta", "excel", "binary"] | None = None
     schema_: dict[str, str] | None = Field(default=None, alias="schema")
     extra_columns: Literal["error", "ignore"] | None = None
     filename: str | None = None
@@ -112,6 +117,7 @@ class ReadOptions(Frozen):
     decimal_separator: str | None = Field(default=None, min_length=1, max_length=1)
     skip: int | None = Field(default=None, ge=0)
     sheet: str | int | None = None
+    extension: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_+-]+$")
     version: int | None = Field(default=None, ge=0)
     headers: dict[str, str] = {}
     params: dict[str, str | int | float | bool] = {}
@@ -287,6 +293,8 @@ def look(db: Database, source: Source, expected: Schema | None = None) -> Seen |
     if not found and not source.known:
         return None
     version = _version(found, source)
+    if source.format == "binary":
+        return Seen(version, found if source.known is None else unread(found, source.known), BINARY)
     if source.known is not None:
         found = unread(found, source.known)
         if not found:
@@ -399,6 +407,8 @@ def read(engine: Engine, source: Source, seen: Seen) -> tuple[Frame, Schema]:
 
         table, schema = read_excel([file.path for file in seen.files], source.sheet)
         return engine.from_arrow(table.to_reader()), schema
+    if source.format == "binary":
+        return engine.from_arrow(files.hashed(seen.files)), BINARY
     if seen.schema is None:
         raise SourceError("its columns are not known", where=source.url)
     if not seen.files:

@@ -71,6 +71,7 @@ def asked_of(
         sample=None if production else sample,
         caution=f"fallback_to_sample is off: {production}" if production and sample else "",
         expected=expected,
+        extension=given.extension or "",
     )
 
 

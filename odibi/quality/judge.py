@@ -197,11 +197,13 @@ class Judge:
             if rule.check.row and self.results[rule].broken:
                 continue
             found = broken(self.db, rule, table, self.lookups, self.dataset)
+            because = rule.check.because
+            message = f"{because}: {found.message}" if because and found.message else found.message
             status = _status(rule, *((1, 1) if found.message and not found.note else (0, 0)))
             # Rows that repeat others of the table cannot be told from those any more.
             status = "failed" if status == "quarantined" else status
             self.results[rule] = Result(
-                rule, status, None, int(status != "passed"), int(status != "passed"), found.message,
+                rule, status, None, int(status != "passed"), int(status != "passed"), message,
                 found.columns, found.examples,
             )  # fmt: skip
         for rule in self.rules:

@@ -220,6 +220,40 @@ def test_sources_are_asked_at_once_and_enough_of_them_make_a_layer(server: Web, 
     assert "bronze: 2 of 3 succeeded" in page
 
 
+def test_files_that_odibi_cannot_read_land_as_they_are(server: Web, tmp_path: Path) -> None:
+    served = {"/report": b"%PDF-1.7 \xff\x00", "/feed.xml": b"<feed/>"}
+    server.at |= {path: Answer(body) for path, body in served.items()}
+    sources = [
+        {"name": "report", "url": f"{server.url}/report", "format": "pdf"},
+        {"name": "feed", "url": f"{server.url}/feed.xml", "format": "xml"},
+        {"name": "users", "url": f"{server.url}/users"},
+    ]
+    stages = """
+        pipeline: stages
+        connections: {raw: {url: raw}, lake: {url: lake, format: delta}}
+        ingestion: {config: ingestion.json, to: raw}
+        validation: {config: validation.json, to: lake}
+        steps:
+          - {name: kept, layer: gold, inputs: [raw_report], sql: "select bytes, sha256 from raw_report", write: {to: lake}}
+    """
+    project(tmp_path, {
+        "shop.yaml": stages,
+        "ingestion.json": json.dumps({"sources": sources}),
+        "validation.json": json.dumps({"files": [{"name": "*"}]}),
+    })  # fmt: skip
+    told = _run(tmp_path, "--date", "2026-01-05", code=1)
+    assert _ended(told) == {
+        "raw_report": "completed", "raw_feed": "completed", "raw_users": "completed", "kept": "completed",
+        "validated_users": "completed", "validated_report": "failed", "validated_feed": "failed",
+    }  # fmt: skip
+    assert "xml files land and are not read" in json.dumps(told)
+    assert (tmp_path / "raw/report/2026-01-05/raw_report.pdf").read_bytes() == served["/report"]
+    assert (tmp_path / "raw/feed/2026-01-05/feed.xml").read_bytes() == served["/feed.xml"]
+    shown = odibi("query", "select * from kept", "--config", "shop.yaml", "--output", "json", cwd=tmp_path)
+    digest = hashlib.sha256(served["/report"]).hexdigest()
+    assert json.loads(shown.stdout) == [{"bytes": 11, "sha256": digest}], shown.stderr
+
+
 def test_made_up_rows_stand_in_only_where_they_may(server: Web, tmp_path: Path) -> None:
     server.at["/users"] = Answer("down", 503)
     server.at["/orders.csv"], server.at["/weather"] = Answer(ORDERS), Answer('[{"t": 1}]')
