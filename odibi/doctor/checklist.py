@@ -44,8 +44,12 @@ CHECKLIST: tuple[Item, ...] = (
          "enable_tracker: true, which is the default"),
     Item("alert-channel", _OBSERVABILITY, "Do messages reach people?", W, telling.people_are_reached,
          "hooks: [{type: slack, url: '${secret:slack}'}], or of type email or pagerduty"),
+    Item("metrics", _OBSERVABILITY, "Are metrics exported?", W, telling.metrics_are_exported,
+         "metrics: {file: metrics.json, prometheus: odibi.prom}"),
     Item("stories", _OBSERVABILITY, "Do stories show rows?", W, telling.stories_show_rows,
          "samples: 5, which is the default"),
+    Item("dashboard", _OBSERVABILITY, "Can a dashboard read the metrics?", W, telling.dashboard_has_metrics,
+         "metrics: {prometheus: odibi.prom}, or push: to a Pushgateway; a dashboard for Grafana is shipped"),
 
     Item("schemas", _QUALITY, "Are the columns of text declared?", W, data.schemas_declared,
          "read: {schema: {id: BIGINT, name: VARCHAR}}, or the check columns"),

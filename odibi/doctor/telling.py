@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from odibi.doctor.model import Case, Fault
 
 __all__ = [
+    "dashboard_has_metrics",
     "errors_have_hooks",
     "failures_alert",
+    "metrics_are_exported",
     "people_are_reached",
     "runs_are_tracked",
     "stories_show_rows",
@@ -47,3 +49,16 @@ def stories_show_rows(case: Case) -> Iterator[Fault]:
     """A story shows a few rows of every table, not only how many there are."""
     if not case.pipeline.samples:
         yield Fault("samples is 0: no story shows a row", ("samples",))
+
+
+def metrics_are_exported(case: Case) -> Iterator[Fault]:
+    """Every run leaves its metrics somewhere."""
+    if case.pipeline.metrics is None:
+        yield Fault("no metrics: says where they go", ("metrics",))
+
+
+def dashboard_has_metrics(case: Case) -> Iterator[Fault]:
+    """Metrics go where Prometheus, and with it a dashboard, finds them."""
+    metrics = case.pipeline.metrics
+    if metrics is not None and metrics.prometheus is None and metrics.push is None:
+        yield Fault("metrics are written as JSON only", ("metrics",))
