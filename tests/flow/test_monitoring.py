@@ -132,7 +132,8 @@ def test_a_run_is_watched_from_its_start_to_its_end(tmp_path: Path) -> None:
         (None, "Succeeded", None),
     ]
     assert sorted(told, key=str) == sorted(
-        [(one["step"], one["status"], one["attempt"]) for one in map(json.loads, followed.splitlines())], key=str
+        [(one["step"], one["status"], one["attempt"]) for one in map(json.loads, followed.splitlines())],
+        key=str,
     )
 
     text = (folder / "out/odibi.prom").read_text("utf-8")
@@ -141,10 +142,21 @@ def test_a_run_is_watched_from_its_start_to_its_end(tmp_path: Path) -> None:
     assert (value(text, "active_pipelines"), value(text, "pipeline_step_retries_total")) == (0, 1)
     metrics = json.loads((folder / "out/metrics.json").read_text("utf-8"))
     assert metrics == json.loads(odibi("metrics", "--output", "json", cwd=folder).stdout)
-    assert {node["node"]: node["retries"] for node in metrics["nodes"]} == {"first": 0, "second": 1, "third": 0}
+    assert {node["node"]: node["retries"] for node in metrics["nodes"]} == {
+        "first": 0,
+        "second": 1,
+        "third": 0,
+    }
 
     described = odibi("describe", "shop", cwd=folder).stdout
-    for word in ("Started", "AttemptFailed", "Retried", "Completed", "the server is away", "Config:       shop.yaml"):
+    for word in (
+        "Started",
+        "AttemptFailed",
+        "Retried",
+        "Completed",
+        "the server is away",
+        "Config:       shop.yaml",
+    ):
         assert word in described
     data = json.loads(odibi("describe", "shop", "--output", "json", cwd=folder).stdout)
     assert [each["number"] for each in data["status"]["details"][1]["attempts"]] == [1, 2]
@@ -155,7 +167,12 @@ def test_a_run_is_watched_from_its_start_to_its_end(tmp_path: Path) -> None:
 
 def test_a_failed_run_is_told_too_and_a_gateway_may_be_down(tmp_path: Path) -> None:
     folder = project(tmp_path, {**FILES, "tried": "", "go": "", "bad": ""})
-    env = {"GATEWAY": "http://user:secret@127.0.0.1:9", "ODIBI_LOG_FORMAT": "human", "LANG": "C", "LC_ALL": "C"}
+    env = {
+        "GATEWAY": "http://user:secret@127.0.0.1:9",
+        "ODIBI_LOG_FORMAT": "human",
+        "LANG": "C",
+        "LC_ALL": "C",
+    }
     failed = odibi("run", "shop.yaml", cwd=folder, env=env)
     assert failed.returncode == 1
     assert "the metrics could not be sent to ${env:GATEWAY}: the gateway cannot be reached" in failed.stderr

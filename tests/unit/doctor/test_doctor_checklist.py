@@ -44,7 +44,7 @@ BROKEN = {
     "resume": ("{resume: 2026-01-05, ", "{"),
     "tracker": added("enable_tracker: false"),
     "alert-channel": (
-        'type: email, on: [node_error, pipeline_error], url: "smtp://mail.shop.example", to: data@shop.example',
+        'type: email, on: [node_error, pipeline_error], url: "smtp://mail.shop.example", to: [data@shop.example]',
         'type: webhook, on: [node_error], url: "http://calls.shop.example"',
     ),
     "metrics": (METRICS, ""),
