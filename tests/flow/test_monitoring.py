@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.flow.helpers import environment, in_terminal, odibi, project, start
@@ -59,11 +58,6 @@ def value(text: str, name: str) -> float:
     """The sum over the series of a sample."""
     families = text_string_to_metric_families(text)
     return sum(s.value for family in families for s in family.samples if s.name == name)
-
-
-@pytest.fixture
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def test_a_run_is_watched_from_its_start_to_its_end(tmp_path: Path) -> None:
@@ -132,7 +126,8 @@ def test_a_run_is_watched_from_its_start_to_its_end(tmp_path: Path) -> None:
         (None, "Succeeded", None),
     ]
     assert sorted(told, key=str) == sorted(
-        [(one["step"], one["status"], one["attempt"]) for one in map(json.loads, followed.splitlines())], key=str
+        [(one["step"], one["status"], one["attempt"]) for one in map(json.loads, followed.splitlines())],
+        key=str,
     )
 
     text = (folder / "out/odibi.prom").read_text("utf-8")
@@ -141,10 +136,21 @@ def test_a_run_is_watched_from_its_start_to_its_end(tmp_path: Path) -> None:
     assert (value(text, "active_pipelines"), value(text, "pipeline_step_retries_total")) == (0, 1)
     metrics = json.loads((folder / "out/metrics.json").read_text("utf-8"))
     assert metrics == json.loads(odibi("metrics", "--output", "json", cwd=folder).stdout)
-    assert {node["node"]: node["retries"] for node in metrics["nodes"]} == {"first": 0, "second": 1, "third": 0}
+    assert {node["node"]: node["retries"] for node in metrics["nodes"]} == {
+        "first": 0,
+        "second": 1,
+        "third": 0,
+    }
 
     described = odibi("describe", "shop", cwd=folder).stdout
-    for word in ("Started", "AttemptFailed", "Retried", "Completed", "the server is away", "Config:       shop.yaml"):
+    for word in (
+        "Started",
+        "AttemptFailed",
+        "Retried",
+        "Completed",
+        "the server is away",
+        "Config:       shop.yaml",
+    ):
         assert word in described
     data = json.loads(odibi("describe", "shop", "--output", "json", cwd=folder).stdout)
     assert [each["number"] for each in data["status"]["details"][1]["attempts"]] == [1, 2]
@@ -155,7 +161,12 @@ def test_a_run_is_watched_from_its_start_to_its_end(tmp_path: Path) -> None:
 
 def test_a_failed_run_is_told_too_and_a_gateway_may_be_down(tmp_path: Path) -> None:
     folder = project(tmp_path, {**FILES, "tried": "", "go": "", "bad": ""})
-    env = {"GATEWAY": "http://user:secret@127.0.0.1:9", "ODIBI_LOG_FORMAT": "human", "LANG": "C", "LC_ALL": "C"}
+    env = {
+        "GATEWAY": "http://user:secret@127.0.0.1:9",
+        "ODIBI_LOG_FORMAT": "human",
+        "LANG": "C",
+        "LC_ALL": "C",
+    }
     failed = odibi("run", "shop.yaml", cwd=folder, env=env)
     assert failed.returncode == 1
     assert "the metrics could not be sent to ${env:GATEWAY}: the gateway cannot be reached" in failed.stderr
@@ -188,11 +199,3 @@ def test_a_failed_run_is_told_too_and_a_gateway_may_be_down(tmp_path: Path) -> N
     assert (pipeline["pipeline"], pipeline["steps"]) == ("shop", "3/3")
     nowhere = odibi("logs", "shop", "--step", "secnd", cwd=folder)
     assert (nowhere.returncode, "did you mean 'second'" in nowhere.stderr) == (5, True)
-
-
-@pytest.mark.usefixtures("_own_folder")
-def test_a_gateway_and_a_log_are_refused_before_anything_runs(tmp_path: Path) -> None:
-    text = FILES["shop.yaml"].replace('"${env:GATEWAY}"', "localhost:9091")
-    wrong = odibi("run", "shop.yaml", cwd=project(tmp_path, {**FILES, "shop.yaml": text}))
-    assert wrong.returncode == 2
-    assert "expected the address of a gateway" in wrong.stderr
