@@ -28,6 +28,7 @@ VARIABLE = "ODIBI_LOG_FORMAT"
 """The environment variable that asks for a log in a format, whatever the config says."""
 
 _FORMATS = ("human", "json")
+_UTF8, _ASCII = json.JSONEncoder(ensure_ascii=False), json.JSONEncoder()
 _NEVER = logging.CRITICAL + 1
 
 
@@ -53,7 +54,7 @@ def human(entry: Entry) -> str:
 
 def json_line(entry: Entry, ascii: bool = False) -> str:
     """An object on one line; ``ascii`` for readers that know nothing else."""
-    return json.dumps(entry.as_data(), ensure_ascii=ascii)
+    return (_ASCII if ascii else _UTF8).encode(entry.as_data())
 
 
 class Log:

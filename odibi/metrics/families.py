@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from odibi.record.model import RunRecord, RunStatus, StepRecord, StepStatus
@@ -45,7 +46,7 @@ Amounts = Mapping[str, float]
 """Numbers by the name of their sample; of a bucket with its bound, as in ``x_bucket:60``."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Family:
     """A metric: its type and meaning, whether it is of each step, and how a run changes what it was."""
 
@@ -55,7 +56,7 @@ class Family:
     of_step: bool = True
     change: Callable[[float, float], float] = operator.add
 
-    @property
+    @cached_property
     def samples(self) -> tuple[str, ...]:
         """The names of its samples, in order."""
         if self.type not in ("histogram", "summary"):

@@ -7,14 +7,14 @@ protocol that of https://github.com/prometheus/pushgateway#put-method: a PUT rep
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from http.client import HTTPException
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import Request, urlopen
 
 from odibi.errors import Permanent
-from odibi.metrics.families import FAMILIES, Family, Labels
+from odibi.metrics.families import FAMILIES, Amounts, Family, Labels
 from odibi.metrics.totals import Totals
 
 __all__ = ["CONTENT_TYPE", "exposition", "push"]
@@ -26,7 +26,11 @@ PATIENCE = 5.0
 
 def exposition(found: Totals) -> str:
     """The text of all series, metric by metric. A metric that has none is left out."""
-    return "".join(line for family in FAMILIES for line in _lines(family, found))
+    of_steps = [(_written(labels), amounts) for labels, amounts in found.items() if labels.step]
+    of_runs = [(_written(labels), amounts) for labels, amounts in found.items() if not labels.step]
+    return "".join(
+        line for family in FAMILIES for line in _lines(family, of_steps if family.of_step else of_runs)
+    )
 
 
 def push(url: str, found: Totals) -> None:
@@ -67,32 +71,30 @@ def push(url: str, found: Totals) -> None:
             raise Permanent(f"the gateway cannot be reached: {error or type(error).__name__}") from error
 
 
-def _lines(family: Family, found: Totals) -> Iterator[str]:
+def _lines(family: Family, series: Sequence[tuple[str, Amounts]]) -> Iterator[str]:
     told = False
-    for labels, amounts in found.items():
-        if bool(labels.step) is not family.of_step:
-            continue
+    for labels, amounts in series:
         for sample in family.samples:
-            if sample in amounts:
-                if not told:
-                    yield f"# HELP {family.name} {family.help}\n# TYPE {family.name} {family.type}\n"
-                    told = True
-                yield from _sample(family, sample, labels, amounts[sample])
+            if sample not in amounts:
+                continue
+            if not told:
+                yield f"# HELP {family.name} {family.help}\n# TYPE {family.name} {family.type}\n"
+                told = True
+            amount = amounts[sample]
+            number = repr(amount) if isinstance(amount, float) else str(amount)
+            name, _, bound = sample.partition(":")
+            if bound:
+                yield f'{name}{{{labels},le="{bound}.0"}} {number}\n'
+                continue
+            if family.type == "histogram" and name.endswith("_count"):
+                yield f'{family.name}_bucket{{{labels},le="+Inf"}} {number}\n'
+            yield f"{name}{{{labels}}} {number}\n"
 
 
-def _sample(family: Family, sample: str, labels: Labels, amount: float) -> Iterator[str]:
-    pairs = [(name, value) for name, value in labels._asdict().items() if family.of_step or value]
-    name, _, bound = sample.partition(":")
-    number = repr(amount) if isinstance(amount, float) else str(int(amount))
-    if family.type == "histogram" and name.endswith("_count"):
-        yield f"{family.name}_bucket{_braces([*pairs, ('le', '+Inf')])} {number}\n"
-    elif bound:
-        pairs.append(("le", f"{bound}.0"))
-    yield f"{name}{_braces(pairs)} {number}\n"
-
-
-def _braces(pairs: Iterable[tuple[str, str]]) -> str:
-    return "{" + ",".join(f'{name}="{_quoted(value)}"' for name, value in pairs) + "}"
+def _written(labels: Labels) -> str:
+    """The labels as they stand in braces; those of a pipeline are of no step and no layer."""
+    pairs = ((name, value) for name, value in labels._asdict().items() if value or labels.step)
+    return ",".join(f'{name}="{_quoted(value)}"' for name, value in pairs)
 
 
 def _quoted(value: str) -> str:

@@ -196,6 +196,24 @@ def test_alerts(tmp_path: Path) -> None:
     assert [name for name in names if f"`{name.rstrip('_')}" not in page] == []
 
 
+def test_monitoring(tmp_path: Path) -> None:
+    follow("docs/monitoring.md", tmp_path)
+    assert (tmp_path / "metrics_prometheus.txt").is_file()
+    told = "".join(text for kind, text in blocks("docs/monitoring.md") if kind == "yaml")
+    told = told.replace("push:", "# push:")
+    steps = "steps: [{name: one, layer: bronze, sql: SELECT 1 AS n}]"
+    (tmp_path / "small.yaml").write_text(f"pipeline: small\n{told}{steps}\n", "utf-8")
+    run("odibi run small.yaml", tmp_path)
+    page = (ROOT / "docs/monitoring.md").read_text("utf-8")
+    for name in re.findall(
+        r"^# TYPE (\w+)", (tmp_path / ".odibi/odibi.prom").read_text("utf-8"), re.MULTILINE
+    ):
+        assert f"| `{name}` |" in page
+    assert {"status", "duration_secs"} <= json.loads(
+        (tmp_path / ".odibi/run.log").read_text("utf-8").splitlines()[0]
+    ).keys()
+
+
 def test_the_examples(tmp_path: Path) -> None:
     for name in ("configs", "steps"):
         shutil.copytree(ROOT / name, tmp_path / name)

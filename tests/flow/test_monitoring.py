@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.flow.helpers import environment, in_terminal, odibi, project, start
@@ -59,11 +58,6 @@ def value(text: str, name: str) -> float:
     """The sum over the series of a sample."""
     families = text_string_to_metric_families(text)
     return sum(s.value for family in families for s in family.samples if s.name == name)
-
-
-@pytest.fixture
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def test_a_run_is_watched_from_its_start_to_its_end(tmp_path: Path) -> None:
@@ -205,11 +199,3 @@ def test_a_failed_run_is_told_too_and_a_gateway_may_be_down(tmp_path: Path) -> N
     assert (pipeline["pipeline"], pipeline["steps"]) == ("shop", "3/3")
     nowhere = odibi("logs", "shop", "--step", "secnd", cwd=folder)
     assert (nowhere.returncode, "did you mean 'second'" in nowhere.stderr) == (5, True)
-
-
-@pytest.mark.usefixtures("_own_folder")
-def test_a_gateway_and_a_log_are_refused_before_anything_runs(tmp_path: Path) -> None:
-    text = FILES["shop.yaml"].replace('"${env:GATEWAY}"', "localhost:9091")
-    wrong = odibi("run", "shop.yaml", cwd=project(tmp_path, {**FILES, "shop.yaml": text}))
-    assert wrong.returncode == 2
-    assert "expected the address of a gateway" in wrong.stderr

@@ -11,13 +11,17 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import ValidationError
 from sqlalchemy import text
 
+from odibi.config.telling import Metrics
+from odibi.errors import Permanent
 from odibi.metrics import MetricsManager
 from odibi.metrics.families import FAMILIES, RUNNING, amounts_of
-from odibi.metrics.prometheus import exposition
+from odibi.metrics.prometheus import exposition, push
 from odibi.metrics.summary import summary
 from odibi.metrics.totals import totals
 from odibi.record import (
@@ -189,6 +193,19 @@ def test_the_facade_tells_of_one_run(tmp_path: Path) -> None:
     manager.export_prometheus(tmp_path / "metrics.prom")
     names = {f.name for f in text_string_to_metric_families((tmp_path / "metrics.prom").read_text("utf-8"))}
     assert "pipeline_starts" in names
+
+
+def test_where_metrics_go_has_to_make_sense() -> None:
+    for wrong, said in (
+        ({}, "needs file, prometheus or push"),
+        ({"push": "localhost:9091"}, "http://localhost"),
+    ):
+        with pytest.raises(ValidationError, match=said):
+            Metrics.model_validate(wrong)
+    with pytest.raises(Permanent, match="is like http://localhost:9091"):
+        push("ftp://host", {})
+    with pytest.raises(Permanent, match="no metrics before a run"):
+        MetricsManager().get_summary()
 
 
 # --- what others are given ------------------------------------------------------------------------------
