@@ -33,8 +33,8 @@ BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 KINDS = {"console", "sh", "python", "yaml", "json", "file", "append", "text"}
-# These are followed further down, or in tests/flow/test_cli_docs.py; the yaml of operations.md is run as it is made.
-FOLLOWED = {"cli", "checks", "connections", "examples", "operations", "tutorial"}
+# Pages with a test of their own, further down or in tests/flow/test_cli_docs.py; the yaml of operations.md is run as it is made.
+FOLLOWED = {"cli", "operations", *re.findall(r'follow\("docs/(\w+)\.md"', Path(__file__).read_text("utf-8"))}
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))
 
 
@@ -96,8 +96,8 @@ def whole(text: str, folder: Path) -> str:
         used = [place[key] for place in places for key in ("to", "from") if key in place]
         connections |= {name: {"url": "lake"} for name in used}
         named = [one["from"] if isinstance(one, dict) else one for one in step.get("inputs", ())]
-        for name in {*named, "rows"} - {one["name"] for one in steps}:
-            steps.append({"name": name, "layer": "bronze", "sql": "select 1 as n"})
+        unknown = sorted({*named, "rows"} - {one["name"] for one in steps})
+        steps += [{"name": name, "layer": "bronze", "sql": "select 1 as n"} for name in unknown]
         if (query := str(step.get("sql"))).endswith(".sql"):
             (folder / query).touch()
     rows = {"name": "rows", "layer": "bronze", "sql": "select 1 as n"}
@@ -107,7 +107,7 @@ def whole(text: str, folder: Path) -> str:
 
 @pytest.mark.parametrize("name", [each for each in PAGES if Path(each).stem not in FOLLOWED])
 def test_every_other_page(name: str, tmp_path: Path) -> None:
-    for folder in ("configs", "steps"):
+    for folder in ("configs", "steps", "docs/runbooks"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     follow(name, tmp_path)
     for kind, text in blocks(name):
