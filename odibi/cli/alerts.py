@@ -64,8 +64,9 @@ def list_(*, config: str | None, target: str | None, output: str) -> int:
     rows: list[dict[str, Any]] = []
     for rule in alerts.rules:
         known = [state for (of, _), state in states.items() if of == rule.name]
-        fired = [(state.pipeline, state.last_fired, state.firing) for state in known]
-        fired = fired or [(name, rule.last_fired, False)]
+        fired: list[tuple[str, datetime | None, bool]] = [
+            (state.pipeline, state.last_fired, state.firing) for state in known
+        ] or [(name, rule.last_fired, False)]
         for pipeline, last, firing in fired:
             rows.append(
                 {

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from odibi.config.base import Frozen
 from odibi.errors import nearest
 
-__all__ = ["EVENTS", "FAILURES", "Hook", "Level", "Severity", "event_named"]
+__all__ = ["EVENTS", "FAILURES", "Hook", "Level", "Severity", "Texts", "event_named"]
 
 EVENTS: Mapping[str, str] = {
     "pipeline_start": "the run begins",
@@ -52,7 +52,8 @@ def _severity(given: Any) -> Any:
     return Severity.CRITICAL if word == "High" else word
 
 
-Level = Annotated[Severity, BeforeValidator(_severity)]
+_WORDS = [word for name in (*Severity, "High") for word in (str(name), str(name).lower())]
+Level = Annotated[Severity, BeforeValidator(_severity), WithJsonSchema({"enum": _WORDS})]
 """A severity in any case; ``high`` is another word for Critical."""
 
 
@@ -75,7 +76,8 @@ def _events(given: Any) -> Any:
     return found
 
 
-Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
+_ONE_OR_MORE = WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})
+Texts = Annotated[tuple[str, ...], BeforeValidator(_texts), _ONE_OR_MORE]
 
 _BELONG: Mapping[str, tuple[str, ...]] = {
     "slack": ("url", "channel", "retries"),
@@ -107,7 +109,10 @@ class Hook(Frozen):
 
     name: str = Field(default="", pattern=r"^[A-Za-z_][A-Za-z0-9_\-]*$|^$")
     type: Literal["slack", "email", "pagerduty", "webhook", "log", "python"]
-    on: Annotated[tuple[str, ...], BeforeValidator(_events)] = ("pipeline_complete", "pipeline_error")
+    on: Annotated[tuple[str, ...], BeforeValidator(_events), _ONE_OR_MORE] = (
+        "pipeline_complete",
+        "pipeline_error",
+    )
     steps: Texts = ()
     layers: Texts = ()
     severity: Level = Severity.INFO

@@ -264,6 +264,8 @@ def json_schema(
         models[name]["properties"]["secrets"] = {"anyOf": [secrets["items"], secrets]}
     for name in ("Pipeline", "Step", "Write"):
         _add_spellings(models[name], name)
+    condition = models["AlertRule"]["properties"]["condition"]
+    models["AlertRule"]["properties"]["condition"] = {"anyOf": [condition, {"enum": ["Failure"]}]}
     checks = _checks(models)
     for name in ("Step", "RuleSet"):
         models[name]["properties"]["checks"] = checks

@@ -72,14 +72,14 @@ class Telling:
             self._events.saved(reason, number)
 
     def over(
-        self, run: RunRecord, store: RunStore, home: Home, *, sentence: str, story: str = "", patience: float = PATIENCE
+        self, run: RunRecord, store: RunStore, home: Home, *, sentence: str, story: str = ""
     ) -> tuple[str, ...]:  # fmt: skip
         """The run has ended and is recorded: tell so, evaluate the alerts, and wait for what is on its way.
 
         Returns:
             What went wrong with it, for people.
         """
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + PATIENCE
         warnings: dict[str, None] = {}
         if self._events is not None and self._dispatcher is not None:
             self._events.over(run, sentence, story)

@@ -19,6 +19,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from odibi.config.alerts import Condition
+from odibi.config.hooks import EVENTS, Hook
 from odibi.config.load import load
 
 ROOT = Path(__file__).parents[2]
@@ -112,6 +114,22 @@ def test_checks(tmp_path: Path) -> None:
     for text in (text for kind, text in blocks("docs/checks.md") if kind == "yaml"):
         (tmp_path / "small.yaml").write_text(text, "utf-8")
         run("odibi run small.yaml", tmp_path)
+
+
+def test_alerts(tmp_path: Path) -> None:
+    follow("docs/alerts.md", tmp_path)
+    page = (ROOT / "docs/alerts.md").read_text("utf-8")
+    hooks, alerts = (text for kind, text in blocks("docs/alerts.md") if kind == "yaml")
+    (tmp_path / "hooks.yaml").write_text(hooks, "utf-8")
+    (tmp_path / "alerts.yaml").write_text(alerts, "utf-8")
+    run("odibi run hooks.yaml", tmp_path)
+    lines = (tmp_path / ".odibi/events.jsonl").read_text("utf-8").splitlines()
+    known = [key for line in lines for key in json.loads(line)]
+    assert [key for key in known if f"`{key}`" not in page] == []
+    run("odibi validate --strict alerts.yaml", tmp_path)
+    assert run("odibi alerts list alerts.yaml", tmp_path).count("never") == 5
+    names = {*EVENTS, *Hook.model_fields, *(field.alias for field in Condition.model_fields.values())}
+    assert [name for name in names if f"`{name.rstrip('_')}" not in page] == []
 
 
 def test_the_examples(tmp_path: Path) -> None:

@@ -407,8 +407,8 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
             "13:5: step 'a': unknown key 'wirte' (did you mean 'write'?)",
             (
                 "15:1: unknown key 'bogus' "
-                "(known keys: backend, cache_dir, cache_keep_days, cache_max_size, checkpoint_dir, "
-                "checkpoint_interval, checkpoint_keep, checkpoint_keep_days, ...)"
+                "(known keys: alerts, backend, cache_dir, cache_keep_days, cache_max_size, checkpoint_dir, "
+                "checkpoint_interval, checkpoint_keep, ...)"
             ),
         ],
     ),

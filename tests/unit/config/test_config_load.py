@@ -238,8 +238,8 @@ def test_python_steps_are_rendered_and_checked_alike() -> None:
     assert str(caught.value).split("\n") == [
         "<python>: step 'a': unknown connection 'lake' (declare it in connections)",
         (
-            "<python>: unknown key 'zzz' (known keys: backend, cache_dir, cache_keep_days, cache_max_size, "
-            "checkpoint_dir, checkpoint_interval, checkpoint_keep, checkpoint_keep_days, ...)"
+            "<python>: unknown key 'zzz' (known keys: alerts, backend, cache_dir, cache_keep_days, cache_max_size, "
+            "checkpoint_dir, checkpoint_interval, checkpoint_keep, ...)"
         ),
     ]
     with pytest.raises(ConfigError, match="--param x: nothing in the config uses it"):

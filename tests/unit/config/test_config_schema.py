@@ -55,7 +55,20 @@ def test_no_object_lets_unknown_keys_pass_unnoticed() -> None:
 
 def test_everything_is_described() -> None:
     schema = json_schema()
-    for name in ("Step", "StepTest", "Write", "Retry", "RetryRule", "Resources", "Connection", "Target"):
+    for name in (
+        "Hook",
+        "Alerts",
+        "AlertRule",
+        "Condition",
+        "Step",
+        "StepTest",
+        "Write",
+        "Retry",
+        "RetryRule",
+        "Resources",
+        "Connection",
+        "Target",
+    ):
         assert schema["definitions"][name]["description"]
         for key, item in schema["definitions"][name]["properties"].items():
             assert item.get("description"), f"{name}.{key}"
@@ -71,7 +84,7 @@ def test_every_field_and_spelling_is_there() -> None:
         "partitionBy",
         "table",
     }
-    assert schema["properties"].keys() == {*Pipeline.model_fields, "name", "engine_type"}
+    assert schema["properties"].keys() == {*Pipeline.model_fields, "name", "engine_type", "event_bus"}
 
 
 def config(step: str, rest: str = "pipeline: p") -> Any:
@@ -132,6 +145,15 @@ def test_what_does_not_fit(step: str) -> None:
     ("rest", "fits"),
     [
         ("name: p\nengine_type: duckdb\nsamples: 3", True),
+        ("name: p\nhooks: [{type: email, url: 'smtp://h', to: a@b, 'on': node_error, severity: high}]", True),
+        ("name: p\nevent_bus: [{type: log, 'on': [], timeout: 3, path: x}]", True),
+        ("name: p\nhooks: [{type: fax}]", False),
+        ("name: p\nalerts: [{name: a, condition: Failure, severity: warning, cooldown_minutes: 0}]", True),
+        (
+            "name: p\nalerts: {rules: [{name: a, condition: {PipelineStuckFor: {minutes: 5}}}], routes: {high: a}}",
+            True,
+        ),
+        ("name: p\nalerts: [{name: a, condition: {StuckFor: {minutes: 5}}}]", False),
         ("pipeline: p\nsamples: '{{ n }}'\nfail_fast: true", True),
         (
             "pipeline: p\nconnections: {lake: {url: x, options: {k: v}}}\ntargets: {prod: {variables: {a: [1]}}}",

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from typing import Any
 
+import pytest
+
 from odibi import EventBus, Orchestrator, orchestrator
 from odibi.config.hooks import EVENTS
+from odibi.home import Home
+from odibi.notify import telling
 from odibi.orchestrator import Result
+from odibi.record import open_store
 from odibi.record.model import RunStatus
+from odibi.record.notices import deliveries
+from tests.servers import Answer, Asked, web
 from tests.unit.run.project import KEPT, Project
 
 FLAKY = """
@@ -112,6 +120,30 @@ def dict_step(step: dict[str, Any], sql: str) -> Any:
     from odibi import Step
 
     return Step(**{**step, "sql": sql, "checks": []})
+
+
+def test_a_server_that_never_answers_delays_a_run_no_longer_than_the_bound(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telling, "PATIENCE", 0.3)
+    over = threading.Event()
+
+    def silent(_: Asked) -> Answer:
+        over.wait(60)
+        return Answer()
+
+    with web() as server:
+        server.at["/"] = silent
+        hook = {"type": "webhook", "url": f"{server.url}/", "timeout": 300, "on": "*"}
+        result = project.run([{"name": "a", "layer": "gold", "sql": "SELECT 1 AS x"}], hooks=[hook])
+        over.set()
+    assert result.success
+    (warning,) = result.run.warnings
+    assert warning == (
+        f"hook 'webhook': pipeline_complete was not delivered to {server.url}: no answer before the run ended"
+    )
+    with open_store(Home.find().state) as store:
+        assert {one.status for one in deliveries(store)} == {"undelivered"}
 
 
 def test_a_blocking_hook_may_end_the_run(project: Project) -> None:
