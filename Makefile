@@ -53,7 +53,9 @@ chaos: $(DEV)  ## Kill runs 900 times on three engines, and see that nothing is 
 	@$(PY) -m odibi chaos configs/chaos.yaml --points 100 --engine pandas $(ARGS)
 	@$(PY) -m odibi chaos configs/chaos.yaml --points 100 --engine spark $(ARGS)
 
-docs: $(DEV)  ## Check that the docs are complete and that their examples run
+docs: $(DEV)  ## Build the docs into build/docs/site, and check that their examples run and their links lead somewhere
+	@$(PY) -m odibi.cli.reference build/docs
+	@cd build/docs && $(CURDIR)/$(BIN)/zensical build --strict --config-file zensical.toml
 	@$(PY) -m pytest tests/docs
 
 wheel: $(BASE)  ## Build the wheel into dist/

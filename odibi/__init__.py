@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from odibi.config import Pipeline, Step, load
     from odibi.datasets.cloud import CloudAdapter
     from odibi.engines.session import use_session
+    from odibi.metrics import MetricsManager
     from odibi.notify.bus import EventBus, EventPriority
     from odibi.operations.python import step
     from odibi.orchestrator import Orchestrator, Result
@@ -17,6 +18,7 @@ __all__ = [
     "CloudAdapter",
     "EventBus",
     "EventPriority",
+    "MetricsManager",
     "Orchestrator",
     "Pipeline",
     "Result",
@@ -31,6 +33,7 @@ _HOME = {
     "CloudAdapter": "odibi.datasets.cloud",
     "EventBus": "odibi.notify.bus",
     "EventPriority": "odibi.notify.bus",
+    "MetricsManager": "odibi.metrics",
     "Orchestrator": "odibi.orchestrator",
     "Pipeline": "odibi.config",
     "Result": "odibi.orchestrator",

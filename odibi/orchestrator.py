@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,8 @@ from odibi.run.walk import Listener, Walk, walk
 from odibi.unchanged import Request
 
 if TYPE_CHECKING:
+    from odibi.logs.lines import Log
+    from odibi.metrics import MetricsManager
     from odibi.notify.bus import EventBus
     from odibi.notify.telling import Telling
     from odibi.record.checkpoints import Checkpoint
@@ -240,6 +243,7 @@ def run(
     planned: Callable[[Plan], None] | None = None,
     listener: Listener | None = None,
     bus: EventBus | None = None,
+    log_format: str | None = None,
     keep_final: bool = False,
 ) -> Result:
     """Plan and run a pipeline, and record and tell what happened, on failure too.
@@ -259,6 +263,7 @@ def run(
         planned: told of the plan before anything runs.
         listener: told of every change of a step.
         bus: has hooks that are told of events, beside those of the config.
+        log_format: ``human`` or ``json``; what the environment or the pipeline says if None.
         keep_final: keep the result of the last steps that write nothing, for ``final_result``.
 
     Raises:
@@ -288,12 +293,14 @@ def run(
         _writable(home)
         store_import.join()
         from odibi import __version__
+        from odibi.logs.lines import Log, wanted
         from odibi.record.store import open_store
 
         with (
             open_store(home.state) as store,
             locked(store, loaded) as lock,
             Intents(home.intents, loaded.run_id) as intents,
+            Log(wanted(loaded, log_format)) as log,
             db,  # is closed here, while it is noted what it would leave behind
             signals() as heard,
         ):
@@ -310,6 +317,7 @@ def run(
             begins = {"proof": proof, "resumed_from": asked.told()["resumed_from"]}
             record = hide(begun(loaded, the_plan, __version__).model_copy(update=begins))
             store.start_run(record)
+            log.begun(record)
             keeping = keeping_of(loaded, home, the_plan, hide)
             context = RunContext(
                 loaded,
@@ -324,19 +332,16 @@ def run(
             )
             saver = saver_of(loaded, home, record, keeping, intents, asked.told())
             done, record = _walked(
-                context, store, record, saver, listener, hide,
+                context, store, record, saver, _all(log, listener), hide,
                 workers=workers, fail_fast=fail_fast, heard=heard, planned=planned, telling=telling, home=home,
+                over=partial(_over, store, loaded, redactor, intents, log),
             )  # fmt: skip
             tidy(loaded, home, record, saver)
             final = final_result(context, done.records, home) if keep_final else None
             if not done.stuck:
                 context.close()
-            story = _told(store, record, home, intents) if pipeline.enable_tracker else None
-            if telling is not None and (warnings := _notified(telling, store, record, home, story)):
-                record = hide(record.model_copy(update={"warnings": warnings}))
-                store.finish_run(record)
-                story = _told(store, record, home, intents) if story is not None else None
-            if request is not None:
+            record, story = _made_known(loaded, store, record, home, intents, telling, hide)
+            if request is not None and pipeline.metrics is None and pipeline.logging is None:
                 _remember(request, loaded, the_plan, record, home, intents)
             # Again, for what outlived a run that was killed: its JVM goes on for a moment.
             sweep(home.intents)
@@ -348,9 +353,9 @@ def run(
 def _walked(
     context: RunContext, store: RunStore, record: RunRecord, saver: Saver, listener: Listener | None, hide: Hide, *,
     workers: int | None, fail_fast: bool | None, heard: Signals, planned: Callable[[Plan], None] | None,
-    telling: Telling | None, home: Home,
+    telling: Telling | None, home: Home, over: Callable[[RunRecord], None],
 ) -> tuple[Walk, RunRecord]:  # fmt: skip
-    """Walk the plan; what happened is in the store when this returns, and also when it raises."""
+    """Walk the plan; what happened is in the store, and ``over`` is told, when this returns and when it raises."""
     pipeline = context.loaded.pipeline
     try:
         if planned is not None:
@@ -370,6 +375,7 @@ def _walked(
     except BaseException as error:
         record = hide(broken(record, error))
         store.finish_run(record)
+        over(store.run(record.run_id))
         context.close()
         if telling is not None:
             _notified(telling, store, record, home, None)
@@ -378,7 +384,32 @@ def _walked(
         ended(record, done, context.plan, tracked=pipeline.enable_tracker, success=pipeline.success)
     )
     store.finish_run(record)
+    over(record)
     return done, record
+
+
+def _over(
+    store: RunStore, loaded: Loaded, redactor: Redactor, intents: Intents, log: Log, record: RunRecord
+) -> None:
+    """Log and measure the end of a run, whatever it was."""
+    log.ended(record)
+    if loaded.pipeline.metrics is not None:
+        from odibi.metrics.export import exported
+
+        for sentence in exported(store, loaded, record, redactor, intents.aside):
+            print(f"odibi: {sentence}", file=sys.stderr)  # noqa: T201
+
+
+def _made_known(
+    loaded: Loaded, store: RunStore, record: RunRecord, home: Home, intents: Intents, telling: Telling | None, hide: Hide
+) -> tuple[RunRecord, Path | None]:  # fmt: skip
+    """The story, and hooks told where it is; what they did not get stands in the record and the story."""
+    story = _told(store, record, home, intents) if loaded.pipeline.enable_tracker else None
+    if telling is not None and (warnings := _notified(telling, store, record, home, story)):
+        record = hide(record.model_copy(update={"warnings": warnings}))
+        store.finish_run(record)
+        story = _told(store, record, home, intents) if story is not None else None
+    return record, story
 
 
 def _import_store() -> None:
@@ -409,7 +440,7 @@ def _writable(home: Home) -> None:
 
 
 def _all(*given: Listener | None) -> Listener:
-    """Tells all of every change of a step."""
+    """Tells all of them of every change of a step."""
     listeners = [listener for listener in given if listener is not None]
 
     def told(record: StepRecord) -> None:
@@ -484,6 +515,7 @@ class Orchestrator:
         distributed_max_workers: how many.
         event_bus: has hooks that are told of events, beside those of the config.
         resume_from_checkpoint: go on from the last checkpoint for the date and target, see :func:`run`.
+        metrics_manager: is told of every run, and can be asked for its metrics.
         pipeline_fields: any other key of a pipeline, such as ``connections``.
 
     Raises:
@@ -498,9 +530,10 @@ class Orchestrator:
         engine_type: str | None = None,
         resume_from_checkpoint: bool = False,
         event_bus: EventBus | None = None,
+        metrics_manager: MetricsManager | None = None,
         **pipeline_fields: Any,
     ) -> None:
-        self.resume, self.bus = resume_from_checkpoint, event_bus
+        self.resume, self.bus, self.metrics_manager = resume_from_checkpoint, event_bus, metrics_manager
         if (pipeline is None) == (steps is None):
             raise Permanent(
                 "give either a pipeline or steps", hint="Orchestrator(load('configs/daily.yaml'))"
@@ -526,6 +559,9 @@ class Orchestrator:
 
     def execute(self, select: Sequence[str] = (), exclude: Sequence[str] = ()) -> Result:
         """Run the pipeline; a failed step is told by the result, not raised."""
-        return run(
+        result = run(
             self.loaded, chosen=select, excluded=exclude, resume=self.resume, bus=self.bus, keep_final=True
         )
+        if self.metrics_manager is not None:
+            self.metrics_manager.observe(result.run)
+        return result

@@ -177,6 +177,10 @@ def run(
     full_refresh: FullRefresh = False,
     no_cache: NoCache = False,
     resume: Resume = False,
+    log_format: Annotated[
+        Literal["human", "json"] | None,
+        typer.Option("--log-format", help="Log every change to stderr, or to the file of logging."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
     output: Output = "text",
     quiet: Quiet = False,
@@ -194,7 +198,7 @@ def run(
         )  # fmt: skip
     _do(
         "start", config=config, given=given, select=select, exclude=exclude, parallel=parallel, fail_fast=fail_fast,
-        full_refresh=full_refresh, no_cache=no_cache, resume=resume, output=output, quiet=quiet,
+        full_refresh=full_refresh, no_cache=no_cache, resume=resume, output=output, quiet=quiet, log_format=log_format,
     )  # fmt: skip
 
 
@@ -484,6 +488,25 @@ def chaos(
 
 
 @app.command()
+def doctor(
+    config: Annotated[
+        str | None,
+        typer.Argument(metavar="CONFIG", help="A pipeline's config; only the machine if not given."),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 if there is anything to mend.")
+    ] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask no other machine.")] = False,
+    target: Target = None,
+    param: Params = None,
+    output: Output = "text",
+) -> None:
+    """Say whether the machine is fit to run, and a pipeline fit for production. Changes nothing."""
+    given = {"target": target, "param": param}
+    _do("doctor", config=config, given=given, strict=strict, offline=offline, output=output)
+
+
+@app.command()
 def status(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="A pipeline, or its config.")] = None,
     pipeline: Annotated[
@@ -492,12 +515,76 @@ def status(
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Show the attempts at each step of the one that is named.")
     ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Show it again until no run goes on, or Ctrl-C.")
+    ] = False,
+    interval: Annotated[
+        float, typer.Option("--interval", metavar="SECONDS", min=0.1, help="How often --watch looks.")
+    ] = 5.0,
     output: Output = "text",
 ) -> None:
     """Show the last run of every pipeline, or of one with its steps."""
     if name and pipeline:
         raise typer.BadParameter("give NAME or --pipeline, not both")
-    _do("status", name=name or pipeline, verbose=verbose, output=output)
+    _do("status", name=name or pipeline, verbose=verbose, output=output, watch=watch, interval=interval)
+
+
+@app.command()
+def describe(name: RunName = None, output: Output = "text") -> None:
+    """Describe a run: what was asked, how it stands, every attempt and every event."""
+    _do("describe", name=name, output=output)
+
+
+get = typer.Typer(no_args_is_help=True, help="List what is recorded: pipelines, runs.")
+app.add_typer(get, name="get")
+
+
+@get.command(name="pipelines")
+def get_pipelines(output: Output = "text") -> None:
+    """List the pipelines that ever ran, and how each stands."""
+    _do("get:pipelines", output=output)
+
+
+@get.command(name="runs")
+def get_runs(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A pipeline, or its config.")] = None,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="How many.")] = 20,
+    output: Output = "text",
+) -> None:
+    """List the last runs, newest first."""
+    _do("get:runs", name=name, limit=limit, output=output)
+
+
+@app.command()
+def logs(
+    name: RunName = None,
+    step: Annotated[str | None, typer.Option("--step", metavar="NAME", help="Only of this step.")] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until the run has ended, or Ctrl-C.")
+    ] = False,
+    output: Output = "text",
+) -> None:
+    """Print what happened in a run, line by line."""
+    _do("logs", name=name, step=step, follow=follow, output=output)
+
+
+@app.command()
+def metrics(
+    name: RunName = None,
+    format: Annotated[
+        Literal["text", "json", "prometheus", "dashboard", "alerts"],
+        typer.Option("--format", help="A run as text or json; all runs for prometheus; what Grafana and Prometheus load."),
+    ] = "text",
+    output: Annotated[
+        Literal["text", "json"] | None, typer.Option("--output", help="The same, for text and json.")
+    ] = None,
+    file: Annotated[str | None, typer.Option("--file", "-o", metavar="FILE", help="Write it there.")] = None,
+    push: Annotated[
+        str | None, typer.Option("--push", metavar="URL", help="Send the metrics to a Pushgateway.")
+    ] = None,
+) -> None:  # fmt: skip
+    """Show what a run took and gave, or export the metrics of all runs."""
+    _do("metrics", name=name, format=output or format, file=file, push=push)
 
 
 @app.command()

@@ -10,7 +10,7 @@ from odibi.cli.exits import Exit, NotFound
 from odibi.cli.terminal import paint, say, table
 from odibi.errors import nearest
 
-__all__ = ["docs"]
+__all__ = ["docs", "sections", "takes"]
 
 
 def docs(*, topic: str | None, name: str | None) -> int:
@@ -89,7 +89,7 @@ def _function(name: str) -> str:
 # --- config --------------------------------------------------------------------------------------
 
 
-def _sections() -> dict[str, Mapping[str, Any]]:
+def sections() -> dict[str, Mapping[str, Any]]:
     """The mappings a config is made of, by name."""
     from odibi.cli.schema import config_schema
 
@@ -102,7 +102,7 @@ def _sections() -> dict[str, Mapping[str, Any]]:
 def _config_index() -> str:
     rows = [
         (name, str(model["description"]).partition("\n")[0], ", ".join(model["properties"]))
-        for name, model in _sections().items()
+        for name, model in sections().items()
     ]
     return table(("Section", "What it is", "Keys"), rows)
 
@@ -110,27 +110,26 @@ def _config_index() -> str:
 def _section(name: str) -> str:
     from odibi.cli.schema import config_schema
 
-    model, enums = _sections()[name], config_schema()["definitions"]
+    model, enums = sections()[name], config_schema()["definitions"]
     rows = [
-        (key, _takes(value, enums), value.get("description", ""))
-        for key, value in model["properties"].items()
+        (key, takes(value, enums), value.get("description", "")) for key, value in model["properties"].items()
     ]
     return _paragraphs(paint(name, "bold"), model["description"], table(("Key", "Takes", "Meaning"), rows))
 
 
-def _takes(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
+def takes(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
     """What a key takes, in a few words."""
     if "$ref" in schema:
         name = str(schema["$ref"]).rpartition("/")[2]
-        return _takes(definitions[name], definitions) if "enum" in definitions[name] else name.lower()
+        return takes(definitions[name], definitions) if "enum" in definitions[name] else name.lower()
     if "enum" in schema:
         return " | ".join(map(str, schema["enum"]))
     if "anyOf" in schema:
         # A template may stand for anything; saying so at every key would only hide the rest.
-        kinds = [_takes(one, definitions) for one in schema["anyOf"] if one.get("pattern") != r"\{[{%]"]
+        kinds = [takes(one, definitions) for one in schema["anyOf"] if one.get("pattern") != r"\{[{%]"]
         return " | ".join(dict.fromkeys(kind for kind in kinds if kind != "null"))
     if schema.get("type") == "array":
-        items = _takes(schema.get("items", {}), definitions)
+        items = takes(schema.get("items", {}), definitions)
         return f"list of ({items})" if " | " in items else f"list of {items}"
     kind = str(schema.get("type", "anything"))
     return {"string": "text", "object": "mapping", "boolean": "true | false", "integer": "number"}.get(
@@ -153,5 +152,5 @@ class _Topic:
 _TOPICS = {
     "operations": _Topic(_operations, _operation_index, _operation),
     "functions": _Topic(_functions, _function_index, _function),
-    "config": _Topic(_sections, _config_index, _section),
+    "config": _Topic(sections, _config_index, _section),
 }

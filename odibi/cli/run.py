@@ -26,7 +26,7 @@ __all__ = ["execute", "run"]
 def run(
     *, config: str | None, given: Mapping[str, Any], select: Sequence[str] | None, exclude: Sequence[str] | None,
     parallel: int | None, fail_fast: bool, full_refresh: bool, no_cache: bool, resume: bool, output: str,
-    quiet: bool, request: Request | None = None,
+    quiet: bool, log_format: str | None = None, request: Request | None = None,
 ) -> int:  # fmt: skip
     """Run the pipeline."""
     return execute(
@@ -38,6 +38,7 @@ def run(
         full_refresh=full_refresh,
         no_cache=no_cache,
         resume=resume,
+        log_format=log_format,
         request=request,
         output=output,
         quiet=quiet,

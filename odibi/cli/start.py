@@ -5,6 +5,7 @@ Everything else is imported when there is something to do, because importing it 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -27,7 +28,8 @@ def start(
 ) -> int:  # fmt: skip
     """Repeat the last run where nothing has changed, else plan and run the pipeline."""
     request = None
-    if config is not None and not any(more.get(name) for name in ANEW):
+    logs = more.get("log_format") or os.environ.get("ODIBI_LOG_FORMAT")
+    if config is not None and not logs and not any(more.get(name) for name in ANEW):
         request = Request(
             odibi=__version__,
             config=config,

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from odibi.cli.exits import Exit, NotFound
 from odibi.cli.runs import pipeline_of, store_of
-from odibi.cli.terminal import Cell, clean, paint, say, say_json, table
+from odibi.cli.terminal import Cell, clean, is_live, paint, say, say_json, table
 from odibi.errors import nearest
 from odibi.record.model import AttemptRecord, RunRecord, RunStatus, StepRecord, StepStatus
 
 if TYPE_CHECKING:
     from odibi.record.store import RunStore
 
-__all__ = ["PHASES", "since", "status"]
+__all__ = ["COLOURS", "GOING_ON", "PHASES", "fields", "since", "status"]
 
 PHASES = {
     RunStatus.QUEUED: "Pending",
@@ -27,19 +29,44 @@ PHASES = {
 }
 """What operators call the state of a run."""
 
-_COLOURS = {"Completed": "green", "Failed": "red", "Running": "yellow"}
+COLOURS = {"Completed": "green", "Failed": "red", "Running": "yellow"}
+GOING_ON = (RunStatus.QUEUED, RunStatus.RUNNING)
+WATCHED_EVERY = 5.0
+CLEARED = "\x1b[2J\x1b[H"
+"""What makes a terminal empty."""
+
 _HEADERS = ("Pipeline", "Phase", "Steps", "Duration", "Started")
 _COMPLETED = (StepStatus.COMPLETED, StepStatus.REUSED, StepStatus.SKIPPED)
 
 
-def status(*, name: str | None, verbose: bool, output: str) -> int:
+def status(
+    *, name: str | None, verbose: bool, output: str, watch: bool = False, interval: float = WATCHED_EVERY
+) -> int:
     """Print the table of all pipelines, or the details of the one that is named (or whose config is).
 
-    ``verbose`` adds the attempts at its steps.
+    ``verbose`` adds the attempts at its steps. With ``watch`` it is printed again every ``interval``
+    seconds, in place of what was there, until no run goes on or Ctrl-C is pressed.
     """
+    if not watch:
+        _show(name, verbose, output)
+        return Exit.SUCCESS
+    with suppress(KeyboardInterrupt):
+        while True:
+            if is_live() and output != "json":
+                say(CLEARED, end="")
+            if not _show(name, verbose, output):
+                break
+            time.sleep(interval)
+    return Exit.SUCCESS
+
+
+def _show(name: str | None, verbose: bool, output: str) -> bool:
+    """Print it once; whether a run goes on."""
     with store_of() as store:
         if name is None:
-            return _print_all(store, output)
+            runs = _last_runs(store)
+            _print_all(runs, output)
+            return any(run.status in GOING_ON for run in runs)
         pipeline = pipeline_of(name)
         run = store.last_run(pipeline) if store is not None else None
         if run is None:
@@ -47,10 +74,10 @@ def status(*, name: str | None, verbose: bool, output: str) -> int:
             hint = nearest(pipeline, known, "pipelines that have run") or "no pipeline has run yet"
             raise NotFound(f"pipeline {pipeline!r} not found among the recorded runs", hint=hint)
     if output == "json":
-        say_json(_fields(run) | _details(run))
+        say_json(fields(run) | _details(run))
     else:
         _print_one(run, verbose=verbose)
-    return Exit.SUCCESS
+    return run.status in GOING_ON
 
 
 def since(seconds: float | None) -> str:
@@ -63,23 +90,27 @@ def since(seconds: float | None) -> str:
     return f"{minutes // 60}h {minutes % 60}m" if minutes >= 60 else f"{minutes}m"
 
 
-def _print_all(store: RunStore | None, output: str) -> int:
-    names = store.pipelines() if store is not None else ()
-    runs = [run for name in names for run in (store.runs(name, limit=1) if store is not None else ())]
+def _last_runs(store: RunStore | None) -> list[RunRecord]:
+    """The last run of each pipeline."""
+    if store is None:
+        return []
+    return [run for name in store.pipelines() for run in store.runs(name, limit=1)]
+
+
+def _print_all(runs: Sequence[RunRecord], output: str) -> None:
     if output == "json":
-        say_json([_fields(run) for run in runs])
+        say_json([fields(run) for run in runs])
     elif not runs:
         say("No pipelines found")
     else:
         rows: list[Sequence[Cell]] = []
         for run in runs:
-            name, phase, *others = _fields(run).values()
-            rows.append((name, (phase, _COLOURS.get(phase, "")), *others))
+            name, phase, *others = fields(run).values()
+            rows.append((name, (phase, COLOURS.get(phase, "")), *others))
         say(table(_HEADERS, rows))
-    return Exit.SUCCESS
 
 
-def _fields(run: RunRecord) -> dict[str, str]:
+def fields(run: RunRecord) -> dict[str, str]:
     """The columns of the table."""
     started = run.started_at.astimezone(UTC)
     seconds = run.seconds
@@ -128,13 +159,13 @@ def _details(run: RunRecord) -> dict[str, Any]:
 def _print_one(run: RunRecord, *, verbose: bool) -> None:
     from odibi.story.text import stage as stage_said
 
-    fields = _fields(run)
-    say(f"Pipeline: {fields['pipeline']}")
+    told = fields(run)
+    say(f"Pipeline: {told['pipeline']}")
     reason = f" ({clean(run.error)})" if run.error else ""
-    say(f"Phase: {paint(fields['phase'], _COLOURS.get(fields['phase'], ''))}{reason}")
-    say(f"Steps: {fields['steps']} completed")
-    say(f"Duration: {fields['duration']}")
-    say(f"Started: {fields['started']}")
+    say(f"Phase: {paint(told['phase'], COLOURS.get(told['phase'], ''))}{reason}")
+    say(f"Steps: {told['steps']} completed")
+    say(f"Duration: {told['duration']}")
+    say(f"Started: {told['started']}")
     say(f"Run: {run.run_id} for {run.logical_date}, target {run.target}")
     for label, state in (("Current Step", StepStatus.RUNNING), ("Failed Step", StepStatus.FAILED)):
         names = [step.name for step in run.steps if step.status is state]

@@ -65,7 +65,7 @@ def _discard(stream: IO[str]) -> None:
     os.close(nowhere)
 
 
-def say(text: str = "", stream: IO[str] | None = None) -> None:
+def say(text: str = "", stream: IO[str] | None = None, end: str = "\n") -> None:
     """A line on stdout, or on ``stream``.
 
     Raises:
@@ -73,7 +73,7 @@ def say(text: str = "", stream: IO[str] | None = None) -> None:
     """
     stream = stream or sys.stdout
     try:
-        stream.write(f"{text}\n")
+        stream.write(f"{text}{end}")
         stream.flush()
     except BrokenPipeError as error:
         _discard(stream)

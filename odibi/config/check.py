@@ -25,7 +25,7 @@ from odibi.errors import Problem, nearest
 if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
 
-__all__ = ["RESERVED", "RULES", "check", "is_sql_file"]
+__all__ = ["RESERVED", "RULES", "VAGUE", "check", "is_sql_file"]
 
 _WORDS = """
     all analyse analyze and anti any array as asc asof asymmetric at authorization binary both by case cast
@@ -40,7 +40,7 @@ RESERVED = frozenset(_WORDS.split())
 """Words that DuckDB does not take as the name of a table."""
 
 _TABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_\-]*")
-_VAGUE = re.compile(
+VAGUE = re.compile(
     r"(step|task|node|job|stage|tmp|temp|foo|bar|baz|untitled|unnamed)[_\-]?\d*", re.IGNORECASE
 )
 _SECRET_IN_SQL = re.compile(r"\$\{(?:env|secret):[^{}]*\}")
@@ -254,7 +254,7 @@ def _usable_names(view: _View) -> Iterator[Problem]:
 
 def _descriptive_names(view: _View) -> Iterator[Problem]:
     for index, step in enumerate(view.steps):
-        if _VAGUE.fullmatch(step.name):
+        if VAGUE.fullmatch(step.name):
             message = "the name does not say what the step does"
             level = "error" if view.strict else "warning"
             yield view.problem(index, ("name",), message, "name it after what it makes", level)

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from odibi.config.models import Pipeline
-from odibi.config.secrets import places, references
+from odibi.config.secrets import Reference, places, references
 
-__all__ = ["hard_coded", "secrets_used"]
+__all__ = ["by_environment", "hard_coded", "secrets_used"]
 
 _NAMED = re.compile(
     r"(^|_)(password|passwd|pwd|secret|secret_key|secret_access_key|client_secret|account_key|access_token|"
@@ -69,3 +69,12 @@ def secrets_used(pipeline: Pipeline) -> Iterator[Place]:
     for at, text in places(pipeline):
         if any(reference.kind == "secret" for reference in references(text)):
             yield at
+
+
+def by_environment(pipeline: Pipeline) -> Iterator[tuple[Place, Reference]]:
+    """Where a credential is taken from an environment variable instead of ``${secret:name}``."""
+    for at, text in places(pipeline):
+        key = next((part for part in reversed(at) if isinstance(part, str)), "")
+        for reference in references(text):
+            if reference.kind == "env" and (_NAMED.search(key) or _NAMED.search(reference.name)):
+                yield at, reference

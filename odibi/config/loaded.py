@@ -18,6 +18,9 @@ __all__ = ["PYTHON", "SUFFIXES", "Loaded", "Template", "roots_of", "written"]
 SUFFIXES = (".yaml", ".yml", ".json")
 """What a config file may end in; the first is preferred where several have one stem."""
 
+_SPELLED = {"pipeline": "name", "engine": "engine_type", "hooks": "event_bus", "metrics": "metrics_manager"}
+"""How else keys of a pipeline are written."""
+
 PYTHON = "<python>"
 """The file of a pipeline that was built in Python."""
 
@@ -108,5 +111,5 @@ def written(path: yaml.Path, document: yaml.Document, target: str) -> yaml.Path:
         return overlay
     if path[:2] == ("alerts", "rules") and not isinstance(document.data.get("alerts"), Mapping):
         return ("alerts", *path[2:])
-    other = {"pipeline": "name", "engine": "engine_type", "hooks": "event_bus"}.get(path[0]) if path else None
+    other = _SPELLED.get(path[0]) if path else None
     return (other, *path[1:]) if other in document.data else path

@@ -6,6 +6,7 @@ turned into it by :mod:`odibi.config.short` before validation.
 
 from __future__ import annotations
 
+from datetime import date as Day  # noqa: N812 - a pipeline has a field of that name
 from enum import StrEnum
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -21,6 +22,7 @@ from odibi.config.retry import Resources, Retry, RetryRule, Success, refuse_succ
 from odibi.config.short import expand_pipeline, expand_step
 from odibi.config.stages import Stage
 from odibi.config.steptests import StepTest
+from odibi.config.telling import Logging, Metrics
 from odibi.config.vaults import SecretsProvider
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "Optimize",
     "Pipeline",
     "Providers",
+    "Rehearsed",
     "Resources",
     "Retry",
     "RetryRule",
@@ -275,6 +278,16 @@ class Write(Frozen):
         return data
 
 
+class Rehearsed(Frozen):
+    """On which day somebody last tried, with this pipeline, what a bad day will ask for.
+
+    ``resume`` went on with a run that was interrupted, ``rollback`` took a table back to an earlier version.
+    """
+
+    resume: Day | None = None
+    rollback: Day | None = None
+
+
 class Step(Frozen):
     """One declared unit: inputs, one operation, output. The canonical form.
 
@@ -381,6 +394,7 @@ class Pipeline(Frozen):
     ``enable_cache`` lets files and results that no table keeps be reused; unset means everywhere but
     in the target ``prod``. ``enable_checkpoints`` lets an interrupted run be resumed; both have their
     own folder (``cache_dir``, ``checkpoint_dir``) and limits.
+    ``metrics`` and ``logging`` say where every run is measured and logged.
     ``ingestion``, ``validation`` and ``transformation`` name documents that become steps when the pipeline is
     loaded, so that none of them is left (:mod:`odibi.config.staged`).
     ``hooks`` are told of what happens in a run, ``alerts`` say when somebody has to know of it.
@@ -390,6 +404,7 @@ class Pipeline(Frozen):
     description: str = ""
     owner: str = ""
     runbook: str = ""
+    rehearsed: Rehearsed = Rehearsed()
     engine: EngineName = "duckdb"
     engines: dict[Layer, EngineName] = {}
     engine_threshold: str = Field(default="10GB", pattern=SIZE)
@@ -429,6 +444,8 @@ class Pipeline(Frozen):
     checkpoint_dir: str | None = Field(default=None, min_length=1)
     checkpoint_keep: int = Field(default=10, ge=1)
     checkpoint_keep_days: int = Field(default=30, ge=1)
+    metrics: Metrics | None = None
+    logging: Logging | None = None
     ingestion: Stage | None = None
     validation: Stage | None = None
     transformation: Stage | None = None

@@ -15,6 +15,7 @@ from odibi.config.hooks import Hook
 from odibi.config.models import Connection, Pipeline, Resources, Retry, Step, Target, Write
 from odibi.config.short import LATER_PIPELINE, LATER_STEP, VERBS
 from odibi.config.steptests import StepTest
+from odibi.config.telling import Logging, Metrics
 from odibi.config.vaults import SecretsProvider
 from odibi.errors import nearest
 
@@ -58,9 +59,13 @@ def _names(model: type[BaseModel], *others: str) -> frozenset[str]:
 
 
 _KEYS: Mapping[tuple[str, ...], _Keys] = {
-    (): _Keys(_names(Pipeline), frozenset({"name", "engine_type", "event_bus"}), LATER_PIPELINE),
+    (): _Keys(
+        _names(Pipeline), frozenset({"name", "engine_type", "event_bus", "metrics_manager"}), LATER_PIPELINE
+    ),
     ("connections", "*"): _Keys(_names(Connection)),
     ("targets", "*"): _Keys(_names(Target)),
+    ("metrics",): _Keys(_names(Metrics)),
+    ("logging",): _Keys(_names(Logging)),
     ("secrets",): _Keys(_names(SecretsProvider)),
     ("targets", "*", "connections", "*"): _Keys(_names(Connection)),
     ("steps", "*"): _Keys(_names(Step, *VERBS), frozenset({"dependsOn"}), LATER_STEP),

@@ -39,6 +39,7 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "description": "What the pipeline is for.",
         "owner": "Who looks after it.",
         "runbook": "Where to read what to do when it fails.",
+        "rehearsed": "When resume and rollback were last tried: {resume: 2026-01-05, rollback: 2026-01-05}.",
         "engine": "Who computes.",
         "engine_type": "Another spelling of engine.",
         "engines": "Who computes the steps of a layer, if not the pipeline's engine: {silver: spark}.",
@@ -77,6 +78,9 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "checkpoint_dir": "The folder or URL of the checkpoints; checkpoints if not given.",
         "checkpoint_keep": "Of how many runs checkpoints are kept.",
         "checkpoint_keep_days": "How many days checkpoints are kept.",
+        "metrics": "Where metrics go after every run: {file: metrics.json, prometheus: odibi.prom, push: URL}.",
+        "metrics_manager": "Another spelling of metrics.",
+        "logging": "How every change of a run is logged: {format: human or json, level: INFO, file: run.log}.",
         "ingestion": "A document of sources to fetch, and the connection where they land: {config: file, to: raw}.",
         "validation": "A document of what the datasets must be like: {config: file, to: silver}.",
         "transformation": "A document of what is made of the datasets: {config: file, to: gold}.",
@@ -118,6 +122,10 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "description": "What the step is for; the story shows it.",
         "owner": "Who looks after it.",
     },
+    "Rehearsed": {
+        "resume": "The day on which a run that was interrupted was last gone on with.",
+        "rollback": "The day on which a table was last taken back to an earlier version.",
+    },
     "Write": {
         "to": "The connection to write to.",
         "path": "The path below the connection; <layer>/<dataset> if not given.",
@@ -140,6 +148,16 @@ _HELP: Mapping[str, Mapping[str, str]] = {
     "Optimize": {
         "max_files": "Write small files together when the table has more files than this.",
         "vacuum_hours": "Delete files that no version this young needs; at least 168.",
+    },
+    "Metrics": {
+        "file": "The JSON file for the summary of the run.",
+        "prometheus": "The file for the metrics of all pipelines, as Prometheus reads them.",
+        "push": "The address of a Pushgateway, such as http://localhost:9091.",
+    },
+    "Logging": {
+        "format": "human: time - LEVEL - message; json: an object per line.",
+        "level": "The least that is logged: DEBUG, INFO, WARNING or ERROR.",
+        "file": "The file that is appended to; stderr if not given.",
     },
     "StepTest": {
         "name": "What the test shows, in a few words.",
@@ -295,7 +313,11 @@ def _add_spellings(model: dict[str, Any], name: str) -> None:
     """What the expanders and validators of the models accept beside the fields."""
     properties = model["properties"]
     if name == "Pipeline":
-        properties |= {"name": properties["pipeline"], "engine_type": properties["engine"]}
+        properties |= {
+            "name": properties["pipeline"],
+            "engine_type": properties["engine"],
+            "metrics_manager": properties["metrics"],
+        }
         rules = {"type": "array", "items": {"$ref": "#/$defs/AlertRule"}}
         properties["alerts"] = {"anyOf": [rules, {"$ref": "#/$defs/Alerts"}]}
         properties["event_bus"] = properties["hooks"]

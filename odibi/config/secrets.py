@@ -200,6 +200,8 @@ def places(pipeline: Pipeline) -> Iterator[tuple[tuple[str | int, ...], str]]:
     for index, hook in enumerate(pipeline.hooks):
         for key in ("url", "headers", "routing_key", "username", "password"):
             yield from _texts(("hooks", index, key), getattr(hook, key))
+    if pipeline.metrics is not None and pipeline.metrics.push is not None:
+        yield ("metrics", "push"), pipeline.metrics.push
     for index, step in enumerate(pipeline.steps):
         if step.node is not Node.TRANSFORM:
             yield ("steps", index, "value"), step.value

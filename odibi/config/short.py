@@ -37,7 +37,6 @@ LATER_PIPELINE = frozenset(
         "schedule",
         "dependencies",
         "runtime",
-        "metrics_manager",
         "on_code_change",
     }
 )
@@ -68,6 +67,7 @@ def expand_pipeline(data: Mapping[str, Any]) -> dict[str, Any]:
     _rename(out, "engine_type", "engine")
     _rename(out, "name", "pipeline")
     _rename(out, "event_bus", "hooks")
+    _rename(out, "metrics_manager", "metrics")
     return out
 
 

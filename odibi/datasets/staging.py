@@ -20,7 +20,7 @@ from typing import IO, Self
 
 from odibi.boundaries import cross
 
-__all__ = ["Intents", "discard", "noted", "sweep"]
+__all__ = ["Intents", "abandoned", "discard", "noted", "sweep"]
 
 
 class Intents:
@@ -105,6 +105,16 @@ def noted(folder: Path) -> frozenset[str]:
             with suppress(ValueError):  # the line that is being written
                 found.add(str(json.loads(line)["folder"]))
     return frozenset(found)
+
+
+def abandoned(folder: Path) -> tuple[Path, ...]:
+    """The notes of runs that died, which the next run sweeps."""
+    found = []
+    for note in sorted(folder.glob("*.jsonl")):
+        with suppress(FileNotFoundError, BlockingIOError), note.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # a run that lives holds it
+            found.append(note)
+    return tuple(found)
 
 
 def sweep(folder: Path) -> tuple[str, ...]:

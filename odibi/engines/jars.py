@@ -13,7 +13,7 @@ from pathlib import Path
 
 from odibi.errors import Permanent
 
-__all__ = ["FOLDER", "cache", "coordinates", "delta_jars", "spark_home"]
+__all__ = ["FOLDER", "cache", "coordinates", "delta_jars", "jars_there", "spark_home"]
 
 FOLDER = "ODIBI_SPARK_JARS"
 """The variable that names a folder with the jars."""
@@ -53,6 +53,12 @@ def delta_jars() -> tuple[Path, ...]:
     Raises:
         Permanent: they are nowhere and cannot be fetched.
     """
+    found = jars_there()
+    return _fetched(coordinates()) if found is None else found
+
+
+def jars_there() -> tuple[Path, ...] | None:
+    """The jars a session needs to be given, None where they would have to be fetched."""
     own = spark_home() / "jars"
     if any(own.glob("delta-spark_*.jar")) and any(own.glob("delta-storage-*.jar")):
         return ()
@@ -61,7 +67,7 @@ def delta_jars() -> tuple[Path, ...]:
         found = tuple(_jar(folder, coordinate) for coordinate in wanted)
         if all(map(zipfile.is_zipfile, found)):
             return found
-    return _fetched(wanted)
+    return None
 
 
 def _folders() -> Iterator[Path]:

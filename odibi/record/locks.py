@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from odibi.record.store import RunStore
 
-__all__ = ["Busy", "Lock", "cancel", "free_epoch", "take"]
+__all__ = ["Busy", "Lock", "abandoned", "cancel", "free_epoch", "take"]
 
 BEAT = 2.0  # seconds between beats
 SILENCE = 30.0  # seconds without a beat after which a process elsewhere is taken for dead
@@ -75,6 +75,13 @@ def take(store: RunStore, name: str, run_id: str, *, silence: float = SILENCE) -
             raise _busy(name, row)
         heard = _heart(row)
         time.sleep(min(BEAT, silence) / 4)
+
+
+def abandoned(store: RunStore) -> tuple[tuple[str, str], ...]:
+    """The locks that dead processes of this machine hold, each with the run; the next run takes them."""
+    with store.database.read() as connection:
+        rows = _run(connection, "SELECT * FROM locks WHERE run_id <> ''")
+    return tuple((row["name"], row["run_id"]) for row in rows if _gone(row))
 
 
 def cancel(store: RunStore, run_id: str) -> bool:

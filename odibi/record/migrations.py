@@ -154,6 +154,24 @@ MIGRATIONS = (
             """,
         ),
     ),
+    Migration(
+        4,
+        "totals of metrics",
+        (
+            """
+            CREATE TABLE metric_totals (
+                pipeline TEXT NOT NULL,
+                step TEXT NOT NULL,
+                layer TEXT NOT NULL,
+                engine TEXT NOT NULL,
+                tenant TEXT NOT NULL,
+                amounts TEXT NOT NULL,
+                PRIMARY KEY (pipeline, step, layer, engine, tenant)
+            )
+            """,
+            "CREATE TABLE metric_runs (run_id TEXT PRIMARY KEY)",
+        ),
+    ),
 )
 
 

@@ -1,7 +1,9 @@
-"""The README and the tutorial do what they show: every command, file and Python block is run.
+"""The docs do what they show: every command, file and Python block of every page is run, every config loaded.
 
 A ``console`` block holds commands behind ``$``; ``file NAME`` and ``append NAME`` blocks are written;
-``python`` and ``yaml`` blocks without a name are run or validated.
+``python`` blocks are run, ``yaml`` and ``json`` blocks loaded, where a part of a config stands for a whole one.
+``text`` is what something prints. What cannot be run says so on the line before it, with the reason:
+``<!-- not run: needs an account in a cloud -->``.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -22,14 +25,24 @@ import yaml
 from odibi.config.alerts import Condition
 from odibi.config.hooks import EVENTS, Hook
 from odibi.config.load import load
+from odibi.config.yaml import parse
 
 ROOT = Path(__file__).parents[2]
-BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"^(?:<!-- not run: (?P<reason>[^\n]+) -->\n)?```(?P<kind>[^\n]*)\n(?P<text>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+KINDS = {"console", "sh", "python", "yaml", "json", "file", "append", "text"}
+# These are followed further down, or in tests/flow/test_cli_docs.py; the yaml of operations.md is run as it is made.
+FOLLOWED = {"cli", "checks", "connections", "examples", "operations", "tutorial"}
+PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))
 
 
 def blocks(name: str) -> Iterator[tuple[str, str]]:
+    """The blocks of a page that are to be run, each with its kind."""
     for match in BLOCK.finditer((ROOT / name).read_text("utf-8")):
-        yield match.group(1).strip(), match.group(2)
+        if match["reason"] is None:
+            yield match["kind"].strip(), match["text"]
 
 
 def run(command: str, folder: Path) -> str:
@@ -65,6 +78,57 @@ def follow(name: str, folder: Path) -> list[str]:
                 elif command and not command.startswith(". "):
                     printed.append(run(command, folder))
     return printed
+
+
+def whole(text: str, folder: Path) -> str:
+    """A config made of what may be a part of one: steps, a step's ``write`` or ``read``, keys of a pipeline.
+
+    What the part names and does not have, a connection, an input or a file of SQL, is made up.
+    """
+    part = parse(f"steps:\n{text}" if text.lstrip().startswith("- ") else text, "part").data
+    if "write" in part or "read" in part:
+        source = {} if "read" in part else {"inputs": ["rows"], "sql": "select * from rows"}
+        part = {"steps": [{"name": "shown", "layer": "silver", **source, **part}]}
+    steps: list[dict[str, Any]] = list(part.get("steps", ()))
+    connections: dict[str, Any] = {}
+    for step in tuple(steps):
+        places = [step[key] for key in ("write", "read", "params") if isinstance(step.get(key), dict)]
+        used = [place[key] for place in places for key in ("to", "from") if key in place]
+        connections |= {name: {"url": "lake"} for name in used}
+        named = [one["from"] if isinstance(one, dict) else one for one in step.get("inputs", ())]
+        for name in {*named, "rows"} - {one["name"] for one in steps}:
+            steps.append({"name": name, "layer": "bronze", "sql": "select 1 as n"})
+        if (query := str(step.get("sql"))).endswith(".sql"):
+            (folder / query).touch()
+    rows = {"name": "rows", "layer": "bronze", "sql": "select 1 as n"}
+    config = {"pipeline": "part", **part, "steps": steps or [rows]}
+    return json.dumps({**config, "connections": {**connections, **part.get("connections", {})}})
+
+
+@pytest.mark.parametrize("name", [each for each in PAGES if Path(each).stem not in FOLLOWED])
+def test_every_other_page(name: str, tmp_path: Path) -> None:
+    for folder in ("configs", "steps"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    follow(name, tmp_path)
+    for kind, text in blocks(name):
+        if kind == "json":
+            json.loads(text)
+        elif kind == "yaml":
+            (tmp_path / "whole.json").write_text(whole(text, tmp_path), "utf-8")
+            load(tmp_path / "whole.json")
+
+
+@pytest.mark.parametrize("name", ["README.md", *PAGES])
+def test_every_block_says_what_it_is(name: str) -> None:
+    text = (ROOT / name).read_text("utf-8")
+    assert len(re.findall(r"^ *```", text, re.MULTILINE)) == 2 * len(BLOCK.findall(text)), (
+        "a fence within a line"
+    )
+    assert text.count("<!-- not run") == sum(each["reason"] is not None for each in BLOCK.finditer(text))
+    for block in BLOCK.finditer(text):
+        assert block["kind"].partition(" ")[0] in KINDS, block[0]
+        hidden = block["kind"] == "text" and re.search(r"^(\$ )?odibi \w", block["text"], re.MULTILINE)
+        assert block["reason"] or not hidden, f"commands that nobody runs: {block[0]}"
 
 
 def test_the_tutorial(tmp_path: Path) -> None:
@@ -130,6 +194,24 @@ def test_alerts(tmp_path: Path) -> None:
     assert run("odibi alerts list alerts.yaml", tmp_path).count("never") == 5
     names = {*EVENTS, *Hook.model_fields, *(field.alias for field in Condition.model_fields.values())}
     assert [name for name in names if f"`{name.rstrip('_')}" not in page] == []
+
+
+def test_monitoring(tmp_path: Path) -> None:
+    follow("docs/monitoring.md", tmp_path)
+    assert (tmp_path / "metrics_prometheus.txt").is_file()
+    told = "".join(text for kind, text in blocks("docs/monitoring.md") if kind == "yaml")
+    told = told.replace("push:", "# push:")
+    steps = "steps: [{name: one, layer: bronze, sql: SELECT 1 AS n}]"
+    (tmp_path / "small.yaml").write_text(f"pipeline: small\n{told}{steps}\n", "utf-8")
+    run("odibi run small.yaml", tmp_path)
+    page = (ROOT / "docs/monitoring.md").read_text("utf-8")
+    for name in re.findall(
+        r"^# TYPE (\w+)", (tmp_path / ".odibi/odibi.prom").read_text("utf-8"), re.MULTILINE
+    ):
+        assert f"| `{name}` |" in page
+    assert {"status", "duration_secs"} <= json.loads(
+        (tmp_path / ".odibi/run.log").read_text("utf-8").splitlines()[0]
+    ).keys()
 
 
 def test_the_examples(tmp_path: Path) -> None:

@@ -84,7 +84,13 @@ def test_every_field_and_spelling_is_there() -> None:
         "partitionBy",
         "table",
     }
-    assert schema["properties"].keys() == {*Pipeline.model_fields, "name", "engine_type", "event_bus"}
+    assert schema["properties"].keys() == {
+        *Pipeline.model_fields,
+        "name",
+        "engine_type",
+        "metrics_manager",
+        "event_bus",
+    }
 
 
 def config(step: str, rest: str = "pipeline: p") -> Any:
