@@ -358,7 +358,13 @@ def _walked(
         context.close()
         raise
     record = hide(
-        ended(record, done, context.plan, tracked=pipeline.enable_tracker, success=pipeline.success)
+        ended(
+            record,
+            done,
+            context.plan,
+            lineage=context.lineage if pipeline.enable_tracker else None,
+            success=pipeline.success,
+        )
     )
     store.finish_run(record)
     return done, record

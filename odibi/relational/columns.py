@@ -194,9 +194,7 @@ class _Reader:
         scope.ambiguous = True
         if args.get("distinct"):
             on = args["distinct"].args.get("on")
-            scope.rows |= (
-                marked(scope.order, SORT) if on else marked(pool(result.everything).all, GROUP)
-            )
+            scope.rows |= marked(scope.order, SORT) if on else marked(pool(result.everything).all, GROUP)
             _terms([on] if on else [], scope, result, GROUP)
         _sort(node, scope, result)
         return Relation(result.fields, scope.rows, result.more, scope.order)
@@ -369,13 +367,13 @@ def _spread(columns: exp.Expr, alias: str, scope: Scope, made: Callable[[Field],
     inner = columns if is_star(columns) else columns.this if is_star(columns.this) else exp.Star()
     found = star(inner, scope)
     fields = []
-    for field in found.fields:
-        if matches and matches(field.name):
-            scope.column = field
-            name = alias.replace("\\0", field.name) or field.name
-            fields.append(made(field)._replace(name="" if "\\" in name else name))
+    for each in found.fields:
+        if matches and matches(each.name):
+            scope.column = each
+            name = alias.replace("\\0", each.name) or each.name
+            fields.append(made(each)._replace(name="" if "\\" in name else name))
             scope.column = None
-    unnamed = any(s.full for s in scope.sources) or not all(field.name for field in found.fields)
+    unnamed = any(s.full for s in scope.sources) or not all(each.name for each in found.fields)
     if matches is None or found.more or (unnamed and not is_star(columns)):
         return Relation((), more=pool((*fields, *found.everything), "*"))
     return Relation(fields)

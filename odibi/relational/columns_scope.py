@@ -73,7 +73,7 @@ def kinds_of(direct: Names, indirect: Names) -> dict[str, tuple[str, ...]]:
     for name in indirect:
         base, _, kind = name.partition(_MARK)
         found.setdefault(base, set()).add(kind if kind in _DECIDING else "condition")
-    return {base: tuple(sorted(kinds)) for base, kinds in found.items()}
+    return {base: tuple(sorted(kinds)) for base, kinds in sorted(found.items())}
 
 
 def fold(name: str) -> str:
