@@ -6,8 +6,11 @@ record alone. Times are aware UTC datetimes, durations seconds, sizes bytes.
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from enum import StrEnum
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from odibi.config.base import Frozen
@@ -338,6 +341,13 @@ class RunRecord(Frozen):
     def cache_misses(self) -> int:
         """Steps that had to be computed."""
         return self.count(StepStatus.COMPLETED) + self.count(StepStatus.FAILED)
+
+    def export_lineage(self, file: str | PathLike[str]) -> None:
+        """Write what every step read, made and did to a file, as ``odibi lineage export`` does."""
+        from odibi.record.lineage import document
+
+        text = json.dumps(document(self), ensure_ascii=False, indent=2, default=str)
+        Path(file).write_text(text + "\n", encoding="utf-8", newline="\n")
 
     def count(self, status: StepStatus) -> int:
         """How many steps stand at ``status``."""
