@@ -381,7 +381,13 @@ def _walked(
             _notified(telling, store, record, home, None)
         raise
     record = hide(
-        ended(record, done, context.plan, tracked=pipeline.enable_tracker, success=pipeline.success)
+        ended(
+            record,
+            done,
+            context.plan,
+            lineage=context.lineage if pipeline.enable_tracker else None,
+            success=pipeline.success,
+        )
     )
     store.finish_run(record)
     over(record)

@@ -7,6 +7,8 @@ is nothing but the URL.
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +27,7 @@ __all__ = [
     "options_of",
     "reaching",
     "system",
+    "uri_of",
 ]
 
 EXTRAS = {
@@ -76,6 +79,18 @@ def beside(url: str, of: str) -> str:
 def is_remote(url: str) -> bool:
     """Whether the URL names a file system other than the local one."""
     return "://" in url and not url.startswith("file://")
+
+
+def uri_of(url: str) -> str:
+    """What a place is called wherever it is named: absolute, without user, password and parameters."""
+    scheme, found, path = url.partition("://")
+    if not found or scheme == "file":
+        return f"file://{os.path.abspath(path if found else url)}"  # noqa: PTH100 - Path would lose a glob's "**"
+    if scheme == "sqlite":
+        file, mark, table = path.removeprefix("/").partition("#")
+        return f"sqlite://{os.path.abspath(file)}{mark}{table}"  # noqa: PTH100
+    place, mark, table = url.partition("#")
+    return re.sub(r"(://)[^/@]*@", r"\1", place.partition("?")[0]) + mark + table
 
 
 def system(url: str) -> tuple[Any, str]:

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Annotated, Any, Literal, NoReturn
 
 import typer
+import typer.core
 
 import odibi
 
@@ -257,6 +258,70 @@ def retry(
     if len(given) > 1:
         raise typer.BadParameter("give one of RUN, --pipeline and --config")
     _do("retry", name=given[0] if given else None, step=step, parallel=parallel, output=output, quiet=quiet)
+
+
+class _Lineage(typer.core.TyperGroup):
+    """Commands of lineage; what names none is a dataset."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that is meant, with its arguments."""
+        known = args and args[0] in self.commands
+        return super().resolve_command(ctx, args if known else ["show", *args])
+
+
+lineage = typer.Typer(
+    cls=_Lineage,
+    no_args_is_help=True,
+    help="Where datasets and columns come from: NAME, show, diff, export, schema.",
+)
+app.add_typer(lineage, name="lineage")
+
+
+@lineage.command(name="show")
+def lineage_show(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="A dataset, or a column of it: orders, silver/orders, orders.id."
+        ),
+    ],
+    up: Annotated[bool, typer.Option("--up", help="Only what it comes from.")] = False,
+    down: Annotated[bool, typer.Option("--down", help="Only what it goes into.")] = False,
+    run: Annotated[
+        str | None,
+        typer.Option("--run", metavar="RUN", help="As of this run; the last of each pipeline if not given."),
+    ] = None,
+    output: Output = "text",
+) -> None:
+    """Show where a dataset or column comes from and where it goes. `odibi lineage NAME` is the same."""
+    _do("lineage:show", name=name, up=up, down=down, run=run, output=output)
+
+
+@lineage.command(name="diff")
+def lineage_diff(
+    before: Annotated[str, typer.Argument(metavar="RUN", help="A run, by the beginning of its id.")],
+    after: Annotated[str, typer.Argument(metavar="RUN", help="The run to compare with it.")],
+    output: Output = "text",
+) -> None:
+    """Show what is otherwise in the lineage of the second run: steps, columns, edges."""
+    _do("lineage:diff", before=before, after=after, output=output)
+
+
+@lineage.command(name="export")
+def lineage_export(
+    run: RunName = None,
+    file: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="Where; printed if not given.")
+    ] = None,
+) -> None:
+    """Write the lineage of a run as JSON: what every step read, made and did."""
+    _do("lineage:export", run=run, file=file)
+
+
+@lineage.command(name="schema")
+def lineage_schema() -> None:
+    """Print the JSON schema of what `lineage export` writes."""
+    _do("lineage:schema")
 
 
 checkpoints = typer.Typer(no_args_is_help=True, help="How far runs have come: list, show, clear.")

@@ -27,6 +27,7 @@ __all__ = [
     "Reference",
     "Secrets",
     "check_references",
+    "is_secret",
     "malformed",
     "places",
     "references",
@@ -39,6 +40,11 @@ _FORM = re.compile(
 )
 _SPEAKS_OF_SECRETS = re.compile(r"KEY|TOKEN|SECRET|PASS|PWD|CREDENTIAL|SAS|AUTH|DSN|CONN", re.IGNORECASE)
 _USERINFO = re.compile(r"(://[^/\s:@]*:)[^/\s@]+(@)")
+
+
+def is_secret(name: str) -> bool:
+    """Whether a name speaks of a secret, such as KEY, TOKEN or PASSWORD."""
+    return bool(_SPEAKS_OF_SECRETS.search(name))
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,10 +37,14 @@ _ENDINGS = {"excel": "xlsx"}
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """A source that has landed, to be read like any other; ``synthetic`` says why its rows are made up."""
+    """A source that has landed, to be read like any other; ``synthetic`` says why its rows are made up.
+
+    ``folder`` is where the answer stands with what is told of it.
+    """
 
     source: Source
     seen: Seen | None
+    folder: Path
     synthetic: str = ""
 
 
@@ -84,7 +88,7 @@ def land(
         version = f"{version}@{url}"
     plain = replace(source, url=url, remote=None)
     seen = look(db, plain, remote.expected)
-    return Landed(plain, seen and replace(seen, version=version))
+    return Landed(plain, seen and replace(seen, version=version), folder)
 
 
 def metadata_of(folder: Path) -> dict[str, Any] | None:
@@ -236,4 +240,4 @@ def _stand_in(
     plain = replace(source, url=str(final), format="json", options=kept, remote=None)
     seen = look(db, plain, remote.expected)
     reason = f"{remote.sample.rows} made-up rows stand in for the source: {why}"
-    return Landed(plain, seen and replace(seen, version=f"synthetic:{data['version']}"), reason)
+    return Landed(plain, seen and replace(seen, version=f"synthetic:{data['version']}"), final, reason)

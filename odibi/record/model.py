@@ -6,8 +6,11 @@ record alone. Times are aware UTC datetimes, durations seconds, sizes bytes.
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from enum import StrEnum
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from odibi.config.base import Frozen
@@ -17,6 +20,7 @@ __all__ = [
     "CheckRecord",
     "ColumnLineage",
     "ColumnRecord",
+    "DatasetRecord",
     "ErrorRecord",
     "OperationRecord",
     "ProofRecord",
@@ -69,11 +73,39 @@ class ColumnRecord(Frozen):
 
 
 class ColumnLineage(Frozen):
-    """Where an output column comes from: ``direct`` and ``indirect`` hold ``dataset.column``."""
+    """Where an output column comes from: ``direct`` and ``indirect`` hold ``dataset.column``.
+
+    ``dataset.*`` is any column of a dataset, where code made the column that cannot be looked into. ``kinds`` says
+    of each how: identity, transformation, aggregation or function where it is direct, filter, join, group, sort,
+    window or condition where it is indirect.
+    """
 
     column: str
     direct: tuple[str, ...] = ()
     indirect: tuple[str, ...] = ()
+    kinds: dict[str, tuple[str, ...]] = {}
+
+
+class DatasetRecord(Frozen):
+    """A dataset that a step reads or makes: a reference to its rows, none of them.
+
+    ``name`` is what lineage calls it. ``uri`` is the same wherever it is named, and empty for what is handed over
+    and not kept. ``version`` tells its rows apart from others: the version of a Delta table, else a hash of what
+    was read. ``files`` are the hashes of those files, where they are few, ``etag`` what a server called its answer.
+    ``columns`` and ``lineage`` are there where no step of the run has them: of what comes from outside, and of the
+    second and further datasets that a step makes.
+    """
+
+    name: str
+    uri: str = ""
+    format: str = ""
+    version: str = ""
+    etag: str = ""
+    pipeline: str = ""  # that makes it, if that is another one
+    synthetic: bool = False
+    files: dict[str, str] = {}
+    columns: tuple[ColumnRecord, ...] = ()
+    lineage: tuple[ColumnLineage, ...] = ()
 
 
 class SampleRecord(Frozen):
@@ -208,6 +240,10 @@ class StepRecord(Frozen):
     operations: tuple[OperationRecord, ...] = ()  # of a transform that was computed
     columns: tuple[ColumnRecord, ...] = ()
     lineage: tuple[ColumnLineage, ...] = ()
+    reads: tuple[DatasetRecord, ...] = ()
+    makes: tuple[DatasetRecord, ...] = ()  # the first is what ``columns`` and ``lineage`` are of
+    code: str = ""  # the function by its real name, or the command
+    params: dict[str, Any] = {}
     sql: str = ""  # as written by the user
     sql_run: str = ""  # as executed by the engine
     sample: SampleRecord | None = None
@@ -306,6 +342,13 @@ class RunRecord(Frozen):
     def cache_misses(self) -> int:
         """Steps that had to be computed."""
         return self.count(StepStatus.COMPLETED) + self.count(StepStatus.FAILED)
+
+    def export_lineage(self, file: str | PathLike[str]) -> None:
+        """Write what every step read, made and did to a file, as ``odibi lineage export`` does."""
+        from odibi.record.lineage import document
+
+        text = json.dumps(document(self), ensure_ascii=False, indent=2, default=str)
+        Path(file).write_text(text + "\n", encoding="utf-8", newline="\n")
 
     def count(self, status: StepStatus) -> int:
         """How many steps stand at ``status``."""

@@ -8,25 +8,31 @@ whatever is not understood depends on everything it could see.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product, zip_longest
 
 from sqlglot import exp
 
 from odibi.relational.columns_scope import (
+    FILTER,
+    GROUP,
+    JOIN,
+    SORT,
     Field,
     Names,
     Relation,
     Scope,
     Source,
+    decide,
     fold,
     is_star,
+    kinds_of,
+    marked,
     matcher,
     outside_aggregates,
     pool,
     star,
     value,
-    walk,
 )
 from odibi.relational.schema import Schema
 
@@ -35,11 +41,16 @@ __all__ = ["Origin", "lineage"]
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """An output column and the base columns it depends on, as sorted ``dataset.column``."""
+    """An output column and the base columns it depends on, as sorted ``dataset.column``.
+
+    ``kinds`` says of each how: ``identity``, ``transformation`` or ``aggregation`` where it is direct, ``filter``,
+    ``join``, ``group``, ``sort``, ``window`` or ``condition`` where it is indirect.
+    """
 
     column: str
     direct: tuple[str, ...]
     indirect: tuple[str, ...]
+    kinds: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
 
 
 def lineage(
@@ -61,7 +72,7 @@ def lineage(
 
     def ordered(columns: Names) -> tuple[str, ...]:
         if columns not in known:
-            known[columns] = tuple(sorted(columns))
+            known[columns] = tuple(sorted({name.partition("\0")[0] for name in columns}))
         return known[columns]
 
     fields = relation.everything
@@ -75,6 +86,7 @@ def lineage(
             f.name or (f.made.sql("duckdb") if f.made else ""),
             ordered(f.direct),
             ordered(f.indirect | relation.rows),
+            kinds_of(f.direct, f.indirect | relation.rows),
         )
         for f in fields
     )
@@ -175,15 +187,15 @@ class _Reader:
         for key, clause in args.items():
             if key not in _CLAUSES and clause:
                 scope.ambiguous = key in ("having", "qualify")
-                walk(clause, scope, scope.rows, scope.rows)
+                decide(clause, scope, FILTER)
         scope.ambiguous = False
         if args.get("group"):
             _group(args["group"], items, scope, result)
         scope.ambiguous = True
         if args.get("distinct"):
             on = args["distinct"].args.get("on")
-            scope.rows |= scope.order if on else pool(result.everything).all
-            _terms([on] if on else [], scope, result)
+            scope.rows |= marked(scope.order, SORT) if on else marked(pool(result.everything).all, GROUP)
+            _terms([on] if on else [], scope, result, GROUP)
         _sort(node, scope, result)
         return Relation(result.fields, scope.rows, result.more, scope.order)
 
@@ -238,9 +250,9 @@ class _Reader:
             name = "unnest" if isinstance(node, exp.Unnest) else "range" if exclusive else "generate_series"
             made = value(node, scope, name)
             fields = [made, Field("ordinality")] if node.args.get("offset") else [made]
-            return Relation(fields, made.all), name
+            return Relation(fields, marked(made.all, JOIN)), name
         unknown = self.anything()
-        return Relation((), unknown.direct, unknown), ""
+        return Relation((), marked(unknown.direct, JOIN), unknown), ""
 
     def _table(self, node: exp.Table, scope: Scope) -> Relation:
         if fold(node.name) in scope.tables and node.db in ("", "recurring"):
@@ -267,10 +279,10 @@ class _Reader:
                 more = [s.relation.more for s in (*left, *right)]
                 scope.rows |= _everything(left, right) if any(more) else frozenset()
             elif method == "POSITIONAL":
-                scope.rows |= scope.order
+                scope.rows |= marked(scope.order, SORT)
             for name in names:
                 _merge(name, left, right, side, scope)
-            walk(args.get("on"), scope, scope.rows, scope.rows)
+            decide(args.get("on"), scope, JOIN)
             if kind in ("SEMI", "ANTI"):
                 del scope.sources[here:]
 
@@ -281,7 +293,7 @@ def _alias_columns(node: exp.Expr) -> list[str]:
 
 
 def _everything(left: list[Source], right: list[Source]) -> Names:
-    return pool(field for s in (*left, *right) for field in s.relation.everything).all
+    return marked(pool(field for s in (*left, *right) for field in s.relation.everything).all, JOIN)
 
 
 def _merge(name: str, left: list[Source], right: list[Source], side: str, scope: Scope) -> None:
@@ -293,7 +305,7 @@ def _merge(name: str, left: list[Source], right: list[Source], side: str, scope:
     field, other = (
         pool((s.index[name] for s in found), found[0].index[name].name) for found in (ours, theirs)
     )
-    scope.rows |= field.all | other.all
+    scope.rows |= marked(field.all | other.all, JOIN)
     taken = {"FULL": (field, other), "RIGHT": (other,)}.get(side, (field,))
     ours[0].merge(name, pool(taken, field.name))
     ours[0].full |= side == "FULL"
@@ -307,7 +319,7 @@ def _combined(node: exp.Expr, left: Relation, right: Relation) -> Relation:
     whole = pool((*left.everything, *right.everything), "*")
     rows, order = left.rows | right.rows, left.order | right.order
     if node.args.get("distinct") or not isinstance(node, exp.Union):
-        rows |= whole.all
+        rows |= marked(whole.all, GROUP if isinstance(node, exp.Union) else FILTER)
     by_name = node.args.get("by_name")
     mismatch = not all(f.name for f in both) if by_name else len(left.fields) != len(right.fields)
     if left.more or right.more or mismatch:
@@ -355,13 +367,13 @@ def _spread(columns: exp.Expr, alias: str, scope: Scope, made: Callable[[Field],
     inner = columns if is_star(columns) else columns.this if is_star(columns.this) else exp.Star()
     found = star(inner, scope)
     fields = []
-    for field in found.fields:
-        if matches and matches(field.name):
-            scope.column = field
-            name = alias.replace("\\0", field.name) or field.name
-            fields.append(made(field)._replace(name="" if "\\" in name else name))
+    for each in found.fields:
+        if matches and matches(each.name):
+            scope.column = each
+            name = alias.replace("\\0", each.name) or each.name
+            fields.append(made(each)._replace(name="" if "\\" in name else name))
             scope.column = None
-    unnamed = any(s.full for s in scope.sources) or not all(field.name for field in found.fields)
+    unnamed = any(s.full for s in scope.sources) or not all(each.name for each in found.fields)
     if matches is None or found.more or (unnamed and not is_star(columns)):
         return Relation((), more=pool((*fields, *found.everything), "*"))
     return Relation(fields)
@@ -391,39 +403,39 @@ def _is_list(node: exp.Explode, scope: Scope) -> bool:
 def _group(group: exp.Expr, items: list[tuple[exp.Expr, Relation]], scope: Scope, result: Relation) -> None:
     for terms in group.args.values():
         if isinstance(terms, list):
-            _terms(terms, scope, result)
+            _terms(terms, scope, result, GROUP)
     for item, made in items if group.args.get("all") else ():
         if item.find(exp.AggFunc):
-            walk(list(outside_aggregates(item)), scope, scope.rows, scope.rows)
+            decide(list(outside_aggregates(item)), scope, GROUP)
         else:
-            scope.rows |= pool(made.everything).all
+            scope.rows |= marked(pool(made.everything).all, GROUP)
 
 
 def _sort(node: exp.Expr, scope: Scope, result: Relation) -> None:
     """Add what ORDER BY, LIMIT and OFFSET depend on to the rows of the scope."""
     args = node.args
     scope.ambiguous = True
-    _terms(args["order"].expressions if args.get("order") else (), scope, result)
+    _terms(args["order"].expressions if args.get("order") else (), scope, result, SORT)
     for clause in (args.get("limit"), args.get("offset")):
         if clause:
-            scope.rows |= scope.order
-            walk(clause, scope, scope.rows, scope.rows)
+            scope.rows |= marked(scope.order, SORT)
+            decide(clause, scope, FILTER)
 
 
-def _terms(terms: Iterable[exp.Expr], scope: Scope, result: Relation) -> None:
+def _terms(terms: Iterable[exp.Expr], scope: Scope, result: Relation, kind: str) -> None:
     """Add what terms of GROUP BY, DISTINCT ON or ORDER BY depend on: names, positions, ALL."""
     for term in terms:
         inner = term.this if isinstance(term, exp.Ordered) else term
         if isinstance(inner, exp.Tuple | exp.Cube | exp.Rollup | exp.GroupingSets):
-            _terms(inner.expressions, scope, result)
+            _terms(inner.expressions, scope, result, kind)
         elif isinstance(inner, exp.Paren):
-            _terms((inner.this,), scope, result)
+            _terms((inner.this,), scope, result, kind)
         elif isinstance(inner, exp.Literal) and inner.is_int and not result.more:
-            scope.rows |= pool(result.fields[int(inner.name) - 1 : int(inner.name)]).all
+            scope.rows |= marked(pool(result.fields[int(inner.name) - 1 : int(inner.name)]).all, kind)
         elif isinstance(inner, exp.Literal | exp.Var):  # a position that cannot be told, or ALL
-            scope.rows |= pool(result.everything).all
+            scope.rows |= marked(pool(result.everything).all, kind)
         else:
-            walk(inner, scope, scope.rows, scope.rows)
+            decide(inner, scope, kind)
 
 
 # PIVOT
@@ -439,13 +451,13 @@ def _pivot(node: exp.Expr, scope: Scope) -> Relation:
     keys = [e.this if isinstance(e, exp.In) else e for e in on]
     key = pool(value(e, scope) for e in keys)
     cells = [value(e, scope)._replace(name=e.alias, made=e) for e in aggregates] or [Field("")]
-    cells = [cell._replace(indirect=cell.indirect | key.all) for cell in cells]
+    cells = [cell._replace(indirect=cell.indirect | marked(key.all, FILTER)) for cell in cells]
     before = scope.relation()
     used = {fold(column.name) for e in (*keys, *aggregates) for column in e.find_all(exp.Column)}
     groups = [field for field in before.fields if fold(field.name) not in used]
     if node.args.get("group"):
         groups = [field for e in node.args["group"].expressions for field in _item(e, scope).fields]
-    rows = scope.rows | pool((*groups, before.more)).all
+    rows = scope.rows | marked(pool((*groups, before.more)).all, GROUP)
     values = [_pivot_values(e) for e in on]
     if before.more or not all(values):
         return Relation(groups, rows, pool((*cells, before.more), "*"), scope.order | key.all)
@@ -483,7 +495,7 @@ def _unpivot(node: exp.Expr, scope: Scope) -> Relation:
             sets += [(made,) for made in _item(inner, scope).everything]
     before = scope.relation()
     cells = pool(made for fields in sets for made in fields)
-    rows = scope.rows | cells.all
+    rows = scope.rows | marked(cells.all, FILTER)
     if before.more:
         return Relation((), rows, pool((*before.everything, cells), "*"), scope.order)
     used = {fold(made.name) for fields in sets for made in fields}

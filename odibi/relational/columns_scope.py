@@ -9,19 +9,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 from sqlglot import exp
 
 __all__ = [
+    "FILTER",
+    "GROUP",
+    "JOIN",
+    "SORT",
     "Field",
     "Names",
     "Relation",
     "Scope",
     "Source",
+    "decide",
     "fold",
     "is_star",
+    "kinds_of",
+    "marked",
     "matcher",
     "outside_aggregates",
     "pool",
@@ -34,6 +42,39 @@ Names = frozenset[str]
 _NONE: Names = frozenset()
 _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
+TRANSFORMATION, AGGREGATION = "transformation", "aggregation"
+FILTER, JOIN, GROUP, SORT, WINDOW = "filter", "join", "group", "sort", "window"
+_DECIDING = frozenset({FILTER, JOIN, GROUP, SORT, WINDOW})
+_MARK = "\0"
+
+
+@lru_cache(maxsize=1 << 16)
+def _mark(name: str, kind: str) -> str:
+    base, _, before = name.partition(_MARK)
+    kept = before in _DECIDING or (before == AGGREGATION and kind == TRANSFORMATION)
+    return name if kept else f"{base}{_MARK}{kind}"
+
+
+def marked(names: Iterable[str], kind: str) -> Names:
+    """The base columns with what they are used for; what decided rows before goes on to say how.
+
+    A direct column without a mark is handed on as it is, an indirect one decides which value is taken.
+    """
+    return frozenset([_mark(name, kind) for name in names])
+
+
+@lru_cache(maxsize=1 << 12)
+def kinds_of(direct: Names, indirect: Names) -> dict[str, tuple[str, ...]]:
+    """The kinds of dependence on each base column, sorted."""
+    found: dict[str, set[str]] = {}
+    for name in direct:
+        base, _, kind = name.partition(_MARK)
+        found.setdefault(base, set()).add(kind or "identity")
+    for name in indirect:
+        base, _, kind = name.partition(_MARK)
+        found.setdefault(base, set()).add(kind if kind in _DECIDING else "condition")
+    return {base: tuple(sorted(kinds)) for base, kinds in sorted(found.items())}
+
 
 def fold(name: str) -> str:
     """The name as DuckDB compares it: ASCII letters in lower case."""
@@ -41,7 +82,7 @@ def fold(name: str) -> str:
 
 
 class Field(NamedTuple):
-    """A column of a relation and the base columns it is made of.
+    """A column of a relation and the base columns it is made of, as :func:`marked`.
 
     ``name`` is empty where DuckDB makes one up from the expression ``made``; ``type`` is that of
     a base column handed on untouched, else empty.
@@ -347,7 +388,18 @@ def value(node: exp.Expr, scope: Scope, name: str = "") -> Field:
     direct: Target = set()
     indirect: Target = set()
     walk(node, scope, direct, indirect)
-    return Field(name, frozenset(direct), frozenset(indirect))
+    made = frozenset(direct) if isinstance(node, _HANDED_ON) else marked(direct, TRANSFORMATION)
+    return Field(name, made, frozenset(indirect))
+
+
+_HANDED_ON = (exp.Columns, exp.PositionalColumn)
+
+
+def decide(root: Any, scope: Scope, kind: str) -> None:
+    """Add the base columns that an expression of a clause is made of to those that decided the rows."""
+    found: Target = set()
+    walk(root, scope, found, found)
+    scope.rows |= marked(found, kind)
 
 
 def walk(root: Any, scope: Scope, direct: Target, indirect: Target) -> None:
@@ -356,21 +408,36 @@ def walk(root: Any, scope: Scope, direct: Target, indirect: Target) -> None:
     Depth costs no recursion: a condition of a thousand ANDs is a tree a thousand deep.
     """
     stack: list[tuple[Any, Target]] = [(root, direct)]
+    summed: Target = set()
+    keys: dict[str, Target] = {FILTER: set(), SORT: set()}
     while stack:
         node, into = stack.pop()
         if isinstance(node, list):
             stack += [(child, into) for child in node]
         elif isinstance(node, exp.Expr):
             kind = type(node)
+            if into is direct is not indirect and isinstance(node, _SUMS) and not isinstance(node, _PICKS):
+                into = summed
             if kind in _STEPS:
                 stack += _STEPS[kind](node, scope, into, indirect)
                 continue
             if scope.given and isinstance(node, exp.AggFunc) and not isinstance(node, _STABLE):
-                indirect |= scope.given
+                indirect |= marked(scope.given, SORT)
             influence, labels = _INFLUENCE.get(kind, ()), _LABELS.get(kind, ())
             for key, child in node.args.items():
                 if key not in labels:
-                    stack.append((child, indirect if key in influence else into))
+                    decisive = keys.get(_DECISIVE.get(kind, ""), indirect)
+                    stack.append((child, decisive if key in influence else into))
+    direct |= marked(summed, AGGREGATION)
+    for use, found in keys.items():
+        indirect |= marked(found, use)
+
+
+_SUMS = (exp.AggFunc, exp.WithinGroup)
+_PICKS = (exp.Lag, exp.Lead, exp.FirstValue, exp.LastValue, exp.NthValue)
+"""Aggregates to the parser, which give the value of one row."""
+
+_DECISIVE: dict[type, str] = {exp.Filter: FILTER, exp.Order: SORT}
 
 
 _INFLUENCE: dict[type, tuple[str, ...]] = {
@@ -484,7 +551,7 @@ def _window(node: exp.Window, scope: Scope, into: Target, indirect: Target) -> S
     if by_rows or not isinstance(function, _STABLE):
         scope.tied = True
         keys = scope.order
-    indirect |= keys
+    indirect |= marked(keys, WINDOW)
     return [(node.this, into)]
 
 
@@ -503,12 +570,12 @@ def _comprehension(node: exp.Comprehension, scope: Scope, into: Target, indirect
 def _unnest(node: exp.Expr, scope: Scope, into: Target, _: Target) -> Steps:
     """One row becomes several, so the argument decides the rows."""
     arguments = [child for key, child in node.args.items() if key in ("this", "expressions")]
-    walk(arguments, scope, scope.rows, scope.rows)
+    decide(arguments, scope, JOIN)
     return [(arguments, into)]
 
 
 def _anonymous(node: exp.Anonymous, scope: Scope, into: Target, indirect: Target) -> Steps:
-    indirect |= scope.given  # it may be an aggregate
+    indirect |= marked(scope.given, SORT)  # it may be an aggregate
     spreads = node.name.lower() == "generate_subscripts"
     return _unnest(node, scope, into, indirect) if spreads else [(node.expressions, into)]
 
@@ -516,7 +583,7 @@ def _anonymous(node: exp.Anonymous, scope: Scope, into: Target, indirect: Target
 def _subquery(node: exp.Expr, scope: Scope, into: Target, indirect: Target) -> Steps:
     found = scope.query(node, scope)
     _take(found.everything, into, indirect)
-    indirect |= found.rows | found.order
+    indirect |= found.rows | marked(found.order, SORT)
     scope.order |= found.rows | pool(found.everything).all  # DuckDB may join it, which moves rows
     return ()
 

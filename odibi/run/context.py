@@ -28,6 +28,7 @@ from odibi.plan.model import Plan, PlannedStep
 from odibi.relational.bind import Binder
 from odibi.relational.schema import Schema
 from odibi.run.keeping import Keeping
+from odibi.run.lineage import Lineage
 
 if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
@@ -95,6 +96,11 @@ class RunContext:
     def secrets(self) -> Secrets:
         """The secrets of the run, for its functions."""
         return Secrets(self.loaded.pipeline.secrets, self.loaded.environ, self.redactor)
+
+    @cached_property
+    def lineage(self) -> Lineage:
+        """Where the datasets of the run come from."""
+        return Lineage(self.plan)
 
     def aside(self, planned: PlannedStep) -> Aside | None:
         """Where an attempt at the step computes its function or command, and all else if its memory is limited.

@@ -13,6 +13,7 @@ from odibi.errors import Elsewhere, OdibiError, ResourceExhausted, kinds_of
 from odibi.home import typed
 from odibi.record.model import (
     CheckRecord,
+    DatasetRecord,
     ErrorRecord,
     OperationRecord,
     QualityRecord,
@@ -35,6 +36,7 @@ class Outcome:
     Attributes:
         status: completed, reused, failed or cancelled.
         rows_in: rows of each input, where they are known.
+        reads: what was read, at the version that was read.
         operations: those of a transform, with their rows.
         columns: the columns of the first output.
         peak_memory: of the step's own process, where it had one.
@@ -46,6 +48,7 @@ class Outcome:
     reason: str = ""
     rows_in: Mapping[str, int | None] = field(default_factory=dict)
     rows_out: int | None = None
+    reads: tuple[DatasetRecord, ...] = ()
     operations: tuple[OperationRecord, ...] = ()
     columns: Schema = ()
     writes: tuple[WriteRecord, ...] = ()

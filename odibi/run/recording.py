@@ -18,22 +18,19 @@ from odibi.errors import OdibiError
 from odibi.home import command
 from odibi.plan import Plan
 from odibi.record.model import (
-    ColumnLineage,
     RunRecord,
     RunStatus,
     StageRecord,
     StepRecord,
     StepStatus,
 )
+from odibi.run.lineage import Lineage
 from odibi.run.walk import Listener, Walk, first_records
 
 if TYPE_CHECKING:
     from odibi.record.store import RunStore
 
-__all__ = ["LINEAGE_UP_TO", "Hide", "Recorder", "begun", "broken", "ended", "hiding"]
-
-LINEAGE_UP_TO = 200
-"""Steps of a pipeline that keeps column lineage in every run; ``odibi plan --lineage`` computes it for more."""
+__all__ = ["Hide", "Recorder", "begun", "broken", "ended", "hiding"]
 
 Hide = Callable[[Any], Any]
 """From a record to one of the same kind without secrets."""
@@ -138,16 +135,15 @@ def ended(
     done: Walk,
     plan: Plan,
     *,
-    tracked: bool,
+    lineage: Lineage | None,
     success: Success | Mapping[Layer, Success] = "all",
 ) -> RunRecord:
-    """The record of a run whose walk has ended, with the lineage of columns where it is ``tracked``.
+    """The record of a run whose walk has ended, with ``lineage`` where that is kept.
 
     ``success`` says how many of a layer's sources must have succeeded: where enough have, the run has not
     failed for the others.
     """
-    lineage = _lineage(plan) if tracked else {}
-    steps = {n: s.model_copy(update={"lineage": lineage.get(n, ())}) for n, s in done.records.items()}
+    steps = {n: s if lineage is None else lineage.told(s) for n, s in done.records.items()}
     now = datetime.now(UTC)
     stages = _stages(plan, steps, success, now)
     enough = {stage.layer for stage in stages if stage.status == "completed"}
@@ -197,17 +193,3 @@ def _stages(
             )
         )
     return tuple(found)
-
-
-def _lineage(the_plan: Plan) -> dict[str, tuple[ColumnLineage, ...]]:
-    """Column lineage by step, of the dataset it is named for."""
-    if len(the_plan.steps) > LINEAGE_UP_TO:
-        return {}
-    found = the_plan.lineage()
-    return {
-        step.name: tuple(
-            ColumnLineage(column=column, direct=tuple(o["direct"]), indirect=tuple(o["indirect"]))
-            for column, o in found.get(next(iter(step.step.outputs.values()), ""), {}).items()
-        )
-        for step in the_plan.steps
-    }

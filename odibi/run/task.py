@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from odibi.config.models import StepType
@@ -32,6 +33,7 @@ from odibi.plan.model import PlannedStep
 from odibi.plan.writes import write_objections
 from odibi.record.model import (
     CheckRecord,
+    DatasetRecord,
     OperationRecord,
     QualityRecord,
     SampleRecord,
@@ -47,6 +49,7 @@ from odibi.run.counting import Counts, count, reported
 from odibi.run.declared import as_declared
 from odibi.run.increments import Reading
 from odibi.run.keeping import Result
+from odibi.run.lineage import landed, source_record
 from odibi.run.outcome import Outcome, failed
 from odibi.run.retry import policy_of
 
@@ -126,11 +129,15 @@ class _Attempt:
         self.judge: Judge | None = None
         self.source, self.seen = planned.source, planned.seen
         self.synthetic = False
+        self.landing: Path | None = None
+        self.reads: tuple[DatasetRecord, ...] = ()
 
     def outcome(self) -> Outcome:
         """What the attempt produced."""
         found = self._outcome()
-        return replace(found, synthetic=self.synthetic, warnings=found.warnings or self.warnings)
+        return replace(
+            found, synthetic=self.synthetic, reads=self.reads, warnings=found.warnings or self.warnings
+        )
 
     def _outcome(self) -> Outcome:
         planned = self.planned
@@ -152,6 +159,7 @@ class _Attempt:
         versions = self._versions(inputs) | {alias: d.version for alias, d in looked_up.items()}
         parts = parts_of(planned.code, planned.engine, {**versions, **planned.own, **self._landed()})
         key = key_of(parts)
+        self.reads = tuple(self._reads(inputs))
         rows_in = {alias: dataset.rows for alias, dataset in inputs.items()}
         if (
             planned.key is None
@@ -251,6 +259,15 @@ class _Attempt:
             self.warnings += (f"{target.url} could not be optimized: {error.message}",)
             return ""
 
+    def _reads(self, inputs: Mapping[str, Dataset]) -> Iterator[DatasetRecord]:
+        """What is read, at the version that is read."""
+        if self.source is not None:
+            found = source_record(self.planned, self.source, self.seen)
+            yield found if self.landing is None else landed(found, self.landing, synthetic=self.synthetic)
+        for alias, dataset in inputs.items():
+            version = str(dataset.table.version) if dataset.table is not None else None
+            yield self.context.lineage.input(self.planned.inputs[alias], version)
+
     def _landed(self) -> dict[str, str]:
         """The data version of what the step reads from a server, once that has landed; none for all others."""
         source, context = self.source, self.context
@@ -258,7 +275,7 @@ class _Attempt:
             return {}
         loaded, step = context.loaded, self.planned.step
         place = context.landing / loaded.pipeline.pipeline / step.name / loaded.logical_date.isoformat()
-        landed = land(
+        found = land(
             context.db,
             source,
             source.remote,
@@ -267,10 +284,10 @@ class _Attempt:
             partial(context.go_on, self.permit),
             last=self.permit.number > policy_of(loaded.pipeline, step).max_retries,
         )
-        self.source, self.seen = landed.source, landed.seen
-        if landed.synthetic:
-            self.synthetic, self.warnings = True, (f"synthetic: {landed.synthetic}",)
-        return {"files": landed.seen.version} if landed.seen is not None else {}
+        self.source, self.seen, self.landing = found.source, found.seen, found.folder
+        if found.synthetic:
+            self.synthetic, self.warnings = True, (f"synthetic: {found.synthetic}",)
+        return {"files": found.seen.version} if found.seen is not None else {}
 
     def _unchanged(self, key: str, inputs: Mapping[str, Dataset]) -> Outcome | None:
         """The outcome where the inputs came out equal to those of the last result."""
@@ -485,6 +502,7 @@ class _Attempt:
         if self.queries is None:
             binder, day = self.context.binder, self.context.loaded.logical_date
             self.queries = compile_step(planned.step, planned.script, planned.tables, actual, binder, day)
+            self.context.lineage.note(planned.name, self.queries, actual)
         return self.queries
 
     def _called(self, inputs: Mapping[str, Dataset]) -> tuple[Frame, Schema]:

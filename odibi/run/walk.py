@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from odibi.config.models import Node
+from odibi.config.secrets import Redactor, is_secret
 from odibi.errors import DependencyFailed, Timeout
 from odibi.operations.memory import peak
 from odibi.plan.model import Action, Plan, PlannedStep
@@ -75,6 +76,8 @@ def _record(planned: PlannedStep) -> StepRecord:
         reason=planned.decision.reason,
         status=StepStatus.WAITING if planned.upstream else StepStatus.PENDING,
         sql=_sql(planned),
+        code=_code(planned),
+        params=_params(planned.step.params),
         warnings=planned.warnings,
         rows_out=held.get("rows"),
         columns=tuple(ColumnRecord(name=name, type=kind) for name, kind in held.get("schema", ())),
@@ -93,6 +96,23 @@ def _held(planned: PlannedStep) -> Mapping[str, Any]:
         return {}
     first = next(iter(found.datasets.values()))
     return {"rows": first.rows, "schema": first.columns, "key": found.key, "digest": first.version}
+
+
+def _code(planned: PlannedStep) -> str:
+    """The function by its real name, or the command; empty for what is no code of the user's."""
+    function = planned.function
+    if function is not None:
+        return f"{function.module}:{function.name}"
+    return planned.step.value if planned.command is not None else ""
+
+
+def _params(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a step but for its operations; those that speak of a secret without their value."""
+    return {
+        key: _params(value) if isinstance(value, Mapping) else Redactor.MASK if is_secret(key) else value
+        for key, value in given.items()
+        if key != "operations"
+    }
 
 
 def _sql(planned: PlannedStep) -> str:
@@ -311,6 +331,7 @@ class _Walker:
             reason=reason or before.reason,
             rows_in=dict(outcome.rows_in),
             rows_out=outcome.rows_out,
+            reads=outcome.reads,
             operations=outcome.operations,
             columns=tuple(ColumnRecord(name=c.name, type=c.type) for c in outcome.columns),
             writes=outcome.writes,

@@ -1,0 +1,235 @@
+"""What a run tells of its datasets: places and versions, what changed, what was reused, made up or left out; no values."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import jsonschema
+import pytest
+
+from odibi.cli import lineage as command
+from odibi.errors import NotFound
+from odibi.orchestrator import Result
+from odibi.record.lineage import document, schema
+from odibi.record.model import DatasetRecord
+from odibi.record.trace import Graph
+from tests.unit.run.project import KEPT, Project, read, sql, step_of
+
+SECRET = "anne@example.org"  # a value of the first row
+SCORING = """
+import functools
+
+from odibi import step
+
+
+def logged(function):
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+@logged
+@logged
+@step("scores", schema={"who": "INTEGER", "score": "DOUBLE"})
+def score_people(totals, *, least: int, api_key: str):
+    import pyarrow as pa
+
+    return pa.table({"who": [1], "score": [0.5]})
+"""
+
+
+def steps(
+    query: str = "SELECT who, mail, sum(price) AS total FROM sales GROUP BY ALL",
+) -> list[dict[str, Any]]:
+    called = {"name": "people", "layer": "gold", "function": "scores", "inputs": ["totals"], "write": KEPT}
+    return [
+        read("sales", "sales.csv"),
+        sql("totals", query),
+        {**called, "params": {"least": 1, "api_key": "k-123"}},
+    ]
+
+
+@pytest.fixture
+def shop(project: Project) -> Project:
+    project.csv("in/sales.csv", "who,mail,price", (1, SECRET, 3), (2, "bob@example.org", 4))
+    project.write("steps/scoring.py", SCORING)
+    return project
+
+
+def run(project: Project, *args: Any, **fields: Any) -> Result:
+    result = project.run(*args, enable_tracker=True, **fields)
+    assert result.success, result.error
+    return result
+
+
+def nodes(result: Result) -> dict[str, dict[str, Any]]:
+    found = document(result.run)
+    jsonschema.Draft202012Validator(schema(), format_checker=jsonschema.FormatChecker()).validate(
+        json.loads(json.dumps(found, default=str))
+    )
+    return {node["name"]: node for node in found["nodes"]}
+
+
+def test_the_document_of_a_run(shop: Project) -> None:
+    result = run(shop, steps())
+    result["tracker"].export_lineage("lineage.json")
+    written = json.loads(Path("lineage.json").read_text("utf-8"))
+    jsonschema.validate(written, schema())
+    assert SECRET not in Path("lineage.json").read_text("utf-8"), "references, never values"
+    assert [node["name"] for node in written["nodes"]] == ["sales", "totals", "people"]
+    sales, totals, people = written["nodes"]
+    # the versions are those that can be looked up
+    (source,) = sales["inputs"]
+    assert source["uri"] == f"file://{shop.root}/in/sales.csv"
+    content = hashlib.sha256((shop.root / "in/sales.csv").read_bytes()).hexdigest()[:32]
+    assert source["files"] == {source["uri"]: content}
+    assert (sales["outputs"][0]["version"], totals["inputs"][0]["version"]) == ("0", "0")
+    assert totals["inputs"][0]["uri"] == sales["outputs"][0]["uri"] == f"file://{shop.root}/lake/bronze/sales"
+    # rows and columns
+    assert (totals["rows_in"], totals["rows_out"], totals["rows_delta"]) == ({"sales": 2}, 2, 0)
+    assert totals["schema_change"] == {
+        "added": [{"name": "total", "type": "BIGINT"}],
+        "removed": ["price"],
+        "retyped": [],
+    }
+    # a function has its own name, whatever it is wrapped in, and its secrets are not told
+    assert people["code"] == "steps.scoring:score_people"
+    assert people["params"] == {"least": 1, "api_key": "***"}
+    edge = {"dataset": "totals", "column": "*", "kinds": ["function"]}
+    assert people["columns"][1] == {"dataset": "people", "column": "score", "direct": [edge], "indirect": []}
+
+
+def test_reused_and_skipped_steps_are_marked_and_keep_their_lineage(shop: Project) -> None:
+    first = run(shop, steps())
+    again = run(shop, steps(), "totals")
+    found = nodes(again)
+    assert (found["totals"]["cached"], found["totals"]["skipped"]) == (True, False)
+    assert (found["people"]["skipped"], found["people"]["reason"]) == (True, "not selected")
+    for name in ("totals", "people"):
+        before, now = step_of(first, name), step_of(again, name)
+        assert now.lineage == before.lineage
+        assert [(r.uri, r.version) for r in now.reads] == [(r.uri, r.version) for r in before.reads]
+        assert [(m.uri, m.version) for m in now.makes] == [(m.uri, m.version) for m in before.makes]
+
+
+def test_a_query_that_is_compiled_in_the_run_has_its_lineage_too(shop: Project) -> None:
+    code = """
+    def free(sales):
+        return sales
+    """
+    shop.write("steps/free.py", code)
+    loose = {"name": "loose", "layer": "silver", "function": "steps.free:free", "inputs": ["sales"]}
+    result = run(shop, [read("sales", "sales.csv"), loose, sql("after", "SELECT price * 2 AS x FROM loose")])
+    (line,) = step_of(result, "after").lineage
+    assert line.kinds == {"loose.price": ("transformation",)}
+
+
+def test_a_script_that_makes_two_tables(shop: Project) -> None:
+    script = "CREATE TABLE a AS SELECT who FROM sales; CREATE TABLE b AS SELECT price AS p FROM sales WHERE who = 1;"
+    two = {"name": "two", "layer": "silver", "sql": script, "outputs": ["a", "b"], "write": KEPT}
+    result = run(shop, [read("sales", "sales.csv"), two])
+    columns = nodes(result)["two"]["columns"]
+    assert [(c["dataset"], c["column"]) for c in columns] == [("a", "who"), ("b", "p")]
+    assert columns[1]["indirect"] == [{"dataset": "sales", "column": "who", "kinds": ["filter"]}]
+
+
+def test_made_up_rows_are_marked(project: Project) -> None:
+    class Server(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if down:
+                self.send_error(503)
+                return
+            self.send_response(200)
+            self.send_header("ETag", '"v7"')
+            self.end_headers()
+            self.wfile.write(b'[{"id": 1}]')
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    down: list[int] = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        users = {"from": "api", "path": "users.json", "fallback_to_sample": True, "sample_size": 3}
+        step = {"name": "users", "layer": "bronze", "read": users, "write": KEPT}
+        more: dict[str, Any] = {
+            "connections": {"api": {"url": url}, "lake": {"url": "lake", "format": "delta"}}
+        }
+        real = nodes(run(project, [step], **more))["users"]
+        down.append(1)
+        made_up = nodes(run(project, [{**step, "name": "others"}], max_retries=0, **more))["others"]
+        server.shutdown()
+    assert [(r["uri"], r["etag"], r["synthetic"]) for r in real["inputs"]] == [
+        (f"{url}/users.json", '"v7"', False)
+    ]
+    assert (made_up["synthetic"], made_up["inputs"][0]["synthetic"]) == (True, True)
+    assert made_up["outputs"][0]["synthetic"]
+
+
+@pytest.fixture
+def two(shop: Project) -> Project:
+    """Two pipelines: the second reads a table of the first, once by its name and once by its place."""
+    run(shop, steps())
+    there = {"from": "lake", "path": "silver/totals"}
+    reads = [sql("mails", "SELECT mail FROM shop.totals"), {"name": "same", "layer": "bronze", "read": there}]
+    shop.config(steps(), "shop")
+    run(shop, [*reads, sql("sums", "SELECT total FROM same")], name="news")
+    return shop
+
+
+def test_trees_over_pipelines(two: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    command.show(name="mails.mail", up=True, down=False, run=None, output="text")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("news.mails.mail by mails [sql] in run ")
+    said = [line.partition(" by ") for line in lines[1:]]
+    assert [first for first, *_ in said] == [
+        "└─ shop.totals.mail (identity)",
+        "   decided",
+        "   └─ shop.sales.mail (group, identity)",
+        "      └─ in:sales.csv.mail (identity)",
+    ]
+    assert said[1][2] == "shop.sales.who (group)"
+    command.show(name="sales.price", up=False, down=True, run=None, output="json")
+    tree = json.loads(capsys.readouterr().out)["down"]
+    (totals,) = tree["branches"]
+    found = {(b["dataset"], b["column"]) for b in totals["branches"]}
+    assert (totals["column"], totals["kinds"]) == ("total", ["aggregation"])
+    assert found == {("shop.people", "who"), ("shop.people", "score"), ("news.same", "total")}
+    command.show(name="sums", up=True, down=False, run=None, output="text")
+    assert f"in:sales.csv at file://{two.root}/in/sales.csv, version " in capsys.readouterr().out
+    with pytest.raises(NotFound, match="sales has no column 'prise'"):
+        command.show(name="sales.prise", up=True, down=False, run=None, output="text")
+    with pytest.raises(NotFound, match="no run knows a dataset 'sails'"):
+        command.show(name="sails", up=True, down=False, run=None, output="text")
+
+
+def test_what_is_otherwise_in_another_run(shop: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    first = run(shop, steps())
+    second = run(shop, steps("SELECT who, sum(price * 2) AS total FROM sales WHERE price > 0 GROUP BY ALL"))
+    command.diff(before=first.run.run_id, after=second.run.run_id, output="json")
+    found = {(c["step"], c["what"]): (c["was"], c["is"]) for c in json.loads(capsys.readouterr().out)}
+    assert found[("totals", "column mail")] == ("VARCHAR", None)
+    assert found[("totals", "lineage of who")] == ("sales.mail (group)", "sales.price (filter)")
+    assert not [step for step, _ in found if step == "sales"]
+    command.diff(before=first.run.run_id, after=second.run.run_id, output="text")
+    assert "totals  - column mail" in capsys.readouterr().out
+    command.diff(before=first.run.run_id, after=first.run.run_id, output="text")
+    assert capsys.readouterr().out == "The lineage is the same.\n"
+
+
+def test_names_with_dots_and_a_table_that_reads_itself() -> None:
+    from tests.unit.record.records import a_run, a_step
+
+    made = DatasetRecord(name="orders", uri="file:///lake/orders", format="delta")
+    step = a_step("orders", reads=(made,), makes=(made,))
+    graph = Graph([a_run(steps=(step,))])
+    tree = graph.tree(graph.find("file:///lake/orders"), up=True)
+    assert [branch.shown for branch in tree.branches] == [True], "it ends"
