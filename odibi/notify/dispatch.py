@@ -15,6 +15,9 @@ __all__ = ["Dispatcher"]
 WAITING = 10_000
 """Events that may wait for hooks; those beyond are not told."""
 
+LONGEST = 500
+"""Characters of a warning."""
+
 
 class Dispatcher:
     """Tells the hooks of one run.
@@ -96,7 +99,7 @@ class Dispatcher:
                 f"hook {hook.name!r} took longer than {hook.timeout:g} s and is not called again in this run"
             )
         else:
-            said = f"hook {hook.name!r} failed: {type(wrong).__name__}: {wrong}"
+            said = _cut(f"hook {hook.name!r} failed: {type(wrong).__name__}: {wrong}")
         self._warn(said)
         return said
 
@@ -139,7 +142,13 @@ class _Job:
 def _works(jobs: queue.SimpleQueue[_Job | None]) -> None:
     while (job := jobs.get()) is not None:
         try:
-            job.hook.told(job.payload)
+            job.hook.told(dict(job.payload))  # its own, to do with what it wants
         except BaseException as error:  # noqa: BLE001 - the code of users, of which a run must not fail
             job.raised = error
         job.done.set()
+
+
+def _cut(text: str) -> str:
+    """The text on one line of bounded length."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else line[: LONGEST - 3] + "..."
