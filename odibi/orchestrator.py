@@ -68,7 +68,7 @@ def validate(
         the_plan = plan(loaded)
     except ConfigError as error:
         return tuple(sorted({*problems, *error.problems})), None
-    problems += tuple(_runs_each_time(loaded, the_plan, "error" if strict else "warning"))
+    problems += (*_runs_each_time(loaded, the_plan, "error" if strict else "warning"), *_unready(loaded))
     if portable:
         from odibi.prove.portable import unportable
 
@@ -85,6 +85,19 @@ def _runs_each_time(loaded: Loaded, the_plan: Plan, level: str) -> Iterator[Prob
             )
             hint = "take the date from {{ date }}, or say that it is meant: cache: false"
             yield loaded.problem(("steps", step.index), message, hint, level)
+
+
+def _unready(loaded: Loaded) -> tuple[Problem, ...]:
+    """What a run would say of its hooks before anything runs."""
+    if not loaded.pipeline.hooks:
+        return ()
+    from odibi.notify.hooks import channels_of
+
+    try:
+        channels_of(loaded, Redactor())
+    except ConfigError as error:
+        return error.problems
+    return ()
 
 
 def plan(
