@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
@@ -20,7 +20,7 @@ from odibi.config.check import check
 from odibi.config.load import from_steps, load
 from odibi.config.loaded import Loaded
 from odibi.config.models import Step
-from odibi.config.secrets import Redactor
+from odibi.config.secrets import Redactor, Secrets
 from odibi.datasets.shelf import put
 from odibi.datasets.staging import Intents, sweep
 from odibi.engines import ENGINES
@@ -43,6 +43,7 @@ from odibi.run.walk import Listener, Walk, walk
 from odibi.unchanged import Request
 
 if TYPE_CHECKING:
+    from odibi.openlineage import Emitter
     from odibi.record.checkpoints import Checkpoint
     from odibi.record.store import RunStore
 
@@ -299,6 +300,7 @@ def run(
             intents.temporary(db.scratch)
             intents.temporary(session_folder(db.scratch))
             sweep(home.intents)
+            emitter = _emitter(loaded, redactor)  # before the run is recorded: a secret may be missing
             hide = hiding(loaded, redactor)
             proof = _proof(home, loaded, the_plan)
             begins = {"proof": proof, "resumed_from": asked.told()["resumed_from"]}
@@ -317,10 +319,11 @@ def run(
                 redactor=redactor,
             )
             saver = saver_of(loaded, home, record, keeping, intents, asked.told())
-            done, record = _walked(
-                context, store, record, saver, _both(saver, listener), hide,
-                workers=workers, fail_fast=fail_fast, heard=heard, planned=planned,
-            )  # fmt: skip
+            with emitter or nullcontext():
+                done, record = _walked(
+                    context, store, record, saver, listener, hide, emitter,
+                    workers=workers, fail_fast=fail_fast, heard=heard, planned=planned,
+                )  # fmt: skip
             tidy(loaded, home, record, saver)
             final = final_result(context, done.records, home) if keep_final else None
             if not done.stuck:
@@ -336,15 +339,19 @@ def run(
 
 
 def _walked(
-    context: RunContext, store: RunStore, record: RunRecord, saver: Saver, listener: Listener, hide: Hide, *,
+    context: RunContext, store: RunStore, record: RunRecord, saver: Saver, listener: Listener | None,
+    hide: Hide, emitter: Emitter | None, *,
     workers: int | None, fail_fast: bool | None, heard: Signals, planned: Callable[[Plan], None] | None,
 ) -> tuple[Walk, RunRecord]:  # fmt: skip
     """Walk the plan; what happened is in the store when this returns, and also when it raises."""
     pipeline = context.loaded.pipeline
+    if emitter is not None:
+        emitter.begin(record, lambda step: hide(context.lineage.told(step)))
+    told = _all(saver, emitter.step if emitter is not None else None, listener)
     try:
         if planned is not None:
             planned(context.plan)
-        with saver, Recorder(store, record.run_id, listener, hide) as recorder:
+        with saver, Recorder(store, record.run_id, told, hide) as recorder:
             heard.saver = saver
             done = walk(
                 context,
@@ -367,6 +374,8 @@ def _walked(
         )
     )
     store.finish_run(record)
+    if emitter is not None:
+        emitter.end(record)
     return done, record
 
 
@@ -397,9 +406,25 @@ def _writable(home: Home) -> None:
         ) from error
 
 
-def _both(first: Listener | None, second: Listener | None) -> Listener:
-    """Tells both of every change of a step."""
-    listeners = [listener for listener in (first, second) if listener is not None]
+def _emitter(loaded: Loaded, redactor: Redactor) -> Emitter | None:
+    """What tells the run as OpenLineage events, where its config asks for that."""
+    config = loaded.pipeline.lineage.openlineage
+    if config is None:
+        return None
+    from odibi.openlineage import Emitter
+
+    def warn(text: str) -> None:
+        print(f"odibi: {redactor.mask(text)}", file=sys.stderr)  # noqa: T201
+
+    try:
+        return Emitter(config, Secrets(loaded.pipeline.secrets, loaded.environ, redactor), warn)
+    except OdibiError as error:
+        raise ConfigError([loaded.problem(("lineage", "openlineage"), error.message, error.hint)]) from error
+
+
+def _all(*given: Listener | None) -> Listener:
+    """Tells all of every change of a step."""
+    listeners = [listener for listener in given if listener is not None]
 
     def told(record: StepRecord) -> None:
         for listener in listeners:

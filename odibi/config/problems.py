@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
+from odibi.config.lineage import LineageTo, OpenLineage
 from odibi.config.models import Connection, Pipeline, Resources, Retry, Step, Target, Write
 from odibi.config.short import LATER_PIPELINE, LATER_STEP, VERBS
 from odibi.config.steptests import StepTest
@@ -61,6 +62,8 @@ _KEYS: Mapping[tuple[str, ...], _Keys] = {
     ("targets", "*"): _Keys(_names(Target)),
     ("secrets",): _Keys(_names(SecretsProvider)),
     ("targets", "*", "connections", "*"): _Keys(_names(Connection)),
+    ("lineage",): _Keys(_names(LineageTo)),
+    ("lineage", "openlineage"): _Keys(_names(OpenLineage)),
     ("steps", "*"): _Keys(_names(Step, *VERBS), frozenset({"dependsOn"}), LATER_STEP),
     ("steps", "*", "retry"): _Keys(_names(Retry)),
     ("steps", "*", "resources"): _Keys(_names(Resources)),

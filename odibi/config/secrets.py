@@ -203,6 +203,8 @@ def places(pipeline: Pipeline) -> Iterator[tuple[tuple[str | int, ...], str]]:
     for name, connection in pipeline.connections.items():
         yield ("connections", name, "url"), connection.url
         yield from _texts(("connections", name, "options"), connection.options)
+    if pipeline.lineage.openlineage is not None:
+        yield from _texts(("lineage", "openlineage"), pipeline.lineage.openlineage.model_dump())
     for index, step in enumerate(pipeline.steps):
         if step.node is not Node.TRANSFORM:
             yield ("steps", index, "value"), step.value

@@ -64,6 +64,8 @@ def facts_of(
     """
     if record.status is not RunStatus.SUCCEEDED or loaded.file == PYTHON or loaded.document.origins:
         return None
+    if loaded.pipeline.lineage.openlineage is not None:
+        return None  # every run is told
     keys = {step.name: step.key for step in record.steps}
     found = noted(loaded, home, None)
     kept = {name: one for name, each in found.items() for one in each if one.key == keys.get(name)}
