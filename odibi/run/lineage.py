@@ -53,6 +53,7 @@ class Lineage:
     def note(self, name: str, queries: Mapping[str, Compiled], schemas: Mapping[str, Schema]) -> None:
         """Remember the queries of a step that could be compiled only in the run, and the columns of its inputs."""
         self._compiled[name] = queries, schemas
+        self._origins.pop(name, None)  # of a step that was told as it started
 
     def told(self, record: StepRecord) -> StepRecord:
         """The record of a step with what it reads and makes, as far as that is known by now.
