@@ -67,6 +67,8 @@ def facts_of(
         return None
     if loaded.pipeline.alerts.rules or any(set(hook.on) - OF_WORK for hook in loaded.pipeline.hooks):
         return None  # somebody has to be told of each run
+    if loaded.pipeline.lineage.openlineage is not None:
+        return None
     keys = {step.name: step.key for step in record.steps}
     found = noted(loaded, home, None)
     kept = {name: one for name, each in found.items() for one in each if one.key == keys.get(name)}
