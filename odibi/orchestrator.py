@@ -5,33 +5,32 @@ Each verb is a function over what the one before it gave; nothing else ties the 
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odibi.audience import Audience, all_of
 from odibi.boundaries import cross
 from odibi.config.check import check
 from odibi.config.load import from_steps, load
 from odibi.config.loaded import Loaded
 from odibi.config.models import Step
-from odibi.config.secrets import Redactor, Secrets
+from odibi.config.secrets import Redactor
 from odibi.datasets.shelf import put
 from odibi.datasets.staging import Intents, sweep
 from odibi.engines import ENGINES
 from odibi.engines.database import Database
 from odibi.engines.session import session_folder
-from odibi.errors import ConfigError, OdibiError, Permanent, Problem, nearest
+from odibi.errors import ConfigError, Permanent, Problem, nearest
 from odibi.home import Home
 from odibi.observe import observe
 from odibi.plan import Action, Plan, build
-from odibi.record.model import ProofRecord, RunRecord, RunStatus, StepRecord, StepStatus
+from odibi.record.model import ProofRecord, RunRecord, RunStatus, StepStatus
 from odibi.relational.bind import Binder
 from odibi.run.context import RunContext
 from odibi.run.earlier import going_on, keeping_of, noted, resuming, saver_of, tidy
@@ -44,11 +43,8 @@ from odibi.run.walk import Listener, Walk, walk
 from odibi.unchanged import Request
 
 if TYPE_CHECKING:
-    from odibi.logs.lines import Log
     from odibi.metrics import MetricsManager
     from odibi.notify.bus import EventBus
-    from odibi.notify.telling import Telling
-    from odibi.openlineage import Emitter
     from odibi.record.checkpoints import Checkpoint
     from odibi.record.store import RunStore
 
@@ -301,38 +297,34 @@ def run(
             store_import.join()
             before = free_epoch(home, loaded)
         the_plan, redactor = _planned(loaded, db, home, asked, binder)
-        telling = _telling(loaded, redactor, bus)
+        audience = Audience(loaded, redactor, bus, log_format)
         for engine in {step.engine for step in the_plan.steps if step.decision.action is Action.RUN}:
             ENGINES.get(engine)(db)  # before anything runs: its extra, or Java, may not be installed
         _writable(home)
         store_import.join()
         from odibi import __version__
-        from odibi.logs.lines import Log, wanted
         from odibi.record.store import open_store
 
         with (
             open_store(home.state) as store,
             locked(store, loaded) as lock,
             Intents(home.intents, loaded.run_id) as intents,
-            Log(wanted(loaded, log_format)) as log,
             db,  # is closed here, while it is noted what it would leave behind
             signals() as heard,
         ):
             if lock.previous != before:
                 # Another run has ended meanwhile: its tables are not those of the plan.
                 the_plan, redactor = _planned(loaded, db, home, asked, binder)
-                telling = _telling(loaded, redactor, bus)
+                audience = Audience(loaded, redactor, bus, log_format)
             lock.told = lambda news: heard.stop.put(("stop", NEWS[news]))
             intents.temporary(db.scratch)
             intents.temporary(session_folder(db.scratch))
             sweep(home.intents)
-            emitter = _emitter(loaded, redactor)  # before the run is recorded: a secret may be missing
             hide = hiding(loaded, redactor)
             proof = _proof(home, loaded, the_plan)
             begins = {"proof": proof, "resumed_from": asked.told()["resumed_from"]}
             record = hide(begun(loaded, the_plan, __version__).model_copy(update=begins))
             store.start_run(record)
-            log.begun(record)
             keeping = keeping_of(loaded, home, the_plan, hide)
             context = RunContext(
                 loaded,
@@ -346,17 +338,16 @@ def run(
                 redactor=redactor,
             )
             saver = saver_of(loaded, home, record, keeping, intents, asked.told())
-            with emitter or nullcontext():
+            with audience:
                 done, record = _walked(
-                    context, store, record, saver, _all(log, listener), hide, emitter,
-                    workers=workers, fail_fast=fail_fast, heard=heard, planned=planned, telling=telling, home=home,
-                    over=partial(_over, store, loaded, redactor, intents, log),
+                    context, store, record, saver, audience, listener, hide,
+                    workers=workers, fail_fast=fail_fast, heard=heard, planned=planned, home=home,
                 )  # fmt: skip
-            tidy(loaded, home, record, saver)
-            final = final_result(context, done.records, home) if keep_final else None
-            if not done.stuck:
-                context.close()
-            record, story = _made_known(loaded, store, record, home, intents, telling, hide)
+                tidy(loaded, home, record, saver)
+                final = final_result(context, done.records, home) if keep_final else None
+                if not done.stuck:
+                    context.close()
+                record, story = audience.over(record, store, home, intents)
             if request is not None and pipeline.metrics is None and pipeline.logging is None:
                 _remember(request, loaded, the_plan, record, home, intents)
             # Again, for what outlived a run that was killed: its JVM goes on for a moment.
@@ -367,23 +358,18 @@ def run(
 
 
 def _walked(
-    context: RunContext, store: RunStore, record: RunRecord, saver: Saver, listener: Listener | None,
-    hide: Hide, emitter: Emitter | None, *,
-    workers: int | None, fail_fast: bool | None, heard: Signals, planned: Callable[[Plan], None] | None,
-    telling: Telling | None, home: Home, over: Callable[[RunRecord], None],
+    context: RunContext, store: RunStore, record: RunRecord, saver: Saver, audience: Audience,
+    listener: Listener | None, hide: Hide, *,
+    workers: int | None, fail_fast: bool | None, heard: Signals, planned: Callable[[Plan], None] | None, home: Home,
 ) -> tuple[Walk, RunRecord]:  # fmt: skip
-    """Walk the plan; what happened is in the store, and ``over`` is told, when this returns and when it raises."""
+    """Walk the plan; what happened is in the store, and told, when this returns and when it raises."""
     pipeline = context.loaded.pipeline
-    if emitter is not None:
-        emitter.begin(record, lambda step: hide(context.lineage.told(step)))
+    saver.told = audience.saved
+    told = audience.begin(record, heard.stop, lambda step: hide(context.lineage.told(step)))
     try:
         if planned is not None:
             planned(context.plan)
-        if telling is not None:
-            saver.told = telling.saved
-        hooks = telling.begin(record, heard.stop) if telling is not None else None
-        lineage = emitter.step if emitter is not None else None
-        with saver, Recorder(store, record.run_id, _all(saver, hooks, lineage, listener), hide) as recorder:
+        with saver, Recorder(store, record.run_id, all_of(saver, told, listener), hide) as recorder:
             heard.saver = saver
             done = walk(
                 context,
@@ -395,10 +381,9 @@ def _walked(
     except BaseException as error:
         record = hide(broken(record, error))
         store.finish_run(record)
-        over(store.run(record.run_id))
         context.close()
-        if telling is not None:
-            _notified(telling, store, record, home, None)
+        audience.ended(store.run(record.run_id), store, context.intents)
+        audience.hooks_over(record, store, home)
         raise
     record = hide(
         ended(
@@ -410,34 +395,8 @@ def _walked(
         )
     )
     store.finish_run(record)
-    over(record)
-    if emitter is not None:
-        emitter.end(record)
+    audience.ended(record, store, context.intents)
     return done, record
-
-
-def _over(
-    store: RunStore, loaded: Loaded, redactor: Redactor, intents: Intents, log: Log, record: RunRecord
-) -> None:
-    """Log and measure the end of a run, whatever it was."""
-    log.ended(record)
-    if loaded.pipeline.metrics is not None:
-        from odibi.metrics.export import exported
-
-        for sentence in exported(store, loaded, record, redactor, intents.aside):
-            print(f"odibi: {sentence}", file=sys.stderr)  # noqa: T201
-
-
-def _made_known(
-    loaded: Loaded, store: RunStore, record: RunRecord, home: Home, intents: Intents, telling: Telling | None, hide: Hide
-) -> tuple[RunRecord, Path | None]:  # fmt: skip
-    """The story, and hooks told where it is; what they did not get stands in the record and the story."""
-    story = _told(store, record, home, intents) if loaded.pipeline.enable_tracker else None
-    if telling is not None and (warnings := _notified(telling, store, record, home, story)):
-        record = hide(record.model_copy(update={"warnings": warnings}))
-        store.finish_run(record)
-        story = _told(store, record, home, intents) if story is not None else None
-    return record, story
 
 
 def _import_store() -> None:
@@ -465,68 +424,6 @@ def _writable(home: Home) -> None:
             f"odibi cannot write to {home.path}: {error.strerror}",
             hint="set ODIBI_HOME to a folder that can be written",
         ) from error
-
-
-def _emitter(loaded: Loaded, redactor: Redactor) -> Emitter | None:
-    """What tells the run as OpenLineage events, where its config asks for that."""
-    config = loaded.pipeline.lineage.openlineage
-    if config is None:
-        return None
-    from odibi.openlineage import Emitter
-
-    def warn(text: str) -> None:
-        print(f"odibi: {redactor.mask(text)}", file=sys.stderr)  # noqa: T201
-
-    try:
-        return Emitter(config, Secrets(loaded.pipeline.secrets, loaded.environ, redactor), warn)
-    except OdibiError as error:
-        raise ConfigError([loaded.problem(("lineage", "openlineage"), error.message, error.hint)]) from error
-
-
-def _all(*given: Listener | None) -> Listener:
-    """Tells all of them of every change of a step."""
-    listeners = [listener for listener in given if listener is not None]
-
-    def told(record: StepRecord) -> None:
-        for listener in listeners:
-            listener(record)
-
-    return told
-
-
-def _telling(loaded: Loaded, redactor: Redactor, bus: EventBus | None) -> Telling | None:
-    """Who tells hooks and alerts of the run; most pipelines have none, and need not import what does."""
-    if not loaded.pipeline.hooks and not loaded.pipeline.alerts.rules and (bus is None or not bus.hooks):
-        return None
-    from odibi.notify.telling import Telling
-
-    return Telling(loaded, redactor, bus)
-
-
-def _notified(
-    telling: Telling, store: RunStore, record: RunRecord, home: Home, story: Path | None
-) -> tuple[str, ...]:
-    """Tell hooks and alerts of the end of the run; what went wrong with that is told here, too."""
-    from odibi.story.text import sentence
-
-    said = telling.over(record, store, home, sentence=sentence(record), story=str(story or ""))
-    for warning in said:
-        print(f"odibi: {warning}", file=sys.stderr)  # noqa: T201
-    return said
-
-
-def _told(store: RunStore, record: RunRecord, home: Home, intents: Intents) -> Path | None:
-    """The story of the run, None if it could not be written: a run does not fail for its story."""
-    from odibi import story
-
-    try:
-        previous = store.last_run(record.pipeline, before=record)
-        path = story.write(record, home.stories, previous, intents.aside)
-        story.write_index(store.runs(limit=200), home.stories, intents.aside)
-    except (OSError, OdibiError) as error:
-        print(f"odibi: the story could not be written: {error}", file=sys.stderr)  # noqa: T201
-        return None
-    return path
 
 
 def _remember(
