@@ -150,6 +150,7 @@ def _details(run: RunRecord) -> dict[str, Any]:
         "target": run.target,
         "config": run.config,
         "error": run.error,
+        "warnings": list(run.warnings),
         "stages": [stage.model_dump(mode="json") for stage in run.stages],
         "details": steps,
     }
@@ -175,6 +176,8 @@ def _print_one(run: RunRecord, *, verbose: bool) -> None:
     made_up = ", ".join(step.name for step in run.steps if step.synthetic)
     if made_up:
         say(f"Synthetic: made-up rows stand in for {made_up}")
+    for warning in run.warnings:
+        say(f"Warning: {clean(warning)}")
     say()
     width = max((len(step.name) for step in run.steps), default=0)
     for step in run.steps:

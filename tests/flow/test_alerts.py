@@ -129,6 +129,8 @@ def test_a_run_that_fails_and_one_that_does_not(tmp_path: Path, server: Web, mai
         unanswered,
     )
     assert all(f"odibi: {warning}" in failed.stderr for warning in run.warnings)
+    status = odibi("status", "shop", cwd=folder).stdout
+    assert all(f"Warning: {warning}\n" in status for warning in run.warnings)
     everything = (folder / ".odibi/state.db").read_bytes() + failed.stderr.encode()
     assert b"R1-secret" not in everything
     assert b"/slack/T0" not in everything
