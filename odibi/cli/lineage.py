@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from odibi.cli.exits import Exit, NotFound
 from odibi.cli.runs import run_of, store_of
 from odibi.cli.terminal import paint, say, say_json, table
-from odibi.record.lineage import difference, document
+from odibi.record.lineage import columns_of, difference, document, schema_change
 from odibi.record.lineage import schema as schema_of_document
 from odibi.record.model import RunRecord, StepStatus
 from odibi.record.trace import Branch, Graph
@@ -39,7 +39,7 @@ def show(*, name: str, up: bool, down: bool, run: str | None, output: str) -> in
         if number:
             say()
         say(f"{_said(tree)} {'comes from' if way == 'up' else 'goes into'}")
-        decided = [_decided(tree, up=way == "up")] if tree.deciding else []
+        decided = [_decided(tree, up=way == "up")] if tree.deciding else list(_changed(tree))
         for line in [*decided, *_lines(tree.branches, up=way == "up")] or ["nothing that a run has recorded"]:
             say(line)
     return Exit.SUCCESS
@@ -98,6 +98,22 @@ def _last(store: RunStore, but: set[str]) -> Iterator[RunRecord]:
     for pipeline in store.pipelines():
         if pipeline not in but and (found := store.last_run(pipeline)) is not None:
             yield found
+
+
+def _changed(branch: Branch) -> Iterator[str]:
+    """What the step that made a dataset changed of the columns and the number of rows that it was given."""
+    step, run = branch.made, branch.run
+    if step is None or run is None or branch.place.column:
+        return
+    change = schema_change(step, columns_of(run))
+    said = [f"+ {column.name} ({column.type})" for column in change.added]
+    said += [f"- {name}" for name in change.removed]
+    said += [f"~ {name} ({before} to {now})" for name, before, now in change.retyped]
+    if said:
+        yield paint(f"columns {', '.join(said)}", "dim")
+    rows = ", ".join(f"{name} {'?' if n is None else n}" for name, n in step.rows_in.items())
+    if rows and step.rows_out is not None:
+        yield paint(f"rows {step.rows_out} of {rows}", "dim")
 
 
 def _decided(branch: Branch, *, up: bool) -> str:

@@ -21,7 +21,17 @@ from odibi.record.model import (
     StepStatus,
 )
 
-__all__ = ["FORMAT", "VERSION", "SchemaChange", "difference", "document", "schema", "schema_change", "split"]
+__all__ = [
+    "FORMAT",
+    "VERSION",
+    "SchemaChange",
+    "columns_of",
+    "difference",
+    "document",
+    "schema",
+    "schema_change",
+    "split",
+]
 
 FORMAT = "odibi lineage"
 VERSION = 1
@@ -38,7 +48,7 @@ class SchemaChange:
 
 def document(run: RunRecord) -> dict[str, Any]:
     """The lineage of the run as JSON data."""
-    columns = {made.name: _columns(made, step) for step in run.steps for made in step.makes}
+    columns = columns_of(run)
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -57,6 +67,11 @@ def schema() -> dict[str, Any]:
     """The JSON schema of the document."""
     found: dict[str, Any] = json.loads(Path(__file__).with_suffix(".schema.json").read_text("utf-8"))
     return found
+
+
+def columns_of(run: RunRecord) -> dict[str, tuple[ColumnRecord, ...]]:
+    """The columns of each dataset that the run knows how to make."""
+    return {made.name: _columns(made, step) for step in run.steps for made in step.makes}
 
 
 def schema_change(step: StepRecord, known: Mapping[str, tuple[ColumnRecord, ...]]) -> SchemaChange:

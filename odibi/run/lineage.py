@@ -158,9 +158,10 @@ def source_record(planned: PlannedStep, source: Source, seen: Seen | None) -> Da
     version = ""
     if seen is not None:
         version = seen.version if seen.table_version is None else str(seen.table_version)
+    place = named.remote.shown if named.remote is not None else named.url
     return DatasetRecord(
         name=source_name(planned),
-        uri=uri_of(named.remote.shown if named.remote is not None else named.url),
+        uri=place if named.format == "table" else uri_of(place),  # the name of a catalog's table is no path
         format=named.format,
         version=version,
         files={uri_of(file.path): file.version for file in files},

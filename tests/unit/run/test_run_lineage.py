@@ -18,6 +18,7 @@ from odibi.orchestrator import Result
 from odibi.record.lineage import document, schema
 from odibi.record.model import DatasetRecord
 from odibi.record.trace import Graph
+from tests.unit.record.records import a_run, a_step
 from tests.unit.run.project import KEPT, Project, read, sql, step_of
 
 SECRET = "anne@example.org"  # a value of the first row
@@ -203,6 +204,8 @@ def test_trees_over_pipelines(two: Project, capsys: pytest.CaptureFixture[str]) 
     found = {(b["dataset"], b["column"]) for b in totals["branches"]}
     assert (totals["column"], totals["kinds"]) == ("total", ["aggregation"])
     assert found == {("shop.people", "who"), ("shop.people", "score"), ("news.same", "total")}
+    command.show(name="totals", up=True, down=False, run=None, output="text")
+    assert "columns + total (BIGINT), - price\nrows 2 of sales 2\n" in capsys.readouterr().out
     command.show(name="sums", up=True, down=False, run=None, output="text")
     assert f"in:sales.csv at file://{two.root}/in/sales.csv, version " in capsys.readouterr().out
     with pytest.raises(NotFound, match="sales has no column 'prise'"):
@@ -225,9 +228,21 @@ def test_what_is_otherwise_in_another_run(shop: Project, capsys: pytest.CaptureF
     assert capsys.readouterr().out == "The lineage is the same.\n"
 
 
-def test_names_with_dots_and_a_table_that_reads_itself() -> None:
-    from tests.unit.record.records import a_run, a_step
+def test_a_file_is_found_behind_the_pattern_it_is_read_by() -> None:
+    made = DatasetRecord(name="days", uri="file:///out/2026.csv", format="csv")
+    seen = DatasetRecord(name="in:*.csv", uri="file:///out/*.csv", format="csv")
+    writer = a_run("a" * 8, steps=(a_step("days", makes=(made,)),))
+    reader = a_run(
+        "b" * 8, pipeline="news", steps=(a_step("all", reads=(seen,), makes=(DatasetRecord(name="all"),)),)
+    )
+    graph = Graph([reader, writer])
+    assert [
+        branch.made.name for branch in graph.tree(graph.find("all"), up=True).branches if branch.made
+    ] == ["days"]
+    assert [branch.name for branch in graph.tree(graph.find("days"), up=False).branches] == ["news.all"]
 
+
+def test_a_table_that_reads_itself() -> None:
     made = DatasetRecord(name="orders", uri="file:///lake/orders", format="delta")
     step = a_step("orders", reads=(made,), makes=(made,))
     graph = Graph([a_run(steps=(step,))])
