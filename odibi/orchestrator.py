@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
@@ -21,7 +21,7 @@ from odibi.config.check import check
 from odibi.config.load import from_steps, load
 from odibi.config.loaded import Loaded
 from odibi.config.models import Step
-from odibi.config.secrets import Redactor
+from odibi.config.secrets import Redactor, Secrets
 from odibi.datasets.shelf import put
 from odibi.datasets.staging import Intents, sweep
 from odibi.engines import ENGINES
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from odibi.metrics import MetricsManager
     from odibi.notify.bus import EventBus
     from odibi.notify.telling import Telling
+    from odibi.openlineage import Emitter
     from odibi.record.checkpoints import Checkpoint
     from odibi.record.store import RunStore
 
@@ -68,7 +69,7 @@ def validate(
         the_plan = plan(loaded)
     except ConfigError as error:
         return tuple(sorted({*problems, *error.problems})), None
-    problems += tuple(_runs_each_time(loaded, the_plan, "error" if strict else "warning"))
+    problems += (*_runs_each_time(loaded, the_plan, "error" if strict else "warning"), *_unready(loaded))
     if portable:
         from odibi.prove.portable import unportable
 
@@ -85,6 +86,19 @@ def _runs_each_time(loaded: Loaded, the_plan: Plan, level: str) -> Iterator[Prob
             )
             hint = "take the date from {{ date }}, or say that it is meant: cache: false"
             yield loaded.problem(("steps", step.index), message, hint, level)
+
+
+def _unready(loaded: Loaded) -> tuple[Problem, ...]:
+    """What a run would say of its hooks before anything runs."""
+    if not loaded.pipeline.hooks:
+        return ()
+    from odibi.notify.hooks import channels_of
+
+    try:
+        channels_of(loaded, Redactor())
+    except ConfigError as error:
+        return error.problems
+    return ()
 
 
 def plan(
@@ -312,6 +326,7 @@ def run(
             intents.temporary(db.scratch)
             intents.temporary(session_folder(db.scratch))
             sweep(home.intents)
+            emitter = _emitter(loaded, redactor)  # before the run is recorded: a secret may be missing
             hide = hiding(loaded, redactor)
             proof = _proof(home, loaded, the_plan)
             begins = {"proof": proof, "resumed_from": asked.told()["resumed_from"]}
@@ -331,11 +346,12 @@ def run(
                 redactor=redactor,
             )
             saver = saver_of(loaded, home, record, keeping, intents, asked.told())
-            done, record = _walked(
-                context, store, record, saver, _all(log, listener), hide,
-                workers=workers, fail_fast=fail_fast, heard=heard, planned=planned, telling=telling, home=home,
-                over=partial(_over, store, loaded, redactor, intents, log),
-            )  # fmt: skip
+            with emitter or nullcontext():
+                done, record = _walked(
+                    context, store, record, saver, _all(log, listener), hide, emitter,
+                    workers=workers, fail_fast=fail_fast, heard=heard, planned=planned, telling=telling, home=home,
+                    over=partial(_over, store, loaded, redactor, intents, log),
+                )  # fmt: skip
             tidy(loaded, home, record, saver)
             final = final_result(context, done.records, home) if keep_final else None
             if not done.stuck:
@@ -351,19 +367,23 @@ def run(
 
 
 def _walked(
-    context: RunContext, store: RunStore, record: RunRecord, saver: Saver, listener: Listener | None, hide: Hide, *,
+    context: RunContext, store: RunStore, record: RunRecord, saver: Saver, listener: Listener | None,
+    hide: Hide, emitter: Emitter | None, *,
     workers: int | None, fail_fast: bool | None, heard: Signals, planned: Callable[[Plan], None] | None,
     telling: Telling | None, home: Home, over: Callable[[RunRecord], None],
 ) -> tuple[Walk, RunRecord]:  # fmt: skip
     """Walk the plan; what happened is in the store, and ``over`` is told, when this returns and when it raises."""
     pipeline = context.loaded.pipeline
+    if emitter is not None:
+        emitter.begin(record, lambda step: hide(context.lineage.told(step)))
     try:
         if planned is not None:
             planned(context.plan)
-        told = None
         if telling is not None:
-            saver.told, told = telling.saved, telling.begin(record, heard.stop)
-        with saver, Recorder(store, record.run_id, _all(saver, told, listener), hide) as recorder:
+            saver.told = telling.saved
+        hooks = telling.begin(record, heard.stop) if telling is not None else None
+        lineage = emitter.step if emitter is not None else None
+        with saver, Recorder(store, record.run_id, _all(saver, hooks, lineage, listener), hide) as recorder:
             heard.saver = saver
             done = walk(
                 context,
@@ -391,6 +411,8 @@ def _walked(
     )
     store.finish_run(record)
     over(record)
+    if emitter is not None:
+        emitter.end(record)
     return done, record
 
 
@@ -443,6 +465,22 @@ def _writable(home: Home) -> None:
             f"odibi cannot write to {home.path}: {error.strerror}",
             hint="set ODIBI_HOME to a folder that can be written",
         ) from error
+
+
+def _emitter(loaded: Loaded, redactor: Redactor) -> Emitter | None:
+    """What tells the run as OpenLineage events, where its config asks for that."""
+    config = loaded.pipeline.lineage.openlineage
+    if config is None:
+        return None
+    from odibi.openlineage import Emitter
+
+    def warn(text: str) -> None:
+        print(f"odibi: {redactor.mask(text)}", file=sys.stderr)  # noqa: T201
+
+    try:
+        return Emitter(config, Secrets(loaded.pipeline.secrets, loaded.environ, redactor), warn)
+    except OdibiError as error:
+        raise ConfigError([loaded.problem(("lineage", "openlineage"), error.message, error.hint)]) from error
 
 
 def _all(*given: Listener | None) -> Listener:

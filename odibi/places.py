@@ -90,7 +90,10 @@ def uri_of(url: str) -> str:
         file, mark, table = path.removeprefix("/").partition("#")
         return f"sqlite://{os.path.abspath(file)}{mark}{table}"  # noqa: PTH100
     place, mark, table = url.partition("#")
-    return re.sub(r"(://)[^/@]*@", r"\1", place.partition("?")[0]) + mark + table
+    place = place.partition("?")[0]
+    # What stands before the @ of Azure's URLs is a container, not a user.
+    named = place if scheme in ("abfs", "abfss") else re.sub(r"(://)[^/@]*@", r"\1", place)
+    return named + mark + table
 
 
 def system(url: str) -> tuple[Any, str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from odibi.config.alerts import NOBODY_TOLD
 from odibi.config.load import load
 from odibi.config.loaded import Loaded
 from odibi.config.models import Step
@@ -67,7 +68,7 @@ def moved(asked: Asked, date: str | None, folder: Path) -> Loaded:
         if name in written
     }
     connections = {**pipeline.connections, **places}
-    return replace(loaded, pipeline=pipeline.model_copy(update={"connections": connections}))
+    return replace(loaded, pipeline=pipeline.model_copy(update={"connections": connections, **NOBODY_TOLD}))
 
 
 def refuse_elsewhere(plan: Plan, folder: Path) -> None:

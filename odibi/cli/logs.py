@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import suppress
-
 from odibi.cli.exits import Exit, NotFound
 from odibi.cli.runs import run_of
 from odibi.cli.status import GOING_ON
 from odibi.cli.terminal import paint, say
+from odibi.cli.watching import again
 from odibi.errors import nearest
 from odibi.logs.entries import Entry, entries
 from odibi.logs.lines import human, json_line
@@ -28,12 +26,15 @@ def logs(*, name: str | None, step: str | None, follow: bool, output: str) -> in
     if step is not None and step not in (names := [one.name for one in run.steps]):
         raise NotFound(f"run {run.run_id[:8]} has no step {step!r}", hint=nearest(step, names, "steps"))
     told: set[tuple[str, str, int | None]] = set()
-    with suppress(KeyboardInterrupt):
-        _print(run, step, told, output)
-        while follow and run.status in GOING_ON:
-            time.sleep(LOOK)
-            run = run_of(run.run_id, "odibi logs")
-            _print(run, step, told, output)
+    _print(run, step, told, output)
+
+    def look() -> bool:
+        now = run_of(run.run_id, "odibi logs")
+        _print(now, step, told, output)
+        return now.status in GOING_ON
+
+    if follow and run.status in GOING_ON:
+        again(look, LOOK)
     return Exit.SUCCESS
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from odibi.cli.exits import Exit, NotFound
 from odibi.cli.runs import pipeline_of, store_of
 from odibi.cli.terminal import Cell, clean, is_live, paint, say, say_json, table
+from odibi.cli.watching import again
 from odibi.errors import nearest
 from odibi.record.model import AttemptRecord, RunRecord, RunStatus, StepRecord, StepStatus
 
@@ -50,13 +49,13 @@ def status(
     if not watch:
         _show(name, verbose, output)
         return Exit.SUCCESS
-    with suppress(KeyboardInterrupt):
-        while True:
-            if is_live() and output != "json":
-                say(CLEARED, end="")
-            if not _show(name, verbose, output):
-                break
-            time.sleep(interval)
+
+    def look() -> bool:
+        if is_live() and output != "json":
+            say(CLEARED, end="")
+        return _show(name, verbose, output)
+
+    again(look, interval)
     return Exit.SUCCESS
 
 

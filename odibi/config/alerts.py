@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints, model_validator
@@ -9,7 +10,7 @@ from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints, m
 from odibi.config.base import Frozen
 from odibi.config.hooks import Level, Severity, Texts
 
-__all__ = ["DEFAULT_ROUTES", "LOG", "AlertRule", "Alerts", "Condition", "alerts_given"]
+__all__ = ["DEFAULT_ROUTES", "LOG", "NOBODY_TOLD", "AlertRule", "Alerts", "Condition", "alerts_given"]
 
 LOG = "log"
 """The route that is always there: a line on stderr."""
@@ -139,3 +140,6 @@ def _rules(given: Any) -> Any:
 
 alerts_given = BeforeValidator(_rules)
 """Rules alone stand for alerts with the usual routes."""
+
+NOBODY_TOLD: Mapping[str, Any] = {"hooks": (), "alerts": Alerts()}
+"""What a pipeline has that only tries things out: nobody is told of it."""

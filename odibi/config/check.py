@@ -316,6 +316,11 @@ def _hooks_mean_something(view: _View) -> Iterator[Problem]:
             if not fnmatch.filter(names, pattern):
                 message = f"hook {hook.called!r}: no step is called {pattern!r}"
                 yield view.loaded.problem((*at, "steps"), message, nearest(pattern, names, "steps"))
+        for target in hook.targets:
+            known = {"dev", *view.loaded.pipeline.targets}
+            if target not in known:
+                message = f"hook {hook.called!r}: unknown target {target!r}"
+                yield view.loaded.problem((*at, "targets"), message, nearest(target, known, "targets"))
         for layer in hook.layers:
             if layer not in list(Layer):
                 message = f"hook {hook.called!r}: unknown layer {layer!r}"

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from odibi.config.base import Frozen
 from odibi.errors import nearest
 
-__all__ = ["EVENTS", "FAILURES", "Hook", "Level", "Severity", "Texts", "event_named"]
+__all__ = ["EVENTS", "OF_WORK", "Hook", "Level", "Severity", "Texts", "event_named"]
 
 EVENTS: Mapping[str, str] = {
     "pipeline_start": "the run begins",
@@ -30,8 +30,10 @@ EVENTS: Mapping[str, str] = {
 }
 """The events of a run, and when they happen."""
 
-FAILURES = frozenset({"pipeline_error", "node_error", "node_retry", "check_failed", "checkpoint_saved"})
-"""The events of a run in which something was done or went wrong."""
+OF_WORK = frozenset(
+    {"pipeline_error", "node_start", "node_error", "node_retry", "check_failed", "cache_miss"}
+)
+"""The events that a run with nothing to do has not."""
 
 
 class Severity(StrEnum):

@@ -18,6 +18,7 @@ from odibi.config.base import Frozen
 from odibi.config.checks import Checks, RuleSet
 from odibi.config.hooks import Hook
 from odibi.config.increment import NewRows
+from odibi.config.lineage import LineageTo
 from odibi.config.retry import Resources, Retry, RetryRule, Success, refuse_success
 from odibi.config.short import expand_pipeline, expand_step
 from odibi.config.stages import Stage
@@ -433,6 +434,7 @@ class Pipeline(Frozen):
     distributed_max_workers: int = Field(default=2, ge=1, le=256)
     backend: Backend = "threads"
     enable_tracker: bool = True
+    lineage: LineageTo = LineageTo()
     samples: int = Field(default=5, ge=0, le=100)
     enable_cache: bool | None = None
     cache_dir: Folder | None = None

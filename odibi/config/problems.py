@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from odibi.config.alerts import AlertRule, Alerts, Condition
 from odibi.config.hooks import Hook
+from odibi.config.lineage import LineageTo, OpenLineage
 from odibi.config.models import Connection, Pipeline, Resources, Retry, Step, Target, Write
 from odibi.config.short import LATER_PIPELINE, LATER_STEP, VERBS
 from odibi.config.steptests import StepTest
@@ -68,6 +69,8 @@ _KEYS: Mapping[tuple[str, ...], _Keys] = {
     ("logging",): _Keys(_names(Logging)),
     ("secrets",): _Keys(_names(SecretsProvider)),
     ("targets", "*", "connections", "*"): _Keys(_names(Connection)),
+    ("lineage",): _Keys(_names(LineageTo)),
+    ("lineage", "openlineage"): _Keys(_names(OpenLineage)),
     ("steps", "*"): _Keys(_names(Step, *VERBS), frozenset({"dependsOn"}), LATER_STEP),
     ("hooks", "*"): _Keys(_names(Hook)),
     ("event_bus", "*"): _Keys(_names(Hook)),

@@ -67,6 +67,7 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "distributed_max_workers": "How many steps may run at the same time.",
         "backend": "Where functions run: in threads of this process, or in processes of their own.",
         "enable_tracker": "Record samples and lineage.",
+        "lineage": "Who else is told the lineage of runs: {openlineage: {url: ...}}.",
         "samples": "How many rows of each step the story shows.",
         "enable_cache": "Reuse files and results that no table keeps; if not said, in every target but prod.",
         "cache_dir": "The folder of the cache; cache in the home of odibi if not given.",
@@ -144,6 +145,18 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "where": "The condition on the rows that the incoming ones replace (replace_where).",
         "on_code_change": "What becomes of rows that the step's old code made: rebuild, forward_only or refuse.",
         "optimize": "How the Delta table is looked after: {max_files: 50, vacuum_hours: 168}, or a number of files.",
+    },
+    "LineageTo": {
+        "openlineage": "Where OpenLineage events go: {url: ..., file: ...}.",
+    },
+    "OpenLineage": {
+        "url": "The server that takes the events, such as Marquez.",
+        "file": "The file to append the events to, one a line.",
+        "namespace": "The namespace of the jobs.",
+        "endpoint": "The path below url that takes events.",
+        "headers": "Headers that go along with each event.",
+        "api_key": "A key that goes along as bearer token: ${secret:name}.",
+        "timeout": "Seconds that the server may take; so long the end of a run waits at most.",
     },
     "Optimize": {
         "max_files": "Write small files together when the table has more files than this.",

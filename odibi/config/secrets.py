@@ -208,6 +208,8 @@ def places(pipeline: Pipeline) -> Iterator[tuple[tuple[str | int, ...], str]]:
             yield from _texts(("hooks", index, key), getattr(hook, key))
     if pipeline.metrics is not None and pipeline.metrics.push is not None:
         yield ("metrics", "push"), pipeline.metrics.push
+    if pipeline.lineage.openlineage is not None:
+        yield from _texts(("lineage", "openlineage"), pipeline.lineage.openlineage.model_dump())
     for index, step in enumerate(pipeline.steps):
         if step.node is not Node.TRANSFORM:
             yield ("steps", index, "value"), step.value

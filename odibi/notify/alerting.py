@@ -125,7 +125,7 @@ def _known(loaded: Loaded, store: RunStore, home: Home) -> Known:
     return Known(
         pipeline,
         {name: store.headers(name, loaded.target) for name in names},
-        frozenset().union(*(store.computed(name) for name in names)) if timed else frozenset(),
+        frozenset().union(*(store.computed(name, loaded.target) for name in names)) if timed else frozenset(),
         shares,
     )
 

@@ -15,6 +15,9 @@ __all__ = ["Dispatcher"]
 WAITING = 10_000
 """Events that may wait for hooks; those beyond are not told."""
 
+LONGEST = 500
+"""Characters of a warning."""
+
 
 class Dispatcher:
     """Tells the hooks of one run.
@@ -46,10 +49,10 @@ class Dispatcher:
 
     def tell(self, event: str, payload: Payload) -> None:
         """Tell of an event: blocking hooks now, the others as soon as their turn comes."""
-        for number, hook in self._of(event):
+        for hook in self._of(event):
             if hook.blocking:
                 with self._one:
-                    wrong = self._called(self._blocking, number, hook, payload)
+                    wrong = self._called(self._blocking, hook, payload)
                 if wrong:
                     self._stop(wrong)
         try:
@@ -69,34 +72,32 @@ class Dispatcher:
         self._caller.leave()
         self._blocking.leave()
 
-    def _of(self, event: str) -> Iterable[tuple[int, Registered]]:
+    def _of(self, event: str) -> Iterable[Registered]:
         return (
-            (number, hook)
-            for number, hook in enumerate(self._hooks)
-            if hook.event in (event, "*") and number not in self._given_up
+            hook for hook in self._hooks if hook.event in (event, "*") and id(hook.told) not in self._given_up
         )
 
     def _work(self) -> None:
         while (waiting := self._waiting.get()) is not None:
             event, payload = waiting
-            for number, hook in self._of(event):
+            for hook in self._of(event):
                 if self._over.is_set():
                     return
                 if not hook.blocking:
-                    self._called(self._caller, number, hook, payload)
+                    self._called(self._caller, hook, payload)
 
-    def _called(self, caller: _Caller, number: int, hook: Registered, payload: Payload) -> str:
+    def _called(self, caller: _Caller, hook: Registered, payload: Payload) -> str:
         """What went wrong with the hook; one that takes too long is not called again."""
         wrong = caller.call(hook, payload)
         if wrong is None:
             return ""
         if isinstance(wrong, TimeoutError):
-            self._given_up.add(number)
+            self._given_up.add(id(hook.told))  # for all events
             said = (
                 f"hook {hook.name!r} took longer than {hook.timeout:g} s and is not called again in this run"
             )
         else:
-            said = f"hook {hook.name!r} failed: {type(wrong).__name__}: {wrong}"
+            said = _cut(f"hook {hook.name!r} failed: {type(wrong).__name__}: {wrong}")
         self._warn(said)
         return said
 
@@ -139,7 +140,13 @@ class _Job:
 def _works(jobs: queue.SimpleQueue[_Job | None]) -> None:
     while (job := jobs.get()) is not None:
         try:
-            job.hook.told(job.payload)
+            job.hook.told(dict(job.payload))  # its own, to do with what it wants
         except BaseException as error:  # noqa: BLE001 - the code of users, of which a run must not fail
             job.raised = error
         job.done.set()
+
+
+def _cut(text: str) -> str:
+    """The text on one line of bounded length."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else line[: LONGEST - 3] + "..."

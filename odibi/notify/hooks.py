@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from uuid import uuid4
 
 from odibi.config.alerts import LOG
@@ -70,9 +70,17 @@ def _channel(loaded: Loaded, hook: Hook, secrets: Secrets) -> Channel:
     schemes = _SCHEMES.get(hook.type, ("http", "https"))
     if hook.type != "log":
         parts = urlsplit(ready.address)
-        if parts.scheme not in schemes or not parts.hostname:
+        if parts.scheme not in schemes or not parts.hostname or not _has_port(parts):
             raise Permanent("its url cannot be", hint=" or ".join(f"{scheme}://host" for scheme in schemes))
     return Channel(ready, SENDERS[hook.type])
+
+
+def _has_port(parts: SplitResult) -> bool:
+    """Whether the port of a URL, where it has one, is one."""
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
 
 
 def _function(value: str, roots: Sequence[Path]) -> Told:

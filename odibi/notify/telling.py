@@ -83,13 +83,14 @@ class Telling:
         warnings: dict[str, None] = {}
         if self._events is not None and self._dispatcher is not None:
             self._events.over(run, sentence, story)
-            self._dispatcher.finish(deadline)
             warnings = self._dispatcher.warnings
         sent: Sequence[Sent] = ()
         try:
             sent = check(self._loaded, store, home, self._channels, self._courier, datetime.now(UTC))
         except OdibiError as error:
             warnings.setdefault(f"the alerts could not be checked: {error.message}")
+        if self._dispatcher is not None:  # after the alerts, which need not wait for slow hooks
+            self._dispatcher.finish(deadline)
         deliveries = self._courier.finish(deadline)
         try:
             save_deliveries(store, deliveries)

@@ -20,13 +20,13 @@ from odibi.observe.notes import sql_problem
 from odibi.operations.call import OperationError
 from odibi.operations.placing import cautions, objections
 from odibi.plan.checks import check_objections
-from odibi.plan.columns import uses, with_sets
+from odibi.plan.columns import origins_of, uses, with_sets
 from odibi.plan.compile import StepError, compile_step
 from odibi.plan.decide import decide, held_of, seen_by_readers, stands, without_idle
 from odibi.plan.engines import Sizes, engine_of, too_large
 from odibi.plan.fingerprint import code_version, key_of, own_versions, parts_of, volatile
 from odibi.plan.graph import Cycle, graph, ordered
-from odibi.plan.model import Action, Decision, Plan, PlannedStep
+from odibi.plan.model import Action, Decision, Origins, Plan, PlannedStep
 from odibi.plan.select import select
 from odibi.plan.writes import write_objections
 from odibi.relational.bind import Binder
@@ -152,7 +152,7 @@ class _Builder:
         code = code_version(observed)
         own = own_versions(observed, self.loaded)
         compiled, assumed, warnings = self._compiled(at, observed)
-        used = self._uses(observed, compiled)
+        used, origins = self._uses(observed, compiled)
         versions = {alias: self._version(d, used) for alias, d in observed.inputs.items()} | own
         versions |= self._new(observed)
         known = {name: version for name, version in versions.items() if version is not None}
@@ -221,6 +221,7 @@ class _Builder:
             schemas=schemas,
             compiled=compiled,
             assumed=assumed,
+            origins=origins,
             uses=used,
             script=observed.script,
             function=observed.function,
@@ -242,14 +243,16 @@ class _Builder:
 
     def _uses(
         self, observed: Observed, compiled: Mapping[str, Compiled] | None
-    ) -> dict[str, tuple[str, ...]]:
+    ) -> tuple[dict[str, tuple[str, ...]], Origins]:
         """The columns the step depends on, of the inputs that are kept: only those are digested by columns."""
         producers = [self.producers.get(dataset) for dataset in observed.tables.values()]
         if compiled is None or not any(producer and producer.targets for producer in producers):
-            return {}
+            return {}, {}
         known = {d: schema for d in observed.tables.values() if (schema := self.schemas.get(d)) is not None}
         checked = observed.declared.datasets  # a check may look at any column of them
-        return {d: columns for d, columns in uses(compiled, known).items() if d not in checked}
+        origins = origins_of(compiled, known)
+        found = uses(compiled, known, origins)
+        return {d: columns for d, columns in found.items() if d not in checked}, origins
 
     def _new(self, observed: Observed) -> dict[str, str | None]:
         """The data version of what is read anew, as far as it is known: new rows of inputs, files of a server."""

@@ -8,24 +8,34 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from odibi.plan.model import PlannedStep
+from odibi.plan.model import Origins, PlannedStep
 from odibi.relational.compile import Compiled
 from odibi.relational.schema import Schema
 
-__all__ = ["SETS", "uses", "with_sets"]
+__all__ = ["SETS", "origins_of", "uses", "with_sets"]
 
 SETS = 8
 """Sets of columns that a table is digested for at most; readers of others are woken by any change."""
 
 
-def uses(queries: Mapping[str, Compiled], schemas: Mapping[str, Schema]) -> dict[str, tuple[str, ...]]:
-    """The columns that the queries depend on, of each dataset they name, in the order of its schema."""
+def origins_of(queries: Mapping[str, Compiled], schemas: Mapping[str, Schema]) -> Origins:
+    """Of which columns each column is made, by the dataset that a query makes."""
     from odibi.relational.columns import lineage
 
+    return {
+        dataset: lineage(query.meaning, schemas, names=[column.name for column in query.schema])
+        for dataset, query in queries.items()
+    }
+
+
+def uses(
+    queries: Mapping[str, Compiled], schemas: Mapping[str, Schema], origins: Origins
+) -> dict[str, tuple[str, ...]]:
+    """The columns that the queries depend on, of each dataset they name, in the order of its schema."""
     found: dict[str, set[str]] = {}
-    for query in queries.values():
+    for made, query in queries.items():
         read = {name: set[str]() for name in query.inputs}
-        for origin in lineage(query.meaning, schemas, names=[column.name for column in query.schema]):
+        for origin in origins[made]:
             named = (*origin.direct, *origin.indirect)
             for name, columns in read.items():
                 columns.update(n.removeprefix(f"{name}.") for n in named if n.startswith(f"{name}."))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from odibi.config.checks import without_checked
 from odibi.config.models import Node, Step
@@ -20,7 +20,13 @@ from odibi.relational.compile import Compiled
 from odibi.relational.parse import Script
 from odibi.relational.schema import Schema
 
-__all__ = ["Action", "Decision", "Plan", "PlannedStep"]
+if TYPE_CHECKING:
+    from odibi.relational.columns import Origin
+
+__all__ = ["Action", "Decision", "Origins", "Plan", "PlannedStep"]
+
+Origins = Mapping[str, "tuple[Origin, ...]"]
+"""Of which columns each column is made, by dataset."""
 
 
 class Action(StrEnum):
@@ -54,6 +60,7 @@ class PlannedStep:
         schemas: columns of each dataset it makes, None where only the run will tell.
         compiled: its queries by output, None where binding waits for an input's columns.
         assumed: the input columns the queries were compiled for.
+        origins: of which columns those of its datasets are made, where the plan had to know.
         uses: the columns that the queries depend on, of each dataset where that is known.
         sets: the columns that readers depend on, of each dataset it makes: what they are woken by.
         bound: functions that only this engine knows.
@@ -82,6 +89,7 @@ class PlannedStep:
     seen: Seen | None
     targets: Mapping[str, tuple[Target, ...]]
     commits: Mapping[str, Commit | None]
+    origins: Origins = field(default_factory=dict)
     uses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sets: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
     volatile: bool = False

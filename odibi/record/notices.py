@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from odibi.record.rows import moment, storable
@@ -22,6 +22,10 @@ __all__ = [
     "restore_alert",
     "save_deliveries",
 ]
+
+
+KEPT_DAYS = 90
+"""Days that deliveries are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,8 @@ def save_deliveries(store: RunStore, found: Iterable[Delivery]) -> None:
     if rows:
         with store.database.write("notices") as connection:
             connection.execute(text(_SAVE), rows)
+            oldest = datetime.now(UTC) - timedelta(days=KEPT_DAYS)
+            connection.execute(text("DELETE FROM deliveries WHERE at < :oldest"), {"oldest": moment(oldest)})
 
 
 def deliveries(store: RunStore, limit: int = 50) -> tuple[Delivery, ...]:

@@ -183,14 +183,16 @@ class RunStore:
             )
         return tuple(_run(row, []) for row in rows)
 
-    def computed(self, pipeline: str) -> frozenset[str]:
-        """The ids of the runs of a pipeline in which a step was computed, or is."""
+    def computed(self, pipeline: str, target: str, limit: int = 100) -> frozenset[str]:
+        """Of the newest runs of a pipeline in a target, the ids of those in which a step was computed, or is."""
         with self.database.read() as connection:
             rows = _rows(
                 connection,
-                "SELECT run_id FROM runs WHERE pipeline = :pipeline AND EXISTS (SELECT 1 FROM steps "
-                "WHERE steps.run_id = runs.run_id AND steps.status IN ('completed', 'failed', 'running'))",
+                "SELECT DISTINCT run_id FROM steps WHERE status IN ('completed', 'failed', 'running') AND run_id IN "
+                f"(SELECT run_id FROM runs WHERE pipeline = :pipeline AND target = :target {_NEWEST})",
                 pipeline=storable(pipeline),
+                target=storable(target),
+                limit=limit,
             )
         return frozenset(row["run_id"] for row in rows)
 

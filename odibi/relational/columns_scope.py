@@ -60,7 +60,7 @@ def marked(names: Iterable[str], kind: str) -> Names:
 
     A direct column without a mark is handed on as it is, an indirect one decides which value is taken.
     """
-    return frozenset([_mark(name, kind) for name in names])
+    return frozenset([_mark(name, kind) for name in names]) if names else _NONE
 
 
 @lru_cache(maxsize=1 << 12)
@@ -409,7 +409,8 @@ def walk(root: Any, scope: Scope, direct: Target, indirect: Target) -> None:
     """
     stack: list[tuple[Any, Target]] = [(root, direct)]
     summed: Target = set()
-    keys: dict[str, Target] = {FILTER: set(), SORT: set()}
+    filtering: Target = set()
+    sorting: Target = set()
     while stack:
         node, into = stack.pop()
         if isinstance(node, list):
@@ -425,19 +426,20 @@ def walk(root: Any, scope: Scope, direct: Target, indirect: Target) -> None:
                 indirect |= marked(scope.given, SORT)
             influence, labels = _INFLUENCE.get(kind, ()), _LABELS.get(kind, ())
             for key, child in node.args.items():
-                if key not in labels:
-                    decisive = keys.get(_DECISIVE.get(kind, ""), indirect)
-                    stack.append((child, decisive if key in influence else into))
-    direct |= marked(summed, AGGREGATION)
-    for use, found in keys.items():
-        indirect |= marked(found, use)
+                if key in influence:
+                    decisive = filtering if kind is exp.Filter else sorting if kind is exp.Order else indirect
+                    stack.append((child, decisive))
+                elif key not in labels:
+                    stack.append((child, into))
+    if summed:
+        direct |= marked(summed, AGGREGATION)
+    if filtering or sorting:
+        indirect |= marked(filtering, FILTER) | marked(sorting, SORT)
 
 
 _SUMS = (exp.AggFunc, exp.WithinGroup)
 _PICKS = (exp.Lag, exp.Lead, exp.FirstValue, exp.LastValue, exp.NthValue)
 """Aggregates to the parser, which give the value of one row."""
-
-_DECISIVE: dict[type, str] = {exp.Filter: FILTER, exp.Order: SORT}
 
 
 _INFLUENCE: dict[type, tuple[str, ...]] = {

@@ -13,6 +13,7 @@ from odibi.config.models import WriteMode
 from odibi.datasets.landing import metadata_of
 from odibi.datasets.modes import CURRENT, FROM, TO
 from odibi.places import uri_of
+from odibi.plan.columns import origins_of
 from odibi.record.model import ColumnLineage, ColumnRecord, DatasetRecord, StepRecord, StepStatus
 
 if TYPE_CHECKING:
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
 
     from odibi.datasets.source import Seen, Source
     from odibi.datasets.target import Target
-    from odibi.plan.model import Plan, PlannedStep
-    from odibi.relational.columns import Origin
+    from odibi.plan.model import Origins, Plan, PlannedStep
     from odibi.relational.compile import Compiled
     from odibi.relational.schema import Schema
 
@@ -47,12 +47,13 @@ class Lineage:
         self._makers = {d: planned for planned in plan.steps for d in planned.step.outputs.values()}
         self._steps = {planned.name: planned for planned in plan.steps}
         self._compiled: dict[str, tuple[Mapping[str, Compiled], Mapping[str, Schema]]] = {}
-        self._origins: dict[str, dict[str, tuple[Origin, ...]]] = {}
+        self._origins: dict[str, Origins] = {}
         self._versions: dict[str, str] = {}
 
     def note(self, name: str, queries: Mapping[str, Compiled], schemas: Mapping[str, Schema]) -> None:
         """Remember the queries of a step that could be compiled only in the run, and the columns of its inputs."""
         self._compiled[name] = queries, schemas
+        self._origins.pop(name, None)  # of a step that was told as it started
 
     def told(self, record: StepRecord) -> StepRecord:
         """The record of a step with what it reads and makes, as far as that is known by now.
@@ -135,15 +136,11 @@ class Lineage:
         alike = frozenset({"identity"})
         return {name: {} if name == file else {f"{source}.{name}": alike} for name in names}
 
-    def _origins_of(self, planned: PlannedStep) -> dict[str, tuple[Origin, ...]]:
+    def _origins_of(self, planned: PlannedStep) -> Origins:
         if planned.name not in self._origins:
-            from odibi.relational.columns import lineage
-
             queries, schemas = self._compiled.get(planned.name) or (planned.compiled or {}, self._known)
-            self._origins[planned.name] = {
-                dataset: lineage(query.meaning, schemas, names=[column.name for column in query.schema])
-                for dataset, query in queries.items()
-            }
+            found = planned.origins if queries is planned.compiled else {}
+            self._origins[planned.name] = found or origins_of(queries, schemas)
         return self._origins[planned.name]
 
 

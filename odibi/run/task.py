@@ -25,7 +25,7 @@ from odibi.operations.answer import Call
 from odibi.operations.bounded import ENGINES, bounded, movable
 from odibi.operations.invoke import call
 from odibi.operations.python import Context, secrets_in
-from odibi.plan.columns import uses
+from odibi.plan.columns import origins_of, uses
 from odibi.plan.compile import compile_step
 from odibi.plan.decide import stands
 from odibi.plan.fingerprint import key_of, parts_of, volatile
@@ -320,7 +320,11 @@ class _Attempt:
         planned = self.planned
         queries = self._compiled(inputs) if planned.relational else {}
         schemas = {planned.inputs[alias]: dataset.schema for alias, dataset in inputs.items()}
-        used = dict(planned.uses if queries is planned.compiled else uses(queries, schemas))
+        used = dict(
+            planned.uses
+            if queries is planned.compiled
+            else uses(queries, schemas, origins_of(queries, schemas))
+        )
         for dataset in planned.declared.datasets:  # a check may look at any column of them
             used.pop(dataset, None)
         return {

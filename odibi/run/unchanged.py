@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from odibi.config.check import is_sql_file
-from odibi.config.hooks import FAILURES
+from odibi.config.hooks import OF_WORK
 from odibi.config.loaded import PYTHON
 from odibi.datasets.files import is_remote
 from odibi.datasets.kept import Kept, Mark
@@ -65,8 +65,10 @@ def facts_of(
     """
     if record.status is not RunStatus.SUCCEEDED or loaded.file == PYTHON or loaded.document.origins:
         return None
-    if loaded.pipeline.alerts.rules or any(set(hook.on) - FAILURES for hook in loaded.pipeline.hooks):
+    if loaded.pipeline.alerts.rules or any(set(hook.on) - OF_WORK for hook in loaded.pipeline.hooks):
         return None  # somebody has to be told of each run
+    if loaded.pipeline.lineage.openlineage is not None:
+        return None
     keys = {step.name: step.key for step in record.steps}
     found = noted(loaded, home, None)
     kept = {name: one for name, each in found.items() for one in each if one.key == keys.get(name)}

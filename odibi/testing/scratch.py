@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 from uuid import uuid4
 
+from odibi.config.alerts import NOBODY_TOLD
 from odibi.config.loaded import Loaded
 from odibi.config.models import Connection, Format, Step, Write, WriteMode
 from odibi.datasets.files import format_of
@@ -43,6 +44,7 @@ def in_scratch(
             "samples": 0,
             "max_retries": 0,
             "timeout_seconds": None,
+            **NOBODY_TOLD,
         }
     )
     positions = tuple(loaded.positions[at] for at, _ in steps)

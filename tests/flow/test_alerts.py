@@ -166,6 +166,7 @@ def test_hooks_that_cannot_be_are_refused_before_anything_runs(tmp_path: Path) -
     folder = project(tmp_path, {"c.yaml": text, "steps/hooks.py": HOOKS})
     done = odibi("run", "c.yaml", cwd=folder)
     assert done.returncode == 2, done.stderr
+    assert odibi("validate", "c.yaml", cwd=folder).stderr == done.stderr
     first, second, third, _ = done.stderr.splitlines()
     assert first.startswith("c.yaml:3:5: hook 'slack': secret 'none' is not set (set ODIBI_SECRET_NONE")
     assert second == "c.yaml:4:5: hook 'webhook': its url cannot be (http://host or https://host)"

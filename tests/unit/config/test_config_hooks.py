@@ -64,6 +64,7 @@ def test_event_bus_is_another_word_for_hooks(tmp_path: Path) -> None:
         ("hooks: [{type: log}, {type: log}]", "2:22: the name 'log' is taken by another hook (give it a name)"),
         ("hooks: [{type: log, steps: b}]", "2:28: hook 'log': no step is called 'b' (steps: a)"),
         ("hooks: [{type: log, layers: godl}]", "2:29: hook 'log': unknown layer 'godl' (did you mean 'gold'?)"),
+        ("hooks: [{type: log, targets: prd}]", "2:30: hook 'log': unknown target 'prd' (targets: dev)"),
         (
             "hooks: [{type: webhook, url: '${env:A}', headers: {a: '${env X}'}}]",
             "2:55: '${env X}' is not a reference (write ${env:NAME}",

@@ -56,19 +56,25 @@ def test_an_event_that_is_none_is_refused_with_the_nearest() -> None:
 
 
 def test_a_hook_that_raises_or_hangs_keeps_no_other_from_being_told(release: threading.Event) -> None:
-    bus, fired = EventBus(), list[str]()
+    bus, fired, hung = EventBus(), list[str](), list[str]()
 
     def broken(payload: Any) -> None:
-        raise ValueError(payload["event_type"])
+        raise ValueError("no more")
 
     bus.register_hook("*", broken, name="broken")
-    bus.register_hook("*", lambda _: release.wait(LATER), name="slow", timeout=0.05)
+
+    def slow(_: Any) -> None:
+        hung.append("slow")
+        release.wait(LATER)
+
+    for event in ("node_start", "node_complete"):
+        bus.register_hook(event, slow, name="slow", timeout=0.05)
     bus.register_hook("*", notes(fired, "told"))
-    warnings, stopped = told(bus, "node_start", "node_start")
-    assert fired == ["told", "told"]
+    warnings, stopped = told(bus, "node_start", "node_start", "node_complete")
+    assert (fired, hung) == (["told"] * 3, ["slow"])
     assert stopped == []
     assert warnings == [
-        "hook 'broken' failed: ValueError: node_start",
+        "hook 'broken' failed: ValueError: no more",
         "hook 'slow' took longer than 0.05 s and is not called again in this run",
     ]
 

@@ -1,0 +1,184 @@
+"""Delivery of events: on a thread of its own, so that a server that is slow or gone costs the run nothing.
+
+What could not be delivered is told at the end, and is no failure of the run.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from odibi.config.lineage import OpenLineage
+from odibi.config.secrets import Secrets, resolve
+from odibi.errors import MissingExtra
+from odibi.record.model import ColumnRecord, RunRecord, RunStatus, StepRecord, StepStatus
+
+if TYPE_CHECKING:
+    from openlineage.client.event_v2 import RunEvent
+
+__all__ = ["Emitter"]
+
+IMPORT = 30.0
+"""Seconds that the classes of the standard may take to be imported, before it is waited for events."""
+
+ENOUGH = 3
+"""Failures in a row after which a place is not tried any more."""
+
+_RETRY = {"total": 2, "read": 2, "connect": 1, "backoff_factor": 0.2}
+
+Deliver = Callable[["RunEvent"], object]
+
+
+class Emitter:
+    """Tells one run to the places a config names.
+
+    Args:
+        config: where, with its references.
+        secrets: what these references give.
+        warn: is told at the end what could not be delivered.
+
+    Raises:
+        MissingExtra: the extra ``lineage`` is not installed.
+        Permanent: a reference has no value.
+    """
+
+    def __init__(
+        self,
+        config: OpenLineage,
+        secrets: Secrets,
+        warn: Callable[[str], None],
+    ) -> None:
+        if find_spec("openlineage") is None:
+            raise MissingExtra("what tells OpenLineage events", "lineage")
+
+        def value(text: str | None) -> str | None:
+            return None if text is None else resolve(text, secrets.environ, secrets=secrets)
+
+        self._url, self._file, self._key = value(config.url), value(config.file), value(config.api_key)
+        self._folder = Path.cwd()  # the current one, before anybody changes it
+        self._headers = {name: value(text) or "" for name, text in config.headers.items()}
+        self._config, self._warn = config, warn
+        self._told: Callable[[StepRecord], StepRecord] = lambda step: step
+        self._waiting: queue.SimpleQueue[RunRecord | StepRecord | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._deliver, name="odibi-openlineage", daemon=True)
+        self._failed: dict[str, tuple[int, str]] = {}
+        self._run: RunRecord | None = None
+        self._ended = False
+        self._ready = threading.Event()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        if self._run is not None and not self._ended:
+            said = f"{type(error).__name__}: {error}" if error is not None else "the run was not ended"
+            self.end(
+                self._run.model_copy(
+                    update={"status": RunStatus.FAILED, "ended_at": datetime.now(UTC), "error": said}
+                )
+            )
+        self._waiting.put(None)
+        self._ready.wait(IMPORT)
+        self._thread.join(self._config.timeout)
+        for place, (count, why) in self._failed.items():
+            self._warn(f"{count} OpenLineage event{'s' * (count != 1)} did not reach {place}: {why}")
+        if self._thread.is_alive():
+            self._warn(f"OpenLineage events were still on their way after {self._config.timeout:g} s")
+
+    def begin(self, record: RunRecord, told: Callable[[StepRecord], StepRecord]) -> None:
+        """Tell the start of the run; ``told`` gives a step's record with what it reads and makes."""
+        self._run, self._told = record, told
+        self._waiting.put(record)
+
+    def end(self, record: RunRecord) -> None:
+        """Tell how the run ended."""
+        self._ended = True
+        self._waiting.put(record)
+
+    def step(self, record: StepRecord) -> None:
+        """Tell a step that begins or has ended; all else is no event."""
+        if record.status is StepStatus.RUNNING or record.status.ended:
+            self._waiting.put(record)
+
+    def _deliver(self) -> None:
+        from openlineage.client.facet_v2 import set_producer
+
+        from odibi.openlineage.events import PRODUCER, run_event, step_event
+
+        set_producer(PRODUCER)
+        places = self._places()
+        self._ready.set()
+        run: RunRecord | None = None
+        columns: dict[str, tuple[ColumnRecord, ...]] = {}
+        started: set[str] = set()
+        while (record := self._waiting.get()) is not None:
+            if isinstance(record, RunRecord):
+                run = run or record
+                self._send(run_event(record, self._config.namespace), places)
+                continue
+            if run is None or (record.status is StepStatus.RUNNING and record.name in started):
+                continue
+            if record.status.ended and record.name not in started and record.status is not StepStatus.REUSED:
+                continue  # nothing was done
+            told = self._told(record)
+            columns |= {made.name: made.columns or told.columns for made in reversed(told.makes)}
+            if record.name not in started and record.status.ended:
+                self._send(step_event(told, run, self._config.namespace, columns, starts=True), places)
+            started.add(record.name)
+            self._send(step_event(told, run, self._config.namespace, columns), places)
+
+    def _places(self) -> dict[str, Deliver]:
+        found: dict[str, Deliver] = {}
+        if self._file is not None:
+            found[self._file] = _to_file(self._folder / self._file)
+        if self._url is not None:
+            found[self._url] = self._to_server(self._url)
+        return found
+
+    def _send(self, event: RunEvent, places: dict[str, Deliver]) -> None:
+        from requests import RequestException
+
+        for place, deliver in places.items():
+            count, why = self._failed.get(place, (0, ""))
+            if count < ENOUGH:
+                try:
+                    deliver(event)
+                    continue
+                except (OSError, RequestException) as error:
+                    why = (str(error).splitlines() or [type(error).__name__])[0][:300]
+            self._failed[place] = count + 1, why
+
+    def _to_server(self, url: str) -> Deliver:
+        from openlineage.client.transport.http import HttpConfig, HttpTransport
+
+        asked: dict[str, Any] = {
+            "url": url,
+            "endpoint": self._config.endpoint,
+            "timeout": self._config.timeout,
+            "custom_headers": self._headers,
+            "retry": _RETRY,
+        }
+        if self._key is not None:
+            asked["auth"] = {"type": "api_key", "apiKey": self._key}
+        return HttpTransport(HttpConfig.from_dict(asked)).emit
+
+
+def _to_file(path: Path) -> Deliver:
+    """Append events to a file, a line each."""
+    from openlineage.client.serde import Serde
+
+    def deliver(event: RunEvent) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(Serde.to_json(event) + "\n")
+
+    return deliver
