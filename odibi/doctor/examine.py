@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from odibi.doctor import machine
 from odibi.doctor.checklist import examined
 from odibi.doctor.model import Case, Finding, Level
-from odibi.doctor.places import reached, written_to
+from odibi.doctor.places import asks_others, reached, written_to
 from odibi.errors import ConfigError, OdibiError, Problem
 from odibi.home import Home
 from odibi.orchestrator import plan
@@ -32,6 +31,7 @@ def examine(loaded: Loaded | None, home: Home, *, offline: bool = False) -> tupl
     """
     folders = [home.path, *([] if loaded is None else written_to(loaded))]
     with_spark = _uses_spark(loaded) if loaded is not None else find_spec("pyspark") is not None
+    asks_store = not (offline and home.state.startswith("postgres"))
     found = [
         *machine.this_python(),
         *machine.libraries(spark=with_spark),
@@ -39,10 +39,13 @@ def examine(loaded: Loaded | None, home: Home, *, offline: bool = False) -> tupl
         *machine.disks(folders),
         *machine.folders(folders),
         *machine.zones(),
-        *machine.store(home),
+        *(machine.store(home) if asks_store else ()),
     ]
     if loaded is None:
         return tuple(found)
+    if offline and asks_others(loaded):
+        resumed = asks_store and _resumed(loaded, home)
+        return (*found, *reached(loaded, offline=True), *examined(Case(loaded, resumed=resumed)))
     case, problems = case_of(loaded, home)
     return (*found, *reached(loaded, offline=offline), _planned(problems), *examined(case))
 
@@ -89,17 +92,18 @@ def _uses_spark(loaded: Loaded) -> bool:
 
 
 def _resumed(loaded: Loaded, home: Home) -> bool:
-    """Whether a run that went on from a checkpoint succeeded; a store that cannot be read knows none."""
-    file = home.state.removeprefix("sqlite:///")
-    if not home.has_state or ("://" not in file and not Path(file).exists()):
+    """Whether a run that went on from a checkpoint succeeded; a store that cannot be read as it is knows none."""
+    if not home.has_state:
         return False
-    from odibi.record.store import open_store
+    from odibi.record.migrations import MIGRATIONS, version
+    from odibi.record.store import RunStore
 
     try:
-        with open_store(home.state) as store:
-            runs = store.runs(loaded.pipeline.pipeline, limit=100)
-            return any(
-                run.status is RunStatus.SUCCEEDED and store.run(run.run_id).resumed_from for run in runs
-            )
+        with RunStore(home.state) as store:
+            with store.database.read() as connection:
+                if version(connection) != MIGRATIONS[-1].version:
+                    return False
+            runs = store.runs(loaded.pipeline.pipeline, limit=200)
     except OdibiError:
         return False
+    return any(run.status is RunStatus.SUCCEEDED and run.resumed_from for run in runs)

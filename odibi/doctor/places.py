@@ -11,34 +11,50 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from odibi.config.secrets import places
+from odibi.datasets import bigquery
 from odibi.doctor.model import Finding, Level
 from odibi.errors import OdibiError
 from odibi.observe.connections import opened
 from odibi.observe.notes import Notes
-from odibi.places import is_remote, reaching, system
+from odibi.places import is_remote, options_of, reaching, system
 
 if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
     from odibi.config.models import Connection
 
-__all__ = ["GROUP", "reached", "written_to"]
+__all__ = ["GROUP", "asks_others", "reached", "written_to"]
 
 GROUP = "Places"
 PATIENCE = 5.0
 """Seconds that a place has to answer."""
 
 _PORTS = {"postgresql": 5432, "postgres": 5432, "http": 80, "https": 443, "sftp": 22, "ssh": 22}
+_HERE = ("", "file", "sqlite", "memory")
+"""Schemes of places that are on this machine."""
 
 
 def written_to(loaded: Loaded) -> list[Path]:
     """The local folders that steps write to, as far as no reference is in their names."""
     named = {step.write.to for step in loaded.pipeline.steps if step.write is not None}
     urls = [each.url for name, each in loaded.pipeline.connections.items() if name in named]
-    return [Path(url.removeprefix("file://")) for url in urls if url and "://" not in url.removeprefix("file://") and "${" not in url]  # fmt: skip
+    return [Path(url.removeprefix("file://")) for url in urls if not is_remote(url) and "${" not in url]
+
+
+def asks_others(loaded: Loaded) -> bool:
+    """Whether a look at what the pipeline names asks another machine."""
+    urls = [connection.url for connection in loaded.pipeline.connections.values()]
+    urls += [step.value for step in loaded.pipeline.steps if step.ingests]
+    return _vaults(loaded) or any(_scheme(url) not in _HERE or "${" in url for url in urls)
+
+
+def _vaults(loaded: Loaded) -> bool:
+    return any(one.provider not in ("env", "file") for one in loaded.pipeline.secrets)
 
 
 def reached(loaded: Loaded, *, offline: bool) -> Iterator[Finding]:
     """Whether all references have values, and each connection answers; ``offline`` asks no other machine."""
+    if offline and _vaults(loaded):
+        return  # what is opened may need a secret of theirs
     notes = Notes(loaded)
     found = {
         name: opened(notes, name, connection) for name, connection in loaded.pipeline.connections.items()
@@ -52,7 +68,7 @@ def reached(loaded: Loaded, *, offline: bool) -> Iterator[Finding]:
     if not notes.problems:
         yield Finding("secrets", GROUP, "Do references have values?", Level.PASS, "all have")
     for name, connection in found.items():
-        if connection is not None and not (offline and is_remote(connection.url)):
+        if connection is not None and not (offline and _scheme(connection.url) not in _HERE):
             yield _answers(loaded, name, connection, notes.redactor.mask)
 
 
@@ -72,20 +88,29 @@ def _targets(loaded: Loaded) -> set[str | None]:
 
 def _objection(url: str, written: bool) -> str:
     """Why a place cannot be reached; empty if it can."""
-    scheme = url.partition("://")[0] if "://" in url else ""
+    scheme = _scheme(url)
     if scheme in ("", "file"):
         folder = Path(url.removeprefix("file://"))
         return "" if not url or written or folder.exists() else f"there is no folder {url}"
     if scheme == "sqlite":
         return "" if written or Path(url.partition("///")[2]).exists() else f"there is no file {url}"
+    given = options_of(url)
+    if scheme == "bigquery":
+        return _refused(given.get("endpoint_url", bigquery.ENDPOINT))
+    if scheme == "opensearch":
+        return _refused(url.replace("opensearch", "http" if given.get("tls") is False else "https", 1))
     if scheme in _PORTS:
-        return _refused(url, _PORTS[scheme])
+        return _refused(url)
     return _within(PATIENCE, lambda: _listed(url)) or ""
 
 
-def _refused(url: str, port: int) -> str:
+def _scheme(url: str) -> str:
+    return url.partition("://")[0].lower() if "://" in url else ""
+
+
+def _refused(url: str) -> str:
     split = urlsplit(url)
-    place = (split.hostname or "localhost", split.port or port)
+    place = (split.hostname or "localhost", split.port or _PORTS[split.scheme])
     try:
         socket.create_connection(place, timeout=PATIENCE).close()
     except OSError as error:

@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from odibi.cli.doctor import doctor
 from odibi.config.load import load
-from odibi.doctor import Finding, Level, machine
+from odibi.doctor import Finding, Level, examine, machine
 from odibi.doctor.places import reached
 from odibi.home import Home
 from odibi.record.migrations import MIGRATIONS
@@ -105,6 +105,7 @@ def test_places_that_do_not_answer() -> None:
 connections:
   gone: {{url: no/such/folder}}
   silent: {{url: "http://127.0.0.1:{port}/v1"}}
+  search: {{url: "opensearch://127.0.0.1:{port}/orders"}}
   locked: {{url: "sftp://127.0.0.1", options: {{password: "${{secret:none}}"}}}}
   here: {{url: .}}
   memory: {{url: "memory://doctor"}}
@@ -116,11 +117,15 @@ steps:
     loaded = load("p.yaml")
     found = [one for one in reached(loaded, offline=False) if one.level is Level.FAIL]
     said = [(one.where, one.said) for one in found]
-    assert said[0] == ("p.yaml:5", "secret 'none' is not set")
+    assert said[0] == ("p.yaml:6", "secret 'none' is not set")
     assert said[1] == ("p.yaml:3", "there is no folder no/such/folder")
     assert said[2][1].startswith(f"127.0.0.1:{port} does not answer")
-    assert len(said) == 3
+    assert said[3][1] == said[2][1]
+    assert len(said) == 4
     assert not any("silent" in one.question for one in reached(loaded, offline=True))
+    assert not any(one.id == "plan" for one in examine(loaded, Home.find(), offline=True)), (
+        "it may look there"
+    )
 
 
 def test_the_command_fails_only_where_it_is_to_be_strict(
