@@ -332,7 +332,7 @@ def run(
             sweep(home.intents)
             if done.stuck:
                 db.abandon()
-    return Result(record, story, done.stuck, done.stopped, resuming(record, saver), final or (lambda: None))
+    return Result(record, story, done.stuck, done.stopped, record.resume, final or (lambda: None))
 
 
 def _walked(
@@ -357,9 +357,9 @@ def _walked(
         store.finish_run(hide(broken(record, error)))
         context.close()
         raise
-    record = hide(
-        ended(record, done, context.plan, tracked=pipeline.enable_tracker, success=pipeline.success)
-    )
+    record = ended(record, done, context.plan, tracked=pipeline.enable_tracker, success=pipeline.success)
+    kept = {"checkpoints": saver.taken, "resume": resuming(record, saver)}
+    record = hide(record.model_copy(update=kept))
     store.finish_run(record)
     return done, record
 

@@ -15,10 +15,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from odibi.record.model import RunRecord
 from odibi.story import text
-from odibi.story.model import index_view, story_view
+from odibi.story.model import GLYPHS, index_view, story_view
 from odibi.story.sql import highlight
+from odibi.story.tables import RunDifference, verdict
 
-__all__ = ["render", "render_index"]
+__all__ = ["render", "render_difference", "render_index"]
 
 
 def render(run: RunRecord, previous: RunRecord | None = None, at: Path | None = None) -> str:
@@ -46,6 +47,13 @@ def render_index(runs: Sequence[RunRecord], links: Mapping[str, str]) -> str:
     return _environment().get_template("index.html").render(view=index_view(runs, links))
 
 
+def render_difference(before: RunRecord, now: RunRecord, found: RunDifference) -> str:
+    """What differs between two runs as a page of its own, always the same for the same records and rows."""
+    page = _environment().get_template("diff.html")
+    shapes = (GLYPHS[before.status], GLYPHS[now.status])
+    return page.render(before=before, now=now, found=found, shapes=shapes, verdict=verdict(found))
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -56,7 +64,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    for name in ("count", "cut", "date_time", "delta", "duration", "size"):
+    for name in ("count", "cut", "date_time", "delta", "duration", "percent", "share", "size", "times"):
         environment.filters[name] = getattr(text, name)
     environment.filters["sql"] = highlight
     templates = files("odibi.story") / "templates"
