@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from odibi.engines.session import use_session
     from odibi.operations.python import step
     from odibi.orchestrator import Orchestrator, Result
+    from odibi.story.generator import StoryGenerator
 
 __version__ = "0.1.0"
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Pipeline",
     "Result",
     "Step",
+    "StoryGenerator",
     "__version__",
     "load",
     "step",
@@ -30,6 +32,7 @@ _HOME = {
     "Pipeline": "odibi.config",
     "Result": "odibi.orchestrator",
     "Step": "odibi.config",
+    "StoryGenerator": "odibi.story.generator",
     "load": "odibi.config",
     "step": "odibi.operations.python",
     "use_session": "odibi.engines.session",

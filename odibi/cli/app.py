@@ -571,7 +571,7 @@ def vacuum(
 
 @app.command()
 def story(
-    run: Annotated[str | None, typer.Argument(metavar="RUN", help="A run's id or how it begins, or a run.json; the last run if not given.")] = None,
+    run: Annotated[str | None, typer.Argument(metavar="RUN", help="A run's id or how it begins, or a run.json or lineage.json; the last run if not given.")] = None,
     file: Annotated[str | None, typer.Option("--file", "-o", metavar="FILE", help="Where to write the page.")] = None,
     json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Export the record instead; - for stdout.")] = None,
     summaries: Annotated[str | None, typer.Option("--summaries", metavar="FOLDER", help="Write what each stage did, as JSON, instead.")] = None,

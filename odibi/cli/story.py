@@ -13,7 +13,7 @@ from odibi.cli.runs import earlier, store_of
 from odibi.cli.terminal import say
 from odibi.errors import Permanent
 from odibi.home import Home
-from odibi.record.export import from_json, to_json
+from odibi.record.export import to_json, told_from
 from odibi.record.model import RunRecord
 
 __all__ = ["story"]
@@ -24,9 +24,9 @@ def story(*, run: str | None, file: str | None, json: str | None, summaries: str
     record, previous = _found(run)
     if json is not None:
         if json == "-":
-            say(to_json(record))
+            say(to_json(record, previous))
         else:
-            say(_write(Path(json), to_json(record) + "\n"))
+            say(_write(Path(json), to_json(record, previous) + "\n"))
     if summaries is not None:
         from odibi.story.summaries import summaries as summarized
 
@@ -70,7 +70,7 @@ def _found(run: str | None) -> tuple[RunRecord, RunRecord | None]:
     """The run and the one before it, where that is recorded here."""
     if run is not None and run.endswith(".json"):
         try:
-            return from_json(Path(run).read_text("utf-8")), None
+            return told_from(Path(run).read_text("utf-8"))
         except FileNotFoundError as error:
             raise NotFound(f"there is no file {run!r}") from error
     with store_of() as store:
