@@ -72,6 +72,21 @@ class StepView:
         known = [write.bytes for write in self.step.writes if write.bytes is not None]
         return sum(known) if known else None
 
+    @property
+    def traced(self) -> bool:
+        """Whether it is known of any column where it comes from."""
+        return bool(self.decided_by) or any(column.direct or column.indirect for column in self.columns)
+
+    @property
+    def apart(self) -> bool:
+        """Whether any column is decided by others than all columns are."""
+        return any(column.indirect for column in self.columns)
+
+    @property
+    def moved(self) -> bool:
+        """Whether any column is another one than in the last run."""
+        return any(column.change is not None and column.change.kind != "same" for column in self.columns)
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
