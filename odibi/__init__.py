@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from odibi.notify.bus import EventBus, EventPriority
     from odibi.operations.python import step
     from odibi.orchestrator import Orchestrator, Result
+    from odibi.story.generator import StoryGenerator
 
 __version__ = "0.1.0"
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Pipeline",
     "Result",
     "Step",
+    "StoryGenerator",
     "__version__",
     "load",
     "step",
@@ -38,6 +40,7 @@ _HOME = {
     "Pipeline": "odibi.config",
     "Result": "odibi.orchestrator",
     "Step": "odibi.config",
+    "StoryGenerator": "odibi.story.generator",
     "load": "odibi.config",
     "step": "odibi.operations.python",
     "use_session": "odibi.engines.session",

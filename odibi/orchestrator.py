@@ -354,7 +354,7 @@ def run(
             sweep(home.intents)
             if done.stuck:
                 db.abandon()
-    return Result(record, story, done.stuck, done.stopped, resuming(record, saver), final or (lambda: None))
+    return Result(record, story, done.stuck, done.stopped, record.resume, final or (lambda: None))
 
 
 def _walked(
@@ -385,15 +385,15 @@ def _walked(
         audience.ended(store.run(record.run_id), store, context.intents)
         audience.hooks_over(record, store, home)
         raise
-    record = hide(
-        ended(
-            record,
-            done,
-            context.plan,
-            lineage=context.lineage if pipeline.enable_tracker else None,
-            success=pipeline.success,
-        )
+    record = ended(
+        record,
+        done,
+        context.plan,
+        lineage=context.lineage if pipeline.enable_tracker else None,
+        success=pipeline.success,
     )
+    kept = {"checkpoints": saver.taken, "resume": resuming(record, saver)}
+    record = hide(record.model_copy(update=kept))
     store.finish_run(record)
     audience.ended(record, store, context.intents)
     return done, record

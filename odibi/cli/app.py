@@ -756,13 +756,36 @@ def vacuum(
 
 @app.command()
 def story(
-    run: Annotated[str | None, typer.Argument(metavar="RUN", help="A run's id or how it begins, or a run.json; the last run if not given.")] = None,
+    run: Annotated[str | None, typer.Argument(metavar="RUN", help="A run's id or how it begins, or a run.json or lineage.json; the last run if not given.")] = None,
     file: Annotated[str | None, typer.Option("--file", "-o", metavar="FILE", help="Where to write the page.")] = None,
     json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Export the record instead; - for stdout.")] = None,
     summaries: Annotated[str | None, typer.Option("--summaries", metavar="FOLDER", help="Write what each stage did, as JSON, instead.")] = None,
 ) -> None:  # fmt: skip
     """Write the story of a run again, or export its record."""
     _do("story", run=run, file=file, json=json, summaries=summaries)
+
+
+@app.command()
+def diff(
+    first: Annotated[str | None, typer.Argument(metavar="RUN", help="A run's id or how it begins; the last run if not given.")] = None,
+    second: Annotated[str | None, typer.Argument(metavar="RUN", help="The run to compare it with; without it, RUN is compared with the run before it.")] = None,
+    tables: Annotated[list[str] | None, typer.Option("--table", metavar="NAME", help="Compare the rows of this table too, or of all; may be repeated.")] = None,
+    keys: Annotated[str | None, typer.Option("--keys", metavar="COLUMNS", help="The columns that tell rows apart, with commas between; the step's own if not given.")] = None,
+    rows: Annotated[int, typer.Option("--rows", "-n", metavar="N", min=0, help="How many rows of each kind are shown.")] = 10,
+    file: Annotated[str | None, typer.Option("--file", "-o", metavar="FILE", help="Write it as a page.")] = None,
+    output: Output = "text",
+) -> None:  # fmt: skip
+    """Compare two runs: decisions, code, rows, columns, checks, and the rows of tables."""
+    _do(
+        "diff",
+        first=first,
+        second=second,
+        tables=tables or (),
+        keys=keys,
+        rows=rows,
+        file=file,
+        output=output,
+    )
 
 
 @app.command()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from odibi.record.store import RunStore
 
 
-__all__ = ["not_found", "pipeline_of", "run_of", "store_of"]
+__all__ = ["earlier", "not_found", "pipeline_of", "run_of", "store_of"]
 
 
 def run_of(name: str | None, command: str) -> RunRecord:
@@ -46,6 +46,13 @@ def run_of(name: str | None, command: str) -> RunRecord:
         if found is None:
             raise NotFound(f"{name or 'nothing'} has not run", hint="odibi status lists the runs")
         return found
+
+
+def earlier(store: RunStore, run: RunRecord) -> Iterator[RunRecord]:
+    """The runs of the pipeline before a run, latest first."""
+    last: RunRecord | None = run
+    while last is not None and (last := store.last_run(last.pipeline, before=last)) is not None:
+        yield last
 
 
 @contextmanager

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 from json import dumps, loads
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from odibi.cli.exits import Exit, NotFound
-from odibi.cli.runs import store_of
+from odibi.cli.runs import earlier, store_of
 from odibi.cli.terminal import say
 from odibi.errors import Permanent
 from odibi.home import Home
-from odibi.record.export import from_json, to_json
+from odibi.record.export import to_json, told_from
 from odibi.record.model import RunRecord
-
-if TYPE_CHECKING:
-    from odibi.record.store import RunStore
 
 __all__ = ["story"]
 
@@ -28,9 +24,9 @@ def story(*, run: str | None, file: str | None, json: str | None, summaries: str
     record, previous = _found(run)
     if json is not None:
         if json == "-":
-            say(to_json(record))
+            say(to_json(record, previous))
         else:
-            say(_write(Path(json), to_json(record) + "\n"))
+            say(_write(Path(json), to_json(record, previous) + "\n"))
     if summaries is not None:
         from odibi.story.summaries import summaries as summarized
 
@@ -67,21 +63,14 @@ def _made(record: RunRecord) -> RunRecord:
     from odibi.story.summaries import as_made
 
     with store_of() as store:
-        return as_made(record, islice(_before(store, record), 100)) if store is not None else record
-
-
-def _before(store: RunStore, record: RunRecord) -> Iterator[RunRecord]:
-    """The runs of the pipeline before a run, latest first."""
-    last: RunRecord | None = record
-    while last is not None and (last := store.last_run(last.pipeline, before=last)) is not None:
-        yield last
+        return as_made(record, islice(earlier(store, record), 100)) if store is not None else record
 
 
 def _found(run: str | None) -> tuple[RunRecord, RunRecord | None]:
     """The run and the one before it, where that is recorded here."""
     if run is not None and run.endswith(".json"):
         try:
-            return from_json(Path(run).read_text("utf-8")), None
+            return told_from(Path(run).read_text("utf-8"))
         except FileNotFoundError as error:
             raise NotFound(f"there is no file {run!r}") from error
     with store_of() as store:

@@ -23,7 +23,7 @@ from odibi.errors import Permanent, nearest
 if TYPE_CHECKING:
     from deltalake import CommitProperties
 
-__all__ = ["Gone", "columns_to_sort", "history", "optimize", "rollback", "tend", "vacuum"]
+__all__ = ["Gone", "columns_to_sort", "history", "optimize", "rollback", "still_there", "tend", "vacuum"]
 
 T = TypeVar("T")
 
@@ -68,7 +68,7 @@ def rollback(url: str, version: int) -> int:
                 f"{url} has versions 0 to {table.version}, and cannot be rolled back to {version}",
                 hint="odibi history NAME lists them",
             )
-        then = _still_there(url, version)
+        then = still_there(url, version)
         undone = [*(table.undone() or ()), (version, table.version + 1)]
         remembered = then.transaction(BESIDE)
         note = dict(_note(url, version)) | {"rolled_back": undone}
@@ -84,7 +84,7 @@ def rollback(url: str, version: int) -> int:
     return _raced(url, work)
 
 
-def _still_there(url: str, version: int) -> Table:
+def still_there(url: str, version: int) -> Table:
     """The table at an older version. Raises Gone where not all that it holds is there."""
     hint = "choose a later version, odibi history NAME lists them"
     try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -10,19 +12,41 @@ from odibi.errors import Permanent
 from odibi.record.model import RunRecord
 from odibi.record.rows import reason
 
-__all__ = ["FORMAT", "VERSION", "from_json", "to_json"]
+__all__ = ["FORMAT", "LINEAGE", "VERSION", "from_json", "to_json", "told_from"]
 
 FORMAT = "odibi run"
+LINEAGE = "odibi lineage"
 VERSION = 1
 
+_EXPECTED = "expected what odibi story --json or odibi lineage export writes"
 
-def to_json(run: RunRecord) -> str:
+
+def to_json(run: RunRecord, previous: RunRecord | None = None) -> str:
     """The whole record as the text of a ``run.json``, with the version of its format.
 
-    ``run.params`` holds JSON values: dates come back as text, and infinity, which JSON does not have, as None.
+    ``previous`` is the run that its story is compared with. ``run.params`` holds JSON values: dates come back
+    as text, and infinity, which JSON does not have, as None.
     """
     document = {"format": FORMAT, "version": VERSION, "run": run.model_dump(mode="json")}
+    if previous is not None:
+        document["previous"] = previous.model_dump(mode="json")
     return json.dumps(document, ensure_ascii=False, indent=1)
+
+
+def told_from(text: str) -> tuple[RunRecord, RunRecord | None]:
+    """The run of a ``run.json`` or a ``lineage.json``, and the one before it where the text has that.
+
+    Lineage holds references and counts only, so a run that is read from it has no samples, SQL or checks.
+
+    Raises:
+        Permanent: the text is neither, or of another version of its format.
+    """
+    document = _document(text)
+    if document.get("format") == LINEAGE:
+        _same_version(document)
+        return _model(_of_lineage(document)), None
+    before = document.get("previous")
+    return from_json(text), _model(before) if before is not None else None
 
 
 def from_json(text: str) -> RunRecord:
@@ -31,21 +55,82 @@ def from_json(text: str) -> RunRecord:
     Raises:
         Permanent: the text is not JSON, not a run, or of another version of the format.
     """
+    document = _document(text)
+    if document.get("format") != FORMAT:
+        raise Permanent(f'not a run record: no "format": "{FORMAT}"', hint=_EXPECTED)
+    _same_version(document)
+    return _model(document.get("run"))
+
+
+def _document(text: str) -> dict[str, Any]:
     try:
         document = json.loads(text)
     except ValueError as error:
-        raise Permanent(f"not a run record: {error}", hint="expected the JSON of one odibi run") from error
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise Permanent(
-            f'not a run record: no "format": "{FORMAT}"', hint="expected the JSON of one odibi run"
-        )
+        raise Permanent(f"not a run record: {error}", hint=_EXPECTED) from error
+    return document if isinstance(document, dict) else {}
+
+
+def _same_version(document: Mapping[str, Any]) -> None:
     version = document.get("version")
     if version != VERSION:
         raise Permanent(
             f"run record of format version {version!r}, this odibi reads version {VERSION}",
             hint="use the version of odibi that wrote it, or a newer one",
         )
+
+
+def _model(values: Any) -> RunRecord:
     try:
-        return RunRecord.model_validate(document.get("run"))
+        return RunRecord.model_validate(values)
     except ValidationError as error:
         raise Permanent(f"damaged run record: {reason(error)}") from error
+
+
+_OF_NODE = (
+    *("name", "layer", "node", "operation", "engine", "status", "decision", "reason", "synthetic"),
+    *("started_at", "ended_at", "rows_in", "rows_out"),
+)
+
+
+def _of_lineage(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a run as far as its lineage tells them."""
+    nodes = document.get("nodes")
+    if not isinstance(nodes, list) or not all(isinstance(node, dict) for node in nodes):
+        raise Permanent("damaged run record: nodes: expected a list of objects")
+    makers = {made["name"]: node["name"] for node in nodes for made in node.get("outputs", ())}
+    known = ("run_id", "pipeline", "logical_date", "target", "status", "started_at", "ended_at")
+    engines = sorted({node.get("engine", "") for node in nodes})
+    return {
+        **{name: document.get(name) for name in known},
+        "config": "",
+        "config_hash": "",
+        "engine": ", ".join(engines),
+        "steps": [_of_node(node, makers) for node in nodes],
+    }
+
+
+def _of_node(node: Mapping[str, Any], makers: Mapping[str, str]) -> dict[str, Any]:
+    own = [made["name"] for made in node.get("outputs", ())][:1]
+    inputs = (makers.get(read["name"], "") for read in node.get("inputs", ()))
+    return {
+        **{name: node[name] for name in _OF_NODE if name in node},
+        "upstream": [name for name in dict.fromkeys(inputs) if name and name != node["name"]],
+        "columns": node.get("schema", []),
+        "lineage": [
+            {
+                "column": line["column"],
+                "direct": _references(line.get("direct", ())),
+                "indirect": _references(line.get("indirect", ())),
+            }
+            for line in node.get("columns", ())
+            if line.get("dataset") in own
+        ],
+        "attempts": [
+            {**attempt, "error": {"kind": attempt["error"], "message": ""} if attempt.get("error") else None}
+            for attempt in node.get("attempts", ())
+        ],
+    }
+
+
+def _references(ends: Any) -> list[str]:
+    return [f"{end['dataset']}.{end['column']}" for end in ends]

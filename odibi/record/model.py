@@ -18,6 +18,7 @@ from odibi.config.base import Frozen
 __all__ = [
     "AttemptRecord",
     "CheckRecord",
+    "CheckpointRecord",
     "ColumnLineage",
     "ColumnRecord",
     "DatasetRecord",
@@ -300,6 +301,14 @@ class ProofRecord(Frozen):
     total: int
 
 
+class CheckpointRecord(Frozen):
+    """A checkpoint that a run saved: after which layer or step, when, and how many steps were completed in it."""
+
+    reason: str
+    at: datetime
+    completed: int
+
+
 class RunRecord(Frozen):
     """One walk of one plan."""
 
@@ -318,6 +327,8 @@ class RunRecord(Frozen):
     runbook: str = ""
     command: str = ""
     resumed_from: str = ""  # the run whose checkpoint this one went on from
+    checkpoints: tuple[CheckpointRecord, ...] = ()
+    resume: str = ""  # the command that goes on from the last checkpoint of a run that did not succeed
     params: dict[str, Any] = {}
     versions: dict[str, str] = {}
     proof: ProofRecord | None = None

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from odibi.record.checkpoints import Checkpoint, Checkpoints
-from odibi.record.model import RunRecord, StepRecord, StepStatus
+from odibi.record.model import CheckpointRecord, RunRecord, StepRecord, StepStatus
 
 if TYPE_CHECKING:
     from odibi.config.models import Pipeline
@@ -30,7 +30,8 @@ class Saver:
     each step that was computed; INTERVAL every so many seconds in which something has ended; each of them
     also when asked. The last one is saved at the end, however the run ends. Without a place none is.
     ``failed`` says why a checkpoint could not be written, which does not fail the run; ``saved`` whether
-    the last one was. ``told`` is told of each, on that thread. ``asked`` are the fields that say what was asked of the run.
+    the last one was, ``taken`` which were. ``told`` is told of each, on that thread. ``asked`` are the fields
+    that say what was asked of the run.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Saver:
         self.failed = ""
         self.saved = False
         self.told: Callable[[str, int], None] = lambda _reason, _number: None
+        self.taken: tuple[CheckpointRecord, ...] = ()
         self._place, self._intents, self._noted = place, intents, noted
         self._mode, self._interval = pipeline.checkpoint_mode, pipeline.checkpoint_interval
         self._run = {
@@ -110,8 +112,10 @@ class Saver:
             if self._place is None:
                 continue
             try:
-                self._place.save(self._now(*asked), self._intents)
+                self._place.save(now := self._now(*asked), self._intents)
                 self.saved = True
+                taken = CheckpointRecord(reason=now.reason, at=now.at, completed=len(now.completed))
+                self.taken = (*self.taken, taken)
                 self.told(asked[0], self._number)
             except OSError as error:
                 self.failed = f"{error.filename or self._place.folder}: {error.strerror or error}"

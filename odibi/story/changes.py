@@ -1,14 +1,15 @@
-"""What differs between two runs of one pipeline: rows, schema, time, circumstances."""
+"""What differs between two runs of one pipeline: rows, schema, checks, code, time, circumstances."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import unified_diff
 
-from odibi.record.model import ColumnRecord, RunRecord, StepRecord, StepStatus
-from odibi.story.text import NONE, duration
+from odibi.record.model import CheckRecord, ColumnRecord, RunRecord, StepRecord, StepStatus
+from odibi.story.text import NONE, count, duration
 
-__all__ = ["Changes", "ColumnChange", "StepChange", "compare", "compare_columns"]
+__all__ = ["Changes", "CheckChange", "ColumnChange", "StepChange", "compare", "compare_columns"]
 
 _SLOWER, _NOTABLE_SECONDS = 1.5, 0.5
 
@@ -29,26 +30,48 @@ class ColumnChange:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckChange:
+    """A rule whose outcome is another one, in words; empty on the side where it was not asked."""
+
+    name: str
+    before: str
+    now: str
+
+
+@dataclass(frozen=True, slots=True)
 class StepChange:
     """A step now and before, None on the side where the pipeline did not have it."""
 
     now: StepRecord | None
     before: StepRecord | None
     columns: tuple[ColumnChange, ...] = ()
+    checks: tuple[CheckChange, ...] = ()
 
     @property
     def name(self) -> str:
         """The step's name."""
         return (self.now or self.before).name  # type: ignore[union-attr]
 
+    @property
+    def sql(self) -> tuple[str, ...]:
+        """The lines of SQL that are not the same, as a unified diff without its header."""
+        if self.now is None or self.before is None:
+            return ()
+        old, new = self.before.sql.splitlines(), self.now.sql.splitlines()
+        return tuple(unified_diff(old, new, lineterm="", n=2))[2:]
+
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What changed since ``previous``: facts of the run as (what, before, now), and steps."""
+    """What changed since ``previous``: facts of the run as (what, before, now), and steps.
+
+    ``decisions`` are (before, now, names of steps) where it was decided otherwise what to do with a step.
+    """
 
     previous: RunRecord
     facts: tuple[tuple[str, str, str], ...]
     steps: tuple[StepChange, ...]
+    decisions: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
 
 
 def compare_columns(now: Sequence[ColumnRecord], before: Sequence[ColumnRecord]) -> tuple[ColumnChange, ...]:
@@ -72,10 +95,38 @@ def compare(run: RunRecord, previous: RunRecord) -> Changes:
         before = old.pop(step.name, None)
         columns = compare_columns(step.columns, before.columns if before else ())
         changed = tuple(column for column in columns if column.kind != "same") if step.columns else ()
-        if before is None or changed or _differs(step, before):
-            steps.append(StepChange(step, before, changed))
+        checks = _checks(step, before) if before is not None else ()
+        if before is None or changed or checks or _differs(step, before):
+            steps.append(StepChange(step, before, changed, checks))
     steps += [StepChange(None, step) for step in old.values()]
-    return Changes(previous, _facts(run, previous), tuple(steps))
+    return Changes(previous, _facts(run, previous), tuple(steps), _decisions(run, previous))
+
+
+def _decisions(run: RunRecord, previous: RunRecord) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+    old = {step.name: step.decision for step in previous.steps}
+    found: dict[tuple[str, str], list[str]] = {}
+    for step in run.steps:
+        if (was := old.get(step.name, step.decision)) != step.decision:
+            found.setdefault((was, step.decision), []).append(step.name)
+    return tuple((was, now, tuple(names)) for (was, now), names in found.items())
+
+
+def _checks(now: StepRecord, before: StepRecord) -> tuple[CheckChange, ...]:
+    """The rules with another outcome; none where a step was not computed, because nothing was asked then."""
+    if now.status is not StepStatus.COMPLETED or before.status is not StepStatus.COMPLETED:
+        return ()
+    old = {check.name: _outcome(check) for check in before.checks}
+    new = {check.name: _outcome(check) for check in now.checks}
+    return tuple(
+        CheckChange(name, old.get(name, ""), new.get(name, ""))
+        for name in dict.fromkeys((*new, *old))
+        if old.get(name) != new.get(name)
+    )
+
+
+def _outcome(check: CheckRecord) -> str:
+    """``passed``, ``quarantined, 3 rows``."""
+    return f"{check.status}, {count(check.broken, 'row')}" if check.broken else check.status
 
 
 _SAME_RESULT = frozenset({StepStatus.COMPLETED, StepStatus.REUSED})

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from odibi.record.model import ColumnLineage, RunRecord, RunStatus, StepRecord, StepStatus
-from odibi.story.changes import Changes, ColumnChange, compare, compare_columns
+from odibi.record.model import CheckRecord, RunRecord, RunStatus, StepRecord, StepStatus
+from odibi.story.changes import Changes, compare, compare_columns
 from odibi.story.graph import Graph, layout
+from odibi.story.origins import Column, Origin, columns_of, names_of
 from odibi.story.text import NONE, count, date_time, duration, percent, proved, sentence, size, stage
-from odibi.story.timeline import Timeline, timeline
+from odibi.story.timeline import Bar, Timeline, timeline
 
 __all__ = [
-    "Column",
+    "GLYPHS",
     "Figure",
     "Group",
     "IndexView",
+    "LayerView",
+    "Reason",
     "RunLine",
     "StepView",
     "StoryView",
@@ -29,7 +33,9 @@ _NUMERIC = re.compile(
     r"^(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|DOUBLE|FLOAT|REAL|DECIMAL\(.*\)|DECIMAL)$", re.IGNORECASE
 )
 _BAD = (StepStatus.FAILED, StepStatus.CANCELLED)
-_GLYPH = {
+_WORST = ("failed", "quarantined", "warned")
+_MANY, _COSTLY = 100, 30  # so many steps are all named in the time line; of more, so many by each cost
+GLYPHS = {
     RunStatus.QUEUED: StepStatus.PENDING,
     RunStatus.RUNNING: StepStatus.RUNNING,
     RunStatus.SUCCEEDED: StepStatus.COMPLETED,
@@ -37,36 +43,49 @@ _GLYPH = {
     RunStatus.TIMEOUT: StepStatus.FAILED,
     RunStatus.CANCELLED: StepStatus.CANCELLED,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """An output column: its type, how that changed, and what it comes from."""
-
-    name: str
-    change: ColumnChange | None
-    lineage: ColumnLineage | None
+"""The shape that stands for the status of a run."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepView:
-    """A step with what only the whole run knows of it. Links are pairs of name and anchor."""
+    """A step with what only the whole run knows of it. Links are pairs of name and anchor.
+
+    ``share`` is its part of the time that all steps took, None where it did not run. ``decided_by`` are
+    the columns that every column of the step depends on besides its own.
+    """
 
     step: StepRecord
     anchor: str
     critical: bool
     changed: bool
+    before: StepRecord | None
+    share: float | None
     columns: tuple[Column, ...]
+    decided_by: tuple[Origin, ...]
     numeric: frozenset[str]
     needs: tuple[tuple[str, str], ...]
     needed_by: tuple[tuple[str, str], ...]
 
     @property
-    def words(self) -> str:
-        """What a search over the steps looks in."""
-        step = self.step
-        said = (step.name, step.layer, step.node, step.operation, step.engine, step.status.value, *step.tags)
-        return " ".join(said).lower()
+    def bytes(self) -> int | None:
+        """How much it wrote, None where that is not known."""
+        known = [write.bytes for write in self.step.writes if write.bytes is not None]
+        return sum(known) if known else None
+
+    @property
+    def traced(self) -> bool:
+        """Whether it is known of any column where it comes from."""
+        return bool(self.decided_by) or any(column.direct or column.indirect for column in self.columns)
+
+    @property
+    def apart(self) -> bool:
+        """Whether any column is decided by others than all columns are."""
+        return any(column.indirect for column in self.columns)
+
+    @property
+    def moved(self) -> bool:
+        """Whether any column is another one than in the last run."""
+        return any(column.change is not None and column.change.kind != "same" for column in self.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +93,30 @@ class Group:
     """Steps that stand under one heading."""
 
     title: str
+    anchor: str
     steps: tuple[StepView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerView:
+    """A layer as a whole: ``needs`` are (other layer, number of links from it)."""
+
+    name: str
+    anchor: str
+    steps: int
+    counts: tuple[tuple[StepStatus, int], ...]
+    rows: int
+    seconds: float
+    needs: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A decision with its reason, and the steps it is that of."""
+
+    decision: str
+    reason: str
+    steps: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +130,11 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class StoryView:
-    """Everything on the page of one run."""
+    """Everything on the page of one run.
+
+    ``checks`` are the rules that were broken, with their steps, ``rules`` how many rules had which outcome;
+    ``listed`` are the bars of the time line that have a row with a name.
+    """
 
     run: RunRecord
     sentence: str
@@ -97,10 +143,15 @@ class StoryView:
     counts: tuple[tuple[StepStatus, int], ...]
     steps: Mapping[str, StepView]
     groups: tuple[Group, ...]
+    layers: tuple[LayerView, ...]
+    reasons: tuple[Reason, ...]
+    checks: tuple[tuple[StepView, CheckRecord], ...]
+    rules: tuple[tuple[str, int], ...]
     failures: tuple[StepView, ...]
     first: str
     graph: Graph
     timeline: Timeline
+    listed: tuple[Bar, ...]
     critical_edges: frozenset[tuple[str, str]]
     figures: tuple[Figure, ...]
     changes: Changes | None
@@ -108,12 +159,19 @@ class StoryView:
 
 @dataclass(frozen=True, slots=True)
 class RunLine:
-    """A run on the index page; ``link`` is empty where its story is not there."""
+    """A run on the index page; ``link`` is empty where its story is not there.
+
+    ``rows`` are those of all its steps' results; ``before`` is the run before it, ``taller`` its duration as a
+    share of the longest of the pipeline.
+    """
 
     run: RunRecord
     sentence: str
     glyph: StepStatus
     link: str
+    rows: int
+    before: tuple[float | None, int] | None
+    taller: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,24 +187,33 @@ def story_view(run: RunRecord, previous: RunRecord | None = None) -> StoryView:
     changes = compare(run, previous) if previous else None
     steps = _steps(run, previous, frozenset(line.critical), changes)
     bad = tuple(view for view in steps.values() if view.step.status in _BAD)
-    layers = dict.fromkeys(view.step.layer for view in steps.values())
-    groups = [Group("needs attention", bad)] if bad else []
-    groups += [
-        Group(layer, tuple(v for v in steps.values() if v.step.layer == layer and v.step.status not in _BAD))
-        for layer in layers
+    layers = _anchors(list(dict.fromkeys(step.layer for step in run.steps)), "layer-")
+    groups = [Group("needs attention", "attention", bad)] if bad else []
+    for layer, anchor in layers.items():
+        own = (view for view in steps.values() if view.step.layer == layer and view.step.status not in _BAD)
+        groups.append(Group(layer, anchor, tuple(own)))
+    broken = [
+        (view, check) for view in steps.values() for check in view.step.checks if check.status != "passed"
     ]
     return StoryView(
         run=run,
         sentence=sentence(run),
-        glyph=_GLYPH[run.status],
+        glyph=GLYPHS[run.status],
         facts=_facts(run),
         counts=tuple((status, run.count(status)) for status in StepStatus if run.count(status)),
         steps=steps,
         groups=tuple(group for group in groups if group.steps),
+        layers=_layers(run, layers),
+        reasons=_reasons(steps.values()),
+        checks=tuple(
+            sorted(broken, key=lambda pair: _WORST.index(pair[1].status) if pair[1].status in _WORST else 9)
+        ),
+        rules=tuple(Counter(check.status for step in run.steps for check in step.checks).most_common()),
         failures=tuple(view for view in bad if view.step.error),
         first=next((view.anchor for view in (*bad, *steps.values())), ""),
         graph=layout(run.steps),
         timeline=line,
+        listed=_listed(line, steps),
         critical_edges=frozenset(pairwise(line.critical)),
         figures=_figures(run, line),
         changes=changes,
@@ -156,49 +223,64 @@ def story_view(run: RunRecord, previous: RunRecord | None = None) -> StoryView:
 def index_view(runs: Sequence[RunRecord], links: Mapping[str, str]) -> IndexView:
     """The view of ``runs``; ``links`` maps the id of a run to the place of its story."""
     newest = sorted(runs, key=lambda run: (run.started_at, run.run_id), reverse=True)
-    names = sorted({run.pipeline for run in runs})
-    lines = {
-        name: tuple(
-            RunLine(run, sentence(run), _GLYPH[run.status], links.get(run.run_id, ""))
-            for run in newest
-            if run.pipeline == name
+    return IndexView(
+        tuple(
+            (name, _lines([run for run in newest if run.pipeline == name], links))
+            for name in sorted({run.pipeline for run in runs})
         )
-        for name in names
-    }
-    return IndexView(tuple(lines.items()))
+    )
+
+
+def _lines(runs: Sequence[RunRecord], links: Mapping[str, str]) -> tuple[RunLine, ...]:
+    """The runs of one pipeline, the newest first, each beside the one before it."""
+    rows = [sum(step.rows_out or 0 for step in run.steps) for run in runs]
+    longest = max((run.seconds or 0.0 for run in runs), default=0.0) or 1.0
+    before = [(run.seconds, number) for run, number in zip(runs[1:], rows[1:], strict=True)]
+    return tuple(
+        RunLine(run, sentence(run), GLYPHS[run.status], links.get(run.run_id, ""), number, last, (run.seconds or 0.0) / longest)
+        for run, number, last in zip(runs, rows, [*before, None], strict=True)
+    )  # fmt: skip
 
 
 def _steps(
-    run: RunRecord, previous: RunRecord | None, critical: frozenset[str], changes: Changes | None
+    run: RunRecord, previous: RunRecord | None, critical: frozenset[str], compared: Changes | None
 ) -> dict[str, StepView]:
-    anchors = _anchors([step.name for step in run.steps])
+    anchors = _anchors([step.name for step in run.steps], "step-")
     before = {step.name: step for step in previous.steps} if previous else {}
-    changed = {change.name for change in changes.steps} if changes else set()
+    spent = sum(step.seconds or 0.0 for step in run.steps)
+    names = names_of(run.steps)
+    changed = {change.name for change in compared.steps} if compared else set()
     needed_by: dict[str, list[tuple[str, str]]] = {name: [] for name in anchors}
     for step in run.steps:
         for name in step.upstream:
             if name in needed_by:
                 needed_by[name].append((step.name, anchors[step.name]))
-    return {
-        step.name: StepView(
+    views = {}
+    for step in run.steps:
+        last = before.get(step.name)
+        changes = compare_columns(step.columns, last.columns if last else ()) if step.columns else ()
+        columns, decided_by = columns_of(step, changes, names)
+        views[step.name] = StepView(
             step=step,
             anchor=anchors[step.name],
             critical=step.name in critical,
             changed=step.name in changed,
-            columns=_columns(step, before.get(step.name)),
+            before=last,
+            share=step.seconds / spent if step.seconds is not None and spent else None,
+            columns=columns,
+            decided_by=decided_by,
             numeric=frozenset(column.name for column in step.columns if _NUMERIC.match(column.type)),
             needs=tuple((name, anchors.get(name, "")) for name in step.upstream),
             needed_by=tuple(needed_by[step.name]),
         )
-        for step in run.steps
-    }
+    return views
 
 
-def _anchors(names: Sequence[str]) -> dict[str, str]:
+def _anchors(names: Sequence[str], prefix: str) -> dict[str, str]:
     """A fragment for each name that needs no quoting; names that look alike get a number."""
     taken: dict[str, str] = {}
     for name in names:
-        plain = anchor = "step-" + re.sub(r"[^A-Za-z0-9_.-]", "-", name)
+        plain = anchor = prefix + re.sub(r"[^A-Za-z0-9_.-]", "-", name)
         again = 1
         while anchor in taken:
             again += 1
@@ -207,12 +289,51 @@ def _anchors(names: Sequence[str]) -> dict[str, str]:
     return {name: anchor for anchor, name in taken.items()}
 
 
-def _columns(step: StepRecord, before: StepRecord | None) -> tuple[Column, ...]:
-    """The columns of the output in order, gone ones last, then what only lineage knows."""
-    lineage = {line.column: line for line in step.lineage}
-    changes = compare_columns(step.columns, before.columns if before else ()) if step.columns else ()
-    known = [Column(change.name, change, lineage.pop(change.name, None)) for change in changes]
-    return (*known, *(Column(name, None, line) for name, line in lineage.items()))
+def _layers(run: RunRecord, anchors: Mapping[str, str]) -> tuple[LayerView, ...]:
+    """The layers in the order of the plan, each as one."""
+    layer_of = {step.name: step.layer for step in run.steps}
+    found = []
+    for layer, anchor in anchors.items():
+        own = [step for step in run.steps if step.layer == layer]
+        statuses = Counter(step.status for step in own)
+        needs = Counter(layer_of[name] for step in own for name in step.upstream if name in layer_of)
+        found.append(
+            LayerView(
+                name=layer,
+                anchor=anchor,
+                steps=len(own),
+                counts=tuple((status, statuses[status]) for status in StepStatus if statuses[status]),
+                rows=sum(step.rows_out or 0 for step in own),
+                seconds=sum(step.seconds or 0.0 for step in own),
+                needs=tuple((other, needs[other]) for other in anchors if needs[other] and other != layer),
+            )
+        )
+    return tuple(found)
+
+
+def _reasons(views: Iterable[StepView]) -> tuple[Reason, ...]:
+    """The decisions by their reason, those of most steps first."""
+    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for view in views:
+        found.setdefault((view.step.decision, view.step.reason), []).append((view.step.name, view.anchor))
+    ordered = sorted(found.items(), key=lambda item: -len(item[1]))
+    return tuple(Reason(decision, reason, tuple(steps)) for (decision, reason), steps in ordered)
+
+
+def _listed(line: Timeline, steps: Mapping[str, StepView]) -> tuple[Bar, ...]:
+    """The bars worth a row with a name: all, or of very many the critical and the most costly."""
+    if len(line.bars) <= _MANY:
+        return line.bars
+    costs: tuple[Callable[[StepView], float], ...] = (
+        lambda view: view.step.seconds or 0.0,
+        lambda view: view.step.rows_out or 0,
+        lambda view: view.bytes or 0,
+    )
+    chosen = {bar.name for bar in line.bars if bar.critical}
+    for cost in costs:
+        most = sorted(steps.values(), key=cost, reverse=True)[:_COSTLY]
+        chosen |= {view.step.name for view in most if cost(view)}
+    return tuple(bar for bar in line.bars if bar.name in chosen)
 
 
 def _facts(run: RunRecord) -> tuple[tuple[str, str], ...]:
@@ -223,6 +344,8 @@ def _facts(run: RunRecord) -> tuple[tuple[str, str], ...]:
         ("Started", date_time(run.started_at)),
         ("Duration", duration(run.seconds)),
         ("Run", run.run_id),
+        ("Resumed from", run.resumed_from),
+        ("Checkpoints", _checkpoints(run)),
         ("Config", run.config),
         ("Config hash", run.config_hash[:12]),
         ("Command", run.command),
@@ -234,6 +357,14 @@ def _facts(run: RunRecord) -> tuple[tuple[str, str], ...]:
         ("Sources", ", ".join(stage(s) for s in run.stages if s.successful_sources < s.total_sources)),
     ]
     return tuple(fact for fact in facts if fact[1])
+
+
+def _checkpoints(run: RunRecord) -> str:
+    """``after bronze, silver; 18 steps in the last``."""
+    if not run.checkpoints:
+        return ""
+    last = run.checkpoints[-1]
+    return f"{', '.join(one.reason for one in run.checkpoints)}; {count(last.completed, 'step')} in the last"
 
 
 def _figures(run: RunRecord, line: Timeline) -> tuple[Figure, ...]:

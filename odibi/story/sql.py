@@ -28,10 +28,14 @@ _TOKEN = re.compile(
 
 def highlight(sql: str) -> Markup:
     """``sql`` escaped, with comments, strings, quoted names, numbers and keywords in spans."""
-    out = []
+    out: list[str] = []
     end = 0
     for match in _TOKEN.finditer(sql):
-        out.append(escape(sql[end : match.start()]))
-        out.append(Markup('<span class="t-{}">{}</span>').format(match.lastgroup, match.group()))
+        out += (
+            escape(sql[end : match.start()]),
+            f'<span class="t-{match.lastgroup}">',
+            escape(match.group()),
+            "</span>",
+        )
         end = match.end()
-    return Markup("").join([*out, escape(sql[end:])])
+    return Markup("".join([*out, escape(sql[end:])]))  # noqa: S704 - every piece of the SQL is escaped

@@ -17,8 +17,10 @@ __all__ = [
     "percent",
     "proved",
     "sentence",
+    "share",
     "size",
     "stage",
+    "times",
 ]
 
 NONE = "\N{EN DASH}"
@@ -90,6 +92,23 @@ def percent(share: float) -> str:
     return f"{share * 100:.0f}%"
 
 
+def share(part: float) -> str:
+    """A share between 0 and 1 as a percentage that tells small ones apart: ``43%``, ``0.2%``."""
+    return percent(part) if part >= 0.095 else f"{part * 100:.1f}%"
+
+
+def times(now: float, before: float) -> str:
+    """How long something took beside ``before``: ``1.5 times as long``, ``as long``."""
+    ratio = now / before
+    return (
+        "as long"
+        if 0.95 <= ratio < 1.05
+        else f"{ratio:.2g} times as long"
+        if ratio < 100
+        else f"{ratio:,.0f} times as long"
+    )
+
+
 def date_time(moment: datetime | None) -> str:
     """``2026-01-06 02:00:03 UTC``."""
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if moment else NONE
@@ -144,5 +163,13 @@ def sentence(run: RunRecord) -> str:
 def _causes(run: RunRecord) -> str:
     """The first step that failed, with its message, and how many more."""
     first, *more = (step for step in run.steps if step.status is StepStatus.FAILED)
-    cause = one_line(first.error.message).rstrip(".") if first.error else "no reason recorded"
+    prefix = f"step {first.name!r} failed: "
+    told = (
+        first.error.message
+        if first.error
+        else run.error.removeprefix(prefix)
+        if run.error.startswith(prefix)
+        else ""
+    )
+    cause = one_line(told).rstrip(".") or "no reason recorded"
     return f"{first.name}: {cause}{f'; and {len(more):,} more' if more else ''}"

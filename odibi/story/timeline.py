@@ -13,8 +13,6 @@ from odibi.story.text import duration
 
 __all__ = ["Bar", "Tick", "Timeline", "critical_path", "timeline"]
 
-_MANY, _SLOWEST = 100, 40
-
 
 @dataclass(frozen=True, slots=True)
 class Bar:
@@ -59,14 +57,6 @@ class Timeline:
     def at_once(self) -> float:
         """How many steps were running on average."""
         return self.busy / self.span if self.span else 0.0
-
-    @property
-    def listed(self) -> tuple[Bar, ...]:
-        """The bars worth a row with a name: all, or of very many the critical and the slowest."""
-        if len(self.bars) <= _MANY:
-            return self.bars
-        slowest = set(sorted(self.bars, key=lambda bar: -bar.seconds)[:_SLOWEST])
-        return tuple(bar for bar in self.bars if bar.critical or bar in slowest)
 
 
 def critical_path(steps: Sequence[StepRecord]) -> tuple[str, ...]:

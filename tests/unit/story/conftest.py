@@ -45,6 +45,7 @@ DAILY = (
 COLUMNS = {
     "sales": "order_id:BIGINT line:INTEGER customer_id:BIGINT email:VARCHAR ordered_at:TIMESTAMP "
     "quantity:INTEGER price:DECIMAL(12,2) straße:VARCHAR 数量:BIGINT",
+    "order_lines": "order_id:BIGINT line:INTEGER quantity:INTEGER price:DECIMAL(12,2)",
     "revenue_by_day": "day:DATE revenue:DECIMAL(38,2) orders:BIGINT",
 }
 SQL = """-- one line per order line, with what was paid for it

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from urllib.parse import unquote
 
 import pytest
 
+from odibi.errors import NotFound, Permanent
+from odibi.record.export import to_json
 from odibi.record.model import (
     CheckRecord,
     OperationRecord,
@@ -14,7 +17,7 @@ from odibi.record.model import (
     StepStatus,
     WriteRecord,
 )
-from odibi.story import render, write, write_index
+from odibi.story import StoryGenerator, render, write, write_index
 from odibi.story.summaries import as_made, summaries
 
 
@@ -80,6 +83,65 @@ def test_plain_files_that_the_run_wrote_are_linked_from_where_the_page_is(tmp_pa
     found = [a["href"] for a in page(path.read_text("utf-8")).all("a") if not a["href"].startswith("#")]
     links = [link for link in found if link != "../index.html"]
     assert [(path.parent / unquote(link)).resolve() for link in links] == [report.resolve()]
+
+
+def test_the_page_is_the_same_from_an_exported_record(tmp_path, daily, day_before):
+    (tmp_path / "run.json").write_text(to_json(daily, day_before), "utf-8")
+    path = StoryGenerator().generate_story(tmp_path / "run.json", str(tmp_path / "new" / "story.html"))
+    assert path.read_text("utf-8") == render(daily, day_before, path)
+    with pytest.raises(NotFound, match="there is no file"):
+        StoryGenerator().generate_story(tmp_path / "none.json", path)
+
+
+def test_a_run_is_told_from_its_lineage(tmp_path, page):
+    def dataset(name):
+        return {"name": name, "uri": f"lake/{name}", "format": "delta"}
+
+    node = {
+        "layer": "silver",
+        "node": "Transform",
+        "operation": "sql",
+        "engine": "duckdb",
+        "status": "completed",
+    }
+    error = {
+        "number": 1,
+        "status": "failed",
+        "started_at": "2026-01-06T02:00:00+00:00",
+        "ended_at": None,
+        "error": "Lost",
+    }
+    edge = {"dataset": "raw", "column": "id", "kinds": ["identity"]}
+    document = {
+        "format": "odibi lineage", "version": 1, "run_id": "r1", "pipeline": "p", "logical_date": "2026-01-05",
+        "target": "dev", "status": "Succeeded", "started_at": "2026-01-06T02:00:00+00:00", "ended_at": None,
+        "nodes": [
+            {**node, "name": "raw", "schema": [{"name": "id", "type": "BIGINT"}], "outputs": [dataset("raw")], "attempts": [error]},
+            {**node, "name": "clean", "inputs": [dataset("raw"), dataset("file")], "outputs": [dataset("clean")],
+             "columns": [{"dataset": "clean", "column": "id", "direct": [edge], "indirect": []}], "rows_in": {"raw": 3}},
+        ],
+    }  # fmt: skip
+    file = tmp_path / "lineage.json"
+    file.write_text(json.dumps(document), "utf-8")
+    found = page(StoryGenerator().generate_story(file, tmp_path / "l.html").read_text("utf-8"))
+    assert {"raw", "clean"} <= {name for box in found.all("a", class_="node") for name in [box["href"][6:]]}
+    assert {"href": "#c-0-0"} in found.all("a")
+    for damaged in ({**document, "version": 9}, {**document, "nodes": {}}, {"format": "x"}, []):
+        file.write_text(json.dumps(damaged), "utf-8")
+        with pytest.raises(Permanent, match="run record"):
+            StoryGenerator().generate_story(file, tmp_path / "l.html")
+
+
+def test_the_index_sets_each_run_beside_the_one_before_it(tmp_path, page, daily, day_before):
+    found = page(write_index([day_before, daily], tmp_path).read_text("utf-8"))
+    rows = [sum(step.rows_out or 0 for step in run.steps) for run in (daily, day_before)]
+    assert f"{rows[0] - rows[1]:+,} rows, 0.76 times as long" in found.text
+    failed = daily.model_copy(update={"status": RunStatus.FAILED, "error": "step 'sales' failed: no disk"})
+    light = [
+        s.model_copy(update={"status": StepStatus.FAILED}) if s.name == "sales" else s for s in daily.steps
+    ]
+    told = page(write_index([failed.model_copy(update={"steps": tuple(light)})], tmp_path).read_text("utf-8"))
+    assert "1 failed (sales: no disk)" in told.text
 
 
 def test_the_summary_of_the_transforms(run, step):

@@ -12,7 +12,16 @@ from collections import Counter
 
 import pytest
 
-from odibi.record.model import ColumnLineage, ColumnRecord, ErrorRecord, RunStatus, SampleRecord, StepStatus
+from odibi.record.model import (
+    CheckpointRecord,
+    CheckRecord,
+    ColumnLineage,
+    ColumnRecord,
+    ErrorRecord,
+    RunStatus,
+    SampleRecord,
+    StepStatus,
+)
 from odibi.story import render
 from odibi.story.sql import highlight
 
@@ -118,6 +127,80 @@ def test_text_of_any_language_round_trips(page, run, step):
     assert html.index("charset") < 1024
     for name in names:
         assert name in found.text
+
+
+def test_text_that_turns_the_line_around_stays_in_its_place(page, run, step):
+    turned = "\N{RIGHT-TO-LEFT OVERRIDE}gnp.exe \N{HEBREW LETTER ALEF}\N{SMILING FACE WITH SUNGLASSES}"
+    sample = SampleRecord(columns=(turned,), rows=((turned,),))
+    html = render(
+        run(step(turned, sample=sample, description=turned, sql=f"select '{turned}'"), description=turned)
+    )
+    assert page(html).text.count(turned) >= 8
+    style = html[html.index("<style>") : html.index("</style>")]
+    assert "unicode-bidi: isolate" in style
+    assert "td, dd, .message, .sentence, .description { unicode-bidi: plaintext; }" in style
+
+
+def test_the_run_tells_how_it_can_go_on_and_where_it_came_from(page, broken):
+    found = page(
+        render(
+            broken.model_copy(
+                update={
+                    "resumed_from": "20260105T-aaaa",
+                    "resume": "odibi retry 20260106",
+                    "checkpoints": (CheckpointRecord(reason="bronze", at=broken.started_at, completed=6),),
+                }
+            )
+        )
+    )
+    for part in (
+        "odibi retry 20260106",
+        "20260105T-aaaa",
+        "bronze; 6 steps in the last",
+        "Why steps ran, or did not",
+    ):
+        assert part in found.text
+    assert "its target already holds this result (version 41)" in found.text
+
+
+def test_checks_that_were_broken_are_told_with_their_steps_first_of_all(page, run, step):
+    good = CheckRecord(name="not_null(id)", rule="not_null", on_fail="fail", status="passed", rows=9)
+    bad = CheckRecord(
+        name="unique(id)", rule="unique", on_fail="warn", status="warned", rows=9, broken=2, message="twice"
+    )
+    html = render(run(step("a", checks=(good,)), step("b", checks=(good, bad))))
+    section = html[html.index('id="checks"') : html.index('id="changes"')]
+    assert section.index("2 passed") < section.index("1 warned") < section.index("unique(id)")
+    assert "not_null(id)" not in section
+    assert 'id="checks"' not in render(run(step("a")))
+
+
+def test_columns_are_linked_to_those_they_come_from(page, run, step):
+    one = ColumnRecord(name="x.y", type="BIGINT")
+    made = ColumnLineage(column="z", direct=("a.b.x.y",), indirect=("a.b.k",))
+    other = ColumnLineage(column="w", direct=("elsewhere.q",), indirect=("a.b.k", "a.b.x.y"))
+    html = render(
+        run(
+            step("a.b", columns=(one, ColumnRecord(name="k", type="BIGINT"))),
+            step("c", lineage=(made, other)),
+        )
+    )
+    found = page(html)
+    assert {"href": "#c-0-0"} in found.all("a")
+    article = html[html.index('id="step-c"') :]
+    assert (
+        'Which rows there are is decided by</span> <span class="origin indirect"><a href="#c-0-1">a.b.k</a></span>'
+        in article
+    )
+    assert '<span class="elsewhere">elsewhere.q</span>' in article
+
+
+def test_more_steps_than_can_be_drawn_large_are_told_as_layers_first(page, thousand, daily):
+    found = page(render(thousand))
+    assert len(found.all("ol", class_="layers")) == 1
+    assert "675 links from bronze" in found.text
+    assert len(found.all("details", class_="group")) == 4
+    assert page(render(daily)).all("ol", class_="layers") == []
 
 
 def test_masked_columns_show_nothing_even_if_the_record_does(page, run, step):

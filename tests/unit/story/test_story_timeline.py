@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 from odibi.record.model import RunStatus, StepStatus
+from odibi.story.model import story_view
 from odibi.story.timeline import critical_path, timeline
 
 
@@ -82,11 +83,14 @@ def test_lanes_hold_every_bar_and_no_two_at_once(thousand):
     assert len(line.lanes) == line.peak
 
 
-def test_of_very_many_bars_the_slowest_and_the_critical_are_named(thousand):
-    line = timeline(thousand)
-    named = {bar.name for bar in line.listed}
-    assert 40 <= len(named) <= 40 + len(line.critical)
-    assert named >= set(line.critical)
+def test_of_very_many_bars_the_critical_and_the_most_costly_are_named(thousand):
+    view = story_view(thousand)
+    named = {bar.name for bar in view.listed}
+    assert 30 <= len(named) <= 3 * 30 + len(view.timeline.critical)
+    assert named >= set(view.timeline.critical)
+    by_rows = sorted(thousand.steps, key=lambda step: step.rows_out)
+    assert by_rows[-1].name in named
+    assert by_rows[0].name not in named
 
 
 def test_a_running_step_reaches_to_what_is_known_of_the_run(run, step):
