@@ -111,8 +111,9 @@ class _Rewriter:
             if itself and cte.this.args.get("distinct"):
                 raise Untraceable("a recursive UNION compares each row with all before; UNION ALL can be traced")
         cte.set("this", self.query(cte.this))
-        if cte.args["alias"].columns:
-            cte.args["alias"].append("columns", exp.to_identifier(WHY))
+        alias = cte.args["alias"]
+        if isinstance(alias, exp.TableAlias) and alias.columns:
+            alias.append("columns", exp.to_identifier(WHY))
 
     def _set(self, node: exp.SetOperation) -> exp.Query:
         left, right = _operand(self.query(node.this)), _operand(self.query(node.expression))
