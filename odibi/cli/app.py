@@ -510,10 +510,12 @@ def query(
 def why(
     table: Table,
     where: Annotated[
-        str | None, typer.Option("--where", metavar="CONDITION", help="The rows to explain, such as \"id = 7\".")
+        str | None,
+        typer.Option("--where", metavar="CONDITION", help='The rows to explain, such as "id = 7".'),
     ] = None,
     why_not: Annotated[
-        str | None, typer.Option("--why-not", metavar="CONDITION", help="A row that is expected and not there.")
+        str | None,
+        typer.Option("--why-not", metavar="CONDITION", help="A row that is expected and not there."),
     ] = None,
     config: ConfigOption = None,
     target: Target = None,
@@ -521,7 +523,8 @@ def why(
         str | None, typer.Option("--run", metavar="RUN", help="The table as that run left it.")
     ] = None,
     depth: Annotated[
-        int | None, typer.Option("--depth", metavar="N", min=0, help="How many steps to go back; all if not given.")
+        int | None,
+        typer.Option("--depth", metavar="N", min=0, help="How many steps to go back; all if not given."),
     ] = None,
     to: Annotated[str | None, typer.Option("--to", metavar="STEP", help="The step to stop at.")] = None,
     rows: Annotated[

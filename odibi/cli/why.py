@@ -37,20 +37,24 @@ def why(
         hint = "--where \"day = '2026-01-05'\", or --why-not for a row that is not there"
         raise UsageError("say which rows", hint=hint)
     config, target = of_last_run(config, target)
-    from odibi.why.ask import Asked, Limits, missing
+    from odibi.why.ask import Asked, BadCondition, missing
     from odibi.why.ask import why as ask
+    from odibi.why.trace import Limits
 
     limits = Limits(rows, depth, to or "")
     ended = run_of(run, "odibi why").ended_at if run is not None else None
     when = int(ended.timestamp() * 1000) if ended is not None else None
     asked = Asked(table, where or why_not or "", run or "", when, limits)
     loader = _loader(find_config(config), target)
-    if where is not None:
-        found = ask(asked, loader, Home.find())
-        data, lines = dataclasses.asdict(found), _rows(found)
-    else:
-        lost = missing(asked, loader, Home.find())
-        data, lines = dataclasses.asdict(lost), _lost(lost)
+    try:
+        if where is not None:
+            found = ask(asked, loader, Home.find())
+            data, lines = dataclasses.asdict(found), _rows(found)
+        else:
+            lost = missing(asked, loader, Home.find())
+            data, lines = dataclasses.asdict(lost), _lost(lost)
+    except BadCondition as error:
+        raise UsageError(error.message) from error
     if output == "json":
         say_json(data)
     else:
@@ -76,12 +80,14 @@ def _loader(config: str, target: str | None) -> Callable[[str, str], Loaded]:
 def _rows(rows: Rows) -> Iterator[str]:
     """The tree below some rows: what they are, where they stand, what made them."""
     version = "" if rows.version is None else f" version {rows.version}"
-    source = rows.layer == "source"
-    head = "from" if source else f"{rows.layer}/{rows.name}".lstrip("/") + version
     counted = f"{rows.count:,} row{'s' * (rows.count != 1)}"
-    yield f"{paint(head, 'bold')}  {counted}"
-    for place in rows.places if source or not rows.made else ():
-        yield f"    {paint(_place(place), 'cyan')}"
+    if rows.layer == "source":
+        for place in rows.places:
+            yield paint(_place(place), "cyan")
+        if not rows.places:
+            yield f"{typed(rows.url)}: {counted}"
+    else:
+        yield f"{paint(f'{rows.layer}/{rows.name}'.lstrip('/') + version, 'bold')}: {counted}"
     yield from (f"    {line}" for line in _table(rows.columns, rows.shown, rows.count))
     yield from (f"    {paint(remark, 'yellow')}" for remark in rows.remarks)
     for number, made in enumerate(rows.made):
@@ -94,7 +100,10 @@ def _rows(rows: Rows) -> Iterator[str]:
 def _made(made: Made) -> Iterator[str]:
     if made.step:
         by = f"made by {made.step} ({made.operation})"
-        told = [f"{made.count:,} row{'s' * (made.count != 1)}", f"version {made.version}" * (made.version is not None)]
+        told = [
+            f"{made.count:,} row{'s' * (made.count != 1)}",
+            f"version {made.version}" * (made.version is not None),
+        ]
         told += [f"date {made.date}" * bool(made.date), f"run {made.run[:8]}" * bool(made.run)]
         yield f"{by}: {', '.join(filter(None, told))}"
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,11 @@ from odibi.why.trace import Limits, Load, Tracer
 if TYPE_CHECKING:
     from odibi.home import Home
 
-__all__ = ["Asked", "missing", "why"]
+__all__ = ["Asked", "BadCondition", "missing", "why"]
+
+
+class BadCondition(Permanent):
+    """What is asked for is no condition on the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class Asked:
     condition: str
     run: str = ""
     ended: int | None = None
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
 
 
 def why(asked: Asked, load: Load, home: Home) -> Rows:
@@ -50,7 +54,8 @@ def why(asked: Asked, load: Load, home: Home) -> Rows:
 
     Raises:
         NotFound: there is no such table, step or row.
-        Permanent: the condition is no condition, or the table cannot be read.
+        BadCondition: the condition means nothing on it.
+        Permanent: the table cannot be read.
         ConfigError: the config is wrong.
     """
     with _bench(load, home) as db:
@@ -61,7 +66,9 @@ def why(asked: Asked, load: Load, home: Home) -> Rows:
             rows = _picked(tracer.bench, base, asked.condition)
             if not tracer.bench.count(rows):
                 at = "" if version is None else f" of version {version}"
-                raise NotFound(f"no row{at} of {dataset!r} fulfils {asked.condition}", hint="--why-not tells why not")
+                raise NotFound(
+                    f"no row{at} of {dataset!r} fulfils {asked.condition}", hint="--why-not tells why not"
+                )
             return tracer.told(dataset, observed, version, rows)
 
 
@@ -70,7 +77,7 @@ def missing(asked: Asked, load: Load, home: Home) -> Lost:
 
     Raises:
         NotFound: there is no such table.
-        Permanent: the condition is no condition.
+        BadCondition: the condition means nothing on it.
         ConfigError: the config is wrong.
     """
     from odibi.why.missing import Seeker
@@ -79,6 +86,11 @@ def missing(asked: Asked, load: Load, home: Home) -> Lost:
         tracer = _tracer(db, asked, load)
         with closing(tracer):
             dataset, observed = _table(tracer.day(""), asked)
+            try:
+                _, base = tracer.standing(dataset, observed)
+            except NotFound:  # which is an answer too
+                return Seeker(tracer).seek(tracer.day(""), dataset, observed, asked.condition)
+            _picked(tracer.bench, base, asked.condition)
             return Seeker(tracer).seek(tracer.day(""), dataset, observed, asked.condition)
 
 
@@ -127,10 +139,12 @@ def _version(tracer: Tracer, dataset: str, observed: Observed, asked: Asked) -> 
 
 
 def _picked(bench: Bench, base: Base, condition: str) -> Base:
+    """The rows that fulfil the condition. Raises BadCondition."""
     import duckdb
 
     try:
+        bench.db.cursor.execute(f"SELECT 1 FROM {bench.plain(base)} WHERE ({condition}\n) LIMIT 0")
         return bench.pick(base, f"({condition}\n)")
-    except (duckdb.BinderException, duckdb.ParserException, duckdb.ConversionException, duckdb.CatalogException) as error:
+    except duckdb.Error as error:
         said = " ".join(str(error).split("\n\n", 1)[0].split())
-        raise Permanent(f"{condition!r} is no condition on this table: {said}") from error
+        raise BadCondition(f"{condition!r} is no condition on this table: {said}") from error

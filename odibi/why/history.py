@@ -20,8 +20,10 @@ __all__ = ["Entry", "History"]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A commit: when it was made, odibi's note, the files it added, True for those with
-    new rows, and whether it took others out."""
+    """A commit: when it was made, in milliseconds, and odibi's note.
+
+    ``added`` are the files it added, True for those with new rows; ``removed`` is whether it took others out.
+    """
 
     version: int
     time: int
@@ -94,7 +96,9 @@ class History:
                 raise Gone(f"the Delta table {self.url} is gone")
             missing = [] if table.needs_own_reader else [f for f in _files(table) if not Path(f).exists()]
             if missing:
-                raise Gone(f"version {version} of {self.url} was vacuumed: {len(missing)} of its files are gone")
+                raise Gone(
+                    f"version {version} of {self.url} was vacuumed: {len(missing)} of its files are gone"
+                )
             self._tables[version] = table
         return self._tables[version]
 
@@ -105,7 +109,9 @@ def _files(table: Table) -> tuple[str, ...]:
 
 
 def _entry(file: Path) -> Entry:
-    time, note, added, removed = 0, {}, {}, False
+    time, removed = 0, False
+    note: Mapping[str, Any] = {}
+    added: dict[str, bool] = {}
     for line in file.read_text("utf-8").splitlines():
         action = json.loads(line)
         if (info := action.get("commitInfo")) is not None:

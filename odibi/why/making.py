@@ -11,17 +11,15 @@ from sqlglot import exp
 from odibi.config.models import StepType, WriteMode
 from odibi.datasets.arrivals import Taken, arrivals
 from odibi.datasets.consumed import SOURCE, consumed, ledger_of
-from odibi.datasets.source import Seen, Source, files_version, look, read
+from odibi.datasets.source import Seen, Source, files_version, look
 from odibi.datasets.watermark import since, type_of
-from odibi.engines.duckdb import DuckDB
-from odibi.errors import OdibiError, Permanent
+from odibi.errors import Permanent
 from odibi.home import typed
 from odibi.observe import Observation, Observed
 from odibi.observe.increments import who
 from odibi.plan.compile import compile_step
 from odibi.relational.bind import Binder
 from odibi.relational.compile import Compiled
-from odibi.relational.schema import Schema
 from odibi.why.history import Entry, History
 from odibi.why.pivots import unpivoted
 from odibi.why.rewrite import ID, WHY, Untraceable, rewrite
@@ -154,9 +152,7 @@ class Makings:
             return Making(observed, self.bench.keep(sql, base.schema), inputs)
         schemas = {each.dataset: each.base.schema for each in inputs}
         tables = dict(observed.tables)
-        made = compile_step(
-            step, observed.script, tables, schemas, self.binder(day), day.loaded.logical_date
-        )
+        made = compile_step(step, observed.script, tables, schemas, self.binder(day), day.loaded.logical_date)
         return self.asked(observed, made[dataset], made[dataset].query, inputs)
 
     def asked(
@@ -188,7 +184,9 @@ class Makings:
         wanted = commit.inputs.get(alias, "") if commit is not None else ""
         if dataset in day.observation.external:
             source, seen = day.observation.external[dataset]
-            remark = f"it is a table of the pipeline {dataset.rpartition('.')[0]!r}: ask odibi why with its config"
+            remark = (
+                f"it is a table of the pipeline {dataset.rpartition('.')[0]!r}: ask odibi why with its config"
+            )
             return self._foreign(day, observed, alias, dataset, source, seen, wanted, time, commit, remark)
         maker = day.maker(dataset)
         if maker is None:
@@ -200,8 +198,8 @@ class Makings:
                 raise Lost(f"{dataset!r} is kept nowhere, and {making.opaque or 'it cannot be made again'}")
             return Input(dataset, day, making.base, maker, making=making)
         source = Source(target.url, target.format)
-        seen = None if target.format in ("delta", "database") else look(self.bench.db, source)
-        return self._foreign(day, observed, alias, dataset, source, seen, wanted, time, commit, "", maker)
+        standing = None if target.format in ("delta", "database") else look(self.bench.db, source)
+        return self._foreign(day, observed, alias, dataset, source, standing, wanted, time, commit, "", maker)
 
     def _foreign(
         self, day: Day, observed: Observed, alias: str, dataset: str, source: Source, seen: Seen | None,
@@ -228,7 +226,9 @@ class Makings:
                 taken = Taken.of(state) if state is not None else None
                 found = arrivals(table, taken, day.loaded.logical_date.isoformat(), keyed=not appends)
                 base = self.bench.committed(table, found.files)
-            elif test := since(self.bench.db, new.by_column, state, type_of(new.by_column, base.schema, alias)):
+            elif test := since(
+                self.bench.db, new.by_column, state, type_of(new.by_column, base.schema, alias)
+            ):
                 base = self.bench.pick(base, test)
         return Input(dataset, day, base, maker, history, version, remark=remark)
 
@@ -237,7 +237,9 @@ class Makings:
     def _read(self, day: Day, observed: Observed, commit: Commit | None, time: int) -> Making:
         source, seen = observed.source, observed.seen
         if source is not None and (source.remote is not None or source.format in ("database", "table")):
-            return Making(observed, None, opaque=f"it was read from {typed(source.url)}, which keeps no versions")
+            return Making(
+                observed, None, opaque=f"it was read from {typed(source.url)}, which keeps no versions"
+            )
         if source is None or seen is None:
             raise Lost(f"{typed(source.url) if source else 'its source'} is gone")
         wanted = commit.inputs.get("files", "") if commit is not None else ""
@@ -263,7 +265,10 @@ class Makings:
         """The files that a commit read first, if they still are what they were."""
         url = commit.history.url
         before = ledger_of(url, _state(day, observed, commit).get(SOURCE))
-        after = ledger_of(url, _states(commit.history, commit.entry.version).get(who(day.loaded, observed.step), {}).get(SOURCE))
+        after = ledger_of(
+            url,
+            _states(commit.history, commit.entry.version).get(who(day.loaded, observed.step), {}).get(SOURCE),
+        )
         look_again = look(self.bench.db, replace(source, known={}))
         there = {file.path: file for file in look_again.files} if look_again is not None else {}
         for path, file in after.items():

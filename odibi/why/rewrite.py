@@ -109,7 +109,9 @@ class _Rewriter:
         if recursive and isinstance(cte.this, exp.Union):
             itself = any(t.name.lower() == cte.alias.lower() for t in cte.this.expression.find_all(exp.Table))
             if itself and cte.this.args.get("distinct"):
-                raise Untraceable("a recursive UNION compares each row with all before; UNION ALL can be traced")
+                raise Untraceable(
+                    "a recursive UNION compares each row with all before; UNION ALL can be traced"
+                )
         cte.set("this", self.query(cte.this))
         alias = cte.args["alias"]
         if isinstance(alias, exp.TableAlias) and alias.columns:
@@ -149,7 +151,11 @@ class _Rewriter:
         self._note_windows(after)
         _hide(node, sources)
         group = node.args.get("group")
-        if group is None and node.args.get("having") is None and not any(_aggregates(e) for e in node.expressions):
+        if (
+            group is None
+            and node.args.get("having") is None
+            and not any(_aggregates(e) for e in node.expressions)
+        ):
             ids = _flat([*rows, *more])
         elif group is None:
             ids = _flat([_gathered(_flat(rows)), *more])
@@ -166,7 +172,9 @@ class _Rewriter:
             self._source(part.this if isinstance(part, exp.From | exp.Join) else part, sources)
             return
         if part.kind == "ANTI":
-            self.compared.append(f"the rows of {part.this.alias_or_name or 'the other side'} that an ANTI JOIN looks for")
+            self.compared.append(
+                f"the rows of {part.this.alias_or_name or 'the other side'} that an ANTI JOIN looks for"
+            )
         left = sources.seen[0][0] if len(sources.seen) == 1 else ""
         mine = _Sources()
         self._source(part.this, mine)
@@ -200,7 +208,9 @@ class _Rewriter:
             if not (node.meta.get("input") or node.meta.get("cte")):
                 return  # a table function: its rows stand in no input
             node.set("joins", None)
-            made = self._with_ids(_bare(node), ID if node.meta.get("input") else WHY, sources, within or node.alias_or_name)
+            made = self._with_ids(
+                _bare(node), ID if node.meta.get("input") else WHY, sources, within or node.alias_or_name
+            )
             made.set("alias", exp.TableAlias(this=_alias(node)))
             made.set("joins", joins)
             node.replace(made)
@@ -241,7 +251,9 @@ class _Rewriter:
             parent = node.parent
             several = isinstance(parent, exp.In | exp.Any | exp.Exists | exp.Func)
             ids = exp.select(_gathered(exp.column(WHY)) if several else exp.column(WHY))
-            traced = exp.Subquery(this=self.query(_alone(node)), alias=exp.TableAlias(this=exp.to_identifier(self._new())))
+            traced = exp.Subquery(
+                this=self.query(_alone(node)), alias=exp.TableAlias(this=exp.to_identifier(self._new()))
+            )
             _plain(node)
             found = None
             if isinstance(parent, exp.In | exp.Any | exp.All | exp.Exists):
@@ -262,7 +274,9 @@ class _Rewriter:
                 if isinstance(window, exp.Window):
                     by = ", ".join(each.sql("duckdb") for each in window.args.get("partition_by") or ())
                     called = f"{window.this.sql('duckdb')} over "
-                    self.compared.append(called + (f"the rows of the same {by}" if by else "the rows of its window"))
+                    self.compared.append(
+                        called + (f"the rows of the same {by}" if by else "the rows of its window")
+                    )
 
 
 _TAIL = ("order", "limit", "offset")
@@ -317,12 +331,13 @@ def _tail(made: exp.Query, node: exp.Expr) -> exp.Query:
 def _by_output(node: exp.Select) -> exp.Select:
     """The SELECT DISTINCT with an ORDER BY that names its output, not its tables."""
     node = node.copy()
-    order = node.args.get("order")
-    for item in node.expressions if order is not None else ():
-        for found in [n for n in order.walk() if n == item.unalias() and isinstance(n, exp.Expr)]:
-            if item.alias_or_name:
-                found.replace(exp.column(item.alias_or_name, quoted=True))
-    for column in order.find_all(exp.Column) if order is not None else ():
+    order: exp.Expr | None = node.args.get("order")
+    if order is None:
+        return node
+    for item in node.expressions:
+        for found in [each for each in order.walk() if each == item.unalias() and item.alias_or_name]:
+            found.replace(exp.column(item.alias_or_name, quoted=True))
+    for column in order.find_all(exp.Column):
         column.set("table", None)
     return node
 
@@ -353,7 +368,11 @@ def _flat(lists: Sequence[exp.Expr]) -> exp.Expr:
     """The lists as one; those that are NULL, as of an outer join, are empty."""
     if not lists:
         return _no_ids()
-    return lists[0] if len(lists) == 1 else exp.Anonymous(this="flatten", expressions=[exp.Array(expressions=list(lists))])
+    return (
+        lists[0]
+        if len(lists) == 1
+        else exp.Anonymous(this="flatten", expressions=[exp.Array(expressions=list(lists))])
+    )
 
 
 def _gathered(ids: exp.Expr) -> exp.Expr:
@@ -370,14 +389,20 @@ def _bare(table: exp.Table) -> exp.Table:
     """The table that holds the rows, or the CTE, under the name it has in the query."""
     name = table.meta.get("input") or table.name
     alias = table.args.get("alias")
-    alias = alias.copy() if alias is not None else exp.TableAlias(this=exp.to_identifier(table.name, quoted=True))
+    alias = (
+        alias.copy() if alias is not None else exp.TableAlias(this=exp.to_identifier(table.name, quoted=True))
+    )
     return exp.Table(this=exp.to_identifier(name, quoted=True), alias=alias)
 
 
 def _alone(query: exp.Expr) -> exp.Expr:
     """A copy of a subquery without the brackets' alias."""
     copy = query.copy()
-    return copy.this if isinstance(copy, exp.Subquery) and not any(copy.args.get(p) for p in ("with_", *_TAIL)) else copy
+    return (
+        copy.this
+        if isinstance(copy, exp.Subquery) and not any(copy.args.get(p) for p in ("with_", *_TAIL))
+        else copy
+    )
 
 
 def _plain(query: exp.Expr) -> None:
@@ -448,7 +473,6 @@ def _aggregates(expression: exp.Expr) -> bool:
 
 
 def _is_window(node: exp.Expr) -> bool:
-    parent, child = node.parent, node
-    while isinstance(parent, exp.Filter | exp.IgnoreNulls | exp.RespectNulls | exp.WithinGroup):
-        parent, child = parent.parent, parent
-    return isinstance(parent, exp.Window) and parent.this is child
+    while isinstance(node.parent, exp.Filter | exp.IgnoreNulls | exp.RespectNulls | exp.WithinGroup):
+        node = node.parent
+    return isinstance(node.parent, exp.Window) and node.parent.this is node

@@ -85,7 +85,9 @@ class Bench:
         engine, parts, schema = DuckDB(self.db), [], seen.schema or ()
         for file in seen.files:
             frame, schema = read(engine, source, replace(seen, files=(file,)))
-            parts.append(f"SELECT *, {literal(file.path)} AS {FILE}, row_number() OVER () AS {NUMBER} FROM ({frame.sql})")
+            parts.append(
+                f"SELECT *, {literal(file.path)} AS {FILE}, row_number() OVER () AS {NUMBER} FROM ({frame.sql})"
+            )
         if not parts:
             frame, schema = read(engine, source, seen)
             return self.keep(frame.sql, schema)
@@ -107,6 +109,17 @@ class Bench:
         self.db.cursor.execute(f"CREATE VIEW {quote(name)} AS SELECT {columns}, {ID} FROM {quote(base.name)}")
         return name
 
+    def plain(self, base: Base) -> str:
+        """The name of a view of the base with just its own columns."""
+        name = self.db.new_name()
+        columns = ", ".join(quote(column.name) for column in base.schema)
+        self.db.cursor.execute(f"CREATE VIEW {quote(name)} AS SELECT {columns} FROM {quote(base.name)}")
+        return name
+
+    def schema(self, sql: str) -> Schema:
+        """The columns that a query gives."""
+        return tuple(Column(str(row[0]), str(row[1])) for row in self.db.rows(f"DESCRIBE {sql}"))
+
     def count(self, base: Base) -> int:
         """How many rows it has."""
         return int(self.db.rows(f"SELECT count(*) FROM {quote(base.name)}")[0][0])
@@ -115,7 +128,9 @@ class Bench:
         """Some of its rows as text, those of sensitive columns as asterisks."""
         hidden = masked(base.schema, self.sensitive)
         columns = ", ".join(
-            f"CASE WHEN {quote(c.name)} IS NOT NULL THEN '***' END" if c.name in hidden else f"CAST({quote(c.name)} AS VARCHAR)"
+            f"CASE WHEN {quote(c.name)} IS NOT NULL THEN '***' END"
+            if c.name in hidden
+            else f"CAST({quote(c.name)} AS VARCHAR)"
             for c in base.schema
         )
         return tuple(self.db.rows(f"SELECT {columns} FROM {quote(base.name)} ORDER BY {ID} LIMIT {rows}"))
@@ -141,7 +156,8 @@ class Bench:
 
 def _lines(path: str, options: Mapping[str, Any], rows: int) -> list[int] | None:
     """The line on which each row of a CSV file begins; None where Python's reader counts other rows than DuckDB."""
-    first, found, width = 1, [], 0
+    first, width = 1, 0
+    found: list[int] = []
     try:
         for last, row in rows_of(path, {**options, "skip": int(options.get("skip") or 0)}):
             if any(cell.strip() for cell in row) or (width == 1 and found):

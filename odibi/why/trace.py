@@ -74,7 +74,9 @@ class Tracer:
 
     # --- rows of tables ----------------------------------------------------------------------
 
-    def standing(self, dataset: str, observed: Observed, version: int | None = None) -> tuple[int | None, Base]:
+    def standing(
+        self, dataset: str, observed: Observed, version: int | None = None
+    ) -> tuple[int | None, Base]:
         """All rows of a dataset's table at a version, the newest if None, and that version.
 
         Raises:
@@ -152,8 +154,12 @@ class Tracer:
                     found.append((entry, mine))
                     continue
                 before = self.makings.table(history, entry.version - 1)
-                carried = self.bench.pick(before, f"EXISTS (FROM {quote(mine.name)} AS r WHERE {_same(before.schema, 'base')})")
-                new = self.bench.pick(mine, f"NOT EXISTS (FROM {quote(before.name)} AS r WHERE {_same(before.schema, 'base')})")
+                carried = self.bench.pick(
+                    before, f"EXISTS (FROM {quote(mine.name)} AS r WHERE {_same(before.schema, 'base')})"
+                )
+                new = self.bench.pick(
+                    mine, f"NOT EXISTS (FROM {quote(before.name)} AS r WHERE {_same(before.schema, 'base')})"
+                )
                 if target.mode is WriteMode.SCD2:
                     same = _same(_lasting(mine.schema), "base")
                     ended = self.bench.pick(before, f"EXISTS (FROM {quote(new.name)} AS r WHERE {same})")
@@ -177,7 +183,8 @@ class Tracer:
             entry = history.writer(str(file)) or self._maker(history, version)
             entries.setdefault(entry.version, (entry, []))[1].append("'" + str(file).replace("'", "''") + "'")
         return [
-            (entry, self.bench.pick(rows, f"{FILE} IN ({', '.join(names)})")) for entry, names in entries.values()
+            (entry, self.bench.pick(rows, f"{FILE} IN ({', '.join(names)})"))
+            for entry, names in entries.values()
         ]
 
     # --- what made them ----------------------------------------------------------------------
@@ -191,7 +198,9 @@ class Tracer:
         day = self.day(date, run)
         observed = day.maker(dataset)
         if observed is None:
-            return Made("", "", count, entry.version, run, date, remarks=(f"no step makes {dataset!r} any more",))
+            return Made(
+                "", "", count, entry.version, run, date, remarks=(f"no step makes {dataset!r} any more",)
+            )
         made = self._remade(day, dataset, observed, entry, history, rows, depth)
         return replace(made, version=entry.version, run=run, date=date)
 
@@ -210,7 +219,9 @@ class Tracer:
             return replace(made, remarks=(*remarks, f"not followed further: {error.message}"))
         found, missing = self._found(making, observed.targets[dataset][0], str(day.loaded.logical_date), rows)
         if missing:
-            remarks.append(f"executed again, the step does not make {missing} of these {count} rows as they are")
+            remarks.append(
+                f"executed again, the step does not make {missing} of these {count} rows as they are"
+            )
         inputs, said = self._inputs(making, found, rows, depth + 1)
         return replace(made, inputs=inputs, compared=making.compared, remarks=(*remarks, *said))
 

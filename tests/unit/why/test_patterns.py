@@ -19,7 +19,7 @@ from sqlglot import exp, parse_one
 
 from odibi.relational.schema import Column
 from odibi.why.pivots import unpivoted
-from odibi.why.rewrite import WHY, Untraceable, rewrite
+from odibi.why.rewrite import WHY, rewrite
 
 Rows = list[dict[str, Any]]
 Truth = Callable[[Rows, Rows], Iterable[tuple[tuple[Any, ...], set[int]]]]
@@ -46,7 +46,10 @@ def data(seed: int) -> dict[str, Rows]:
         }
         for i in range(1, 7)
     ]
-    u = [{"n": 100 + i, "id": i, "k": chance.choice([1, 2, 5, None]), "y": chance.randint(1, 3)} for i in range(1, 5)]
+    u = [
+        {"n": 100 + i, "id": i, "k": chance.choice([1, 2, 5, None]), "y": chance.randint(1, 3)}
+        for i in range(1, 5)
+    ]
     return {"t": t, "u": u}
 
 
@@ -78,7 +81,9 @@ class World:
         """What the rewritten query says, by output row."""
         tree = parse_one(sql, dialect="duckdb")
         assert isinstance(tree, exp.Query)
-        schemas = {name: tuple(Column(c, kind) for c, kind in types.items()) for name, types in SCHEMAS.items()}
+        schemas = {
+            name: tuple(Column(c, kind) for c, kind in types.items()) for name, types in SCHEMAS.items()
+        }
         made = rewrite(unpivoted(tree, schemas), {name: f"all_{name}" for name in SCHEMAS})
         self.db.execute(f"SET VARIABLE there = {self.everything()}::BIGINT[]")
         found: Why = defaultdict(set)
