@@ -144,7 +144,7 @@ class Makings:
         if step.type in (StepType.FUNCTION, StepType.COMMAND):
             what = "a function" if step.type is StepType.FUNCTION else "a command"
             per = observed.function.per if observed.function is not None else None
-            opaque = f"{what} made it, and only {what} knows which of its input rows it used"
+            opaque = f"{what} made it: it alone knows which of its input rows it used"
             return Making(observed, None, inputs, opaque=opaque, per=per if isinstance(per, tuple) else ())
         if step.stores:
             base = inputs[0].base

@@ -7,22 +7,44 @@ through query rewriting", ICDE 2009, with lists of ids in place of joined input 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from sqlglot import exp, parse_one
+from sqlglot import exp
 
 from odibi.errors import Permanent
-from odibi.relational.functions import is_aggregate
 from odibi.relational.parse import is_cte, tables_in
+from odibi.why.trees import (
+    EXCEPT,
+    EXCEPT_ALL,
+    ID,
+    INTERSECT,
+    INTERSECT_ALL,
+    TAIL,
+    WHY,
+    aggregates,
+    alias_of,
+    all_of,
+    alone,
+    bare,
+    by_output,
+    conditions,
+    equal,
+    exclude,
+    flat,
+    gathered,
+    named,
+    negated,
+    no_ids,
+    once,
+    operand,
+    plain,
+    sub,
+    tail,
+    template,
+)
 
 __all__ = ["ID", "WHY", "Rewritten", "Untraceable", "rewrite"]
-
-WHY = "odibi_why"
-"""The column of a rewritten query that holds the ids."""
-
-ID = "odibi_id"
-"""The column of an input that holds its rows' ids."""
 
 
 class Untraceable(Permanent):
@@ -90,18 +112,18 @@ class _Rewriter:
             for cte in with_.expressions:
                 self._cte(cte, recursive=bool(with_.args.get("recursive")))
         if isinstance(node, exp.Subquery):
-            made = _tail(self.query(node.this), node)
+            made = tail(self.query(node.this), node)
         elif isinstance(node, exp.SetOperation):
-            made = _tail(self._set(node), node)
+            made = tail(self._set(node), node)
         elif isinstance(node, exp.Select):
             made = self._select(node)
         elif isinstance(node, exp.Values):
-            made = exp.select("*", _named(_no_ids(), WHY)).from_(exp.Subquery(this=node))
+            made = exp.select("*", named(no_ids(), WHY)).from_(exp.Subquery(this=node))
         else:
             raise Untraceable(f"it has a {type(node).__name__.upper()}")
         if with_ is not None:
             if made.args.get("with_") is not None:
-                made = _all_of(made)
+                made = all_of(made)
             made.set("with_", with_)
         return made
 
@@ -118,31 +140,31 @@ class _Rewriter:
             alias.append("columns", exp.to_identifier(WHY))
 
     def _set(self, node: exp.SetOperation) -> exp.Query:
-        left, right = _operand(self.query(node.this)), _operand(self.query(node.expression))
+        left, right = operand(self.query(node.this)), operand(self.query(node.expression))
         by_name = node.args.get("by_name")
         if isinstance(node, exp.Union):
             both = exp.Union(this=left, expression=right, distinct=False, by_name=by_name)
-            return _once(both) if node.args.get("distinct") else both
-        sides = [exp.select("*", f"{n} AS odibi_side").from_(_sub(q)) for n, q in ((1, left), (2, right))]
+            return once(both) if node.args.get("distinct") else both
+        sides = [exp.select("*", f"{n} AS odibi_side").from_(sub(q)) for n, q in ((1, left), (2, right))]
         both = exp.Union(this=sides[0], expression=sides[1], distinct=False, by_name=by_name)
         every = not node.args.get("distinct")
         if isinstance(node, exp.Except):
             self.compared.append("the rows of EXCEPT's other side")
-            return _template(_EXCEPT_ALL if every else _EXCEPT, both)
-        return _template(_INTERSECT_ALL if every else _INTERSECT, both)
+            return template(EXCEPT_ALL if every else EXCEPT, both)
+        return template(INTERSECT_ALL if every else INTERSECT, both)
 
     def _select(self, node: exp.Select) -> exp.Query:
         distinct = node.args.get("distinct")
         if distinct is not None and distinct.args.get("on") is None:
             inner = node.copy()
-            for part in ("distinct", *_TAIL):
+            for part in ("distinct", *TAIL):
                 inner.set(part, None)
-            return _tail(_once(self._select(inner)), _by_output(node))
+            return tail(once(self._select(inner)), by_output(node))
         sources = _Sources()
         for part in (node.args.get("from_"), *node.args.get("joins", ()), *node.args.get("laterals", ())):
             if part is not None:
                 self._joined(part, sources)
-        before = [part for part in (node.args.get("where"), *_conditions(node)) if part is not None]
+        before = [part for part in (node.args.get("where"), *conditions(node)) if part is not None]
         after = [part for part in (node.args.get("having"), node.args.get("qualify")) if part is not None]
         after += node.expressions
         rows = [*(exp.column(name, quoted=True) for name in sources.names), *sources.hidden]
@@ -154,14 +176,14 @@ class _Rewriter:
         if (
             group is None
             and node.args.get("having") is None
-            and not any(_aggregates(e) for e in node.expressions)
+            and not any(aggregates(e) for e in node.expressions)
         ):
-            ids = _flat([*rows, *more])
+            ids = flat([*rows, *more])
         elif group is None:
-            ids = _flat([_gathered(_flat(rows)), *more])
+            ids = flat([gathered(flat(rows)), *more])
         else:
-            ids = _gathered(_flat([*rows, *more]))
-        node.append("expressions", _named(ids, WHY))
+            ids = gathered(flat([*rows, *more]))
+        node.append("expressions", named(ids, WHY))
         return node
 
     # --- what FROM names ---------------------------------------------------------------------
@@ -196,7 +218,7 @@ class _Rewriter:
             )
         if on is None:
             raise Untraceable("a SEMI JOIN has no condition")
-        found = exp.select(_gathered(_flat([exp.column(name, quoted=True) for name in mine.names])))
+        found = exp.select(gathered(flat([exp.column(name, quoted=True) for name in mine.names])))
         sources.hidden.append(exp.Subquery(this=found.from_(part.this.copy()).where(on.copy())))
 
     def _source(self, node: exp.Expr, sources: _Sources, within: str = "") -> None:
@@ -209,16 +231,16 @@ class _Rewriter:
                 return  # a table function: its rows stand in no input
             node.set("joins", None)
             made = self._with_ids(
-                _bare(node), ID if node.meta.get("input") else WHY, sources, within or node.alias_or_name
+                bare(node), ID if node.meta.get("input") else WHY, sources, within or node.alias_or_name
             )
-            made.set("alias", exp.TableAlias(this=_alias(node)))
+            made.set("alias", exp.TableAlias(this=alias_of(node)))
             made.set("joins", joins)
             node.replace(made)
         elif isinstance(node, exp.Subquery) and isinstance(node.this, exp.Query):
             inner = exp.Subquery(this=self.query(node.this), alias=node.args.get("alias"))
             made = self._with_ids(inner, WHY, sources, within or node.alias)
             if node.alias:
-                made.set("alias", exp.TableAlias(this=_alias(node)))
+                made.set("alias", exp.TableAlias(this=alias_of(node)))
             made.set("joins", joins)
             node.replace(made)
         elif isinstance(node, exp.Subquery):
@@ -227,7 +249,7 @@ class _Rewriter:
             inner = exp.Subquery(this=self.query(node.this.this), alias=node.args.get("alias"))
             node.set("this", self._with_ids(inner, WHY, sources, within or node.alias))
             if node.alias:
-                node.set("alias", exp.TableAlias(this=_alias(node)))
+                node.set("alias", exp.TableAlias(this=alias_of(node)))
         for join in joins:
             self._joined(join, sources)
 
@@ -239,7 +261,7 @@ class _Rewriter:
         if column == ID:
             ids = exp.Array(expressions=[ids])
         star = exp.Star(except_=[exp.to_identifier(column)])
-        return exp.Subquery(this=exp.select(star, _named(ids, name)).from_(relation))
+        return exp.Subquery(this=exp.select(star, named(ids, name)).from_(relation))
 
     # --- subqueries in expressions -----------------------------------------------------------
 
@@ -249,22 +271,25 @@ class _Rewriter:
             if not isinstance(node, exp.Query):
                 continue
             parent = node.parent
-            several = isinstance(parent, exp.In | exp.Any | exp.Exists | exp.Func)
-            ids = exp.select(_gathered(exp.column(WHY)) if several else exp.column(WHY))
+            said = parent.parent if isinstance(parent, exp.Any | exp.All) else parent
+            text = f"the rows of {(said or node).sql('duckdb')}"
+            # Of a scalar subquery there is one row; gathering it makes DuckDB 2.0 fail on an unused count(*).
+            several = isinstance(parent, exp.In | exp.Any) or not isinstance(node, exp.Subquery)
+            ids = exp.select(gathered(exp.column(WHY)) if several else exp.column(WHY))
             traced = exp.Subquery(
-                this=self.query(_alone(node)), alias=exp.TableAlias(this=exp.to_identifier(self._new()))
+                this=self.query(alone(node)), alias=exp.TableAlias(this=exp.to_identifier(self._new()))
             )
-            _plain(node)
+            plain(node)
             found = None
-            if isinstance(parent, exp.In | exp.Any | exp.All | exp.Exists):
-                said = (parent.parent if isinstance(parent, exp.Any | exp.All) else parent) or parent
-                if isinstance(parent, exp.All) or _negated(parent, root):
-                    self.compared.append(f"the rows of {said.sql('duckdb')}")
-                    continue
+            if isinstance(parent, exp.All) or (
+                isinstance(parent, exp.In | exp.Any | exp.Exists) and negated(parent, root)
+            ):
+                self.compared.append(text)
+                continue
             if isinstance(parent, exp.In):
-                found = _equal(parent.this, traced, exp.EQ)
+                found = equal(parent.this, traced, exp.EQ)
             elif isinstance(parent, exp.Any) and isinstance(parent.parent, exp.Binary):
-                found = _equal(parent.parent.this, traced, type(parent.parent))
+                found = equal(parent.parent.this, traced, type(parent.parent))
             ids = ids.from_(traced)
             yield exp.Subquery(this=ids.where(found) if found is not None else ids)
 
@@ -279,200 +304,16 @@ class _Rewriter:
                     )
 
 
-_TAIL = ("order", "limit", "offset")
-
-_EXCEPT = (
-    "SELECT * EXCLUDE (odibi_why, odibi_side), list_distinct(flatten(list(odibi_why) FILTER (odibi_side = 1))) AS odibi_why "
-    "FROM both_sides GROUP BY ALL HAVING count(*) FILTER (odibi_side = 2) = 0"
-)
-_INTERSECT = (
-    "SELECT * EXCLUDE (odibi_why, odibi_side), list_distinct(flatten(list(odibi_why))) AS odibi_why FROM both_sides "
-    "GROUP BY ALL HAVING count(*) FILTER (odibi_side = 1) > 0 AND count(*) FILTER (odibi_side = 2) > 0"
-)
-_EXCEPT_ALL = (
-    "SELECT * EXCLUDE (odibi_all), unnest(odibi_all) AS odibi_why FROM (SELECT * EXCLUDE (odibi_why, odibi_side), "
-    "list_slice(list(odibi_why) FILTER (odibi_side = 1), 1 + count(*) FILTER (odibi_side = 2), NULL) AS odibi_all "
-    "FROM both_sides GROUP BY ALL) AS odibi_sides"
-)
-_INTERSECT_ALL = (
-    "SELECT * EXCLUDE (odibi_all), unnest(odibi_all) AS odibi_why FROM (SELECT * EXCLUDE (odibi_why, odibi_side), "
-    "list_transform(list_zip(list(odibi_why) FILTER (odibi_side = 1), list(odibi_why) FILTER (odibi_side = 2), true), "
-    "lambda pair: flatten([pair[1], pair[2]])) AS odibi_all FROM both_sides GROUP BY ALL) AS odibi_sides"
-)
-
-
-def _template(text: str, both: exp.Query) -> exp.Query:
-    """One of the queries above over both sides."""
-    tree = parse_one(text, dialect="duckdb", into=exp.Select)
-    table = next(t for t in tree.find_all(exp.Table) if t.name == "both_sides")
-    table.replace(_sub(both, "both_sides"))
-    return tree
-
-
-def _once(query: exp.Query) -> exp.Query:
-    """The rows of a query once each, with the ids of all that are equal."""
-    star = exp.Star(except_=[exp.to_identifier(WHY)])
-    made = exp.select(star, _named(_gathered(exp.column(WHY)), WHY)).from_(_sub(query))
-    made.set("group", exp.Group(all=True))
-    return made
-
-
-def _tail(made: exp.Query, node: exp.Expr) -> exp.Query:
-    """The rows in the order and number that the node asks for."""
-    asked = {part: node.args[part] for part in _TAIL if node.args.get(part) is not None}
-    if not asked:
-        return made
-    made = _all_of(made)
-    for part, value in asked.items():
-        made.set(part, value.copy())
-    return made
-
-
-def _by_output(node: exp.Select) -> exp.Select:
-    """The SELECT DISTINCT with an ORDER BY that names its output, not its tables."""
-    node = node.copy()
-    order: exp.Expr | None = node.args.get("order")
-    if order is None:
-        return node
-    for item in node.expressions:
-        for found in [each for each in order.walk() if each == item.unalias() and item.alias_or_name]:
-            found.replace(exp.column(item.alias_or_name, quoted=True))
-    for column in order.find_all(exp.Column):
-        column.set("table", None)
-    return node
-
-
-def _sub(query: exp.Query, name: str = "odibi_rows") -> exp.Subquery:
-    return exp.Subquery(this=query, alias=exp.TableAlias(this=exp.to_identifier(name)))
-
-
-def _all_of(query: exp.Query) -> exp.Select:
-    return exp.select("*").from_(_sub(query))
-
-
-def _operand(query: exp.Query) -> exp.Query:
-    """The query as one side of a set operation."""
-    plain = isinstance(query, exp.Select) and not any(query.args.get(part) for part in ("with_", *_TAIL))
-    return query if plain else _all_of(query)
-
-
-def _named(value: exp.Expr, name: str) -> exp.Expr:
-    return exp.alias_(value, name, quoted=True)
-
-
-def _no_ids() -> exp.Expr:
-    return exp.cast(exp.Array(expressions=[]), "BIGINT[]", dialect="duckdb")
-
-
-def _flat(lists: Sequence[exp.Expr]) -> exp.Expr:
-    """The lists as one; those that are NULL, as of an outer join, are empty."""
-    if not lists:
-        return _no_ids()
-    return (
-        lists[0]
-        if len(lists) == 1
-        else exp.Anonymous(this="flatten", expressions=[exp.Array(expressions=list(lists))])
-    )
-
-
-def _gathered(ids: exp.Expr) -> exp.Expr:
-    """The lists of all rows of a group as one, each id once."""
-    gathered = exp.Anonymous(this="flatten", expressions=[exp.Anonymous(this="list", expressions=[ids])])
-    return exp.Anonymous(this="list_distinct", expressions=[gathered])
-
-
-def _alias(node: exp.Expr) -> exp.Identifier:
-    return exp.to_identifier(node.alias_or_name, quoted=True)
-
-
-def _bare(table: exp.Table) -> exp.Table:
-    """The table that holds the rows, or the CTE, under the name it has in the query."""
-    name = table.meta.get("input") or table.name
-    alias = table.args.get("alias")
-    alias = (
-        alias.copy() if alias is not None else exp.TableAlias(this=exp.to_identifier(table.name, quoted=True))
-    )
-    return exp.Table(this=exp.to_identifier(name, quoted=True), alias=alias)
-
-
-def _alone(query: exp.Expr) -> exp.Expr:
-    """A copy of a subquery without the brackets' alias."""
-    copy = query.copy()
-    return (
-        copy.this
-        if isinstance(copy, exp.Subquery) and not any(copy.args.get(p) for p in ("with_", *_TAIL))
-        else copy
-    )
-
-
-def _plain(query: exp.Expr) -> None:
-    """Let a subquery that stays read its tables without their ids."""
-    own = {cte.alias.lower() for cte in query.find_all(exp.CTE)}
-    for table in list(query.find_all(exp.Table)):
-        made_of_ids = ID if table.meta.get("input") else WHY
-        if not table.meta.get("input") and (not table.meta.get("cte") or table.name.lower() in own):
-            continue
-        joins = table.args.get("joins")
-        table.set("joins", None)
-        inner = exp.select(exp.Star(except_=[exp.to_identifier(made_of_ids)])).from_(_bare(table))
-        table.replace(exp.Subquery(this=inner, alias=exp.TableAlias(this=_alias(table)), joins=joins))
-
-
-def _negated(node: exp.Expr, root: exp.Expr) -> bool:
-    """Whether the condition holds because something is not there."""
-    negated, at = False, node
-    while at is not root and at.parent is not None:
-        at = at.parent
-        negated ^= isinstance(at, exp.Not)
-    return negated
-
-
-def _equal(value: exp.Expr, traced: exp.Subquery, compare: type[exp.Expr]) -> exp.Expr:
-    """The condition that a row of the subquery is the one that was looked for."""
-    values = value.expressions if isinstance(value, exp.Tuple) else [value]
-    names = [f"odibi_value_{number}" for number in range(len(values))]
-    traced.args["alias"].set("columns", [exp.to_identifier(name) for name in names])
-    return exp.and_(
-        *(compare(this=v.copy(), expression=exp.column(name)) for v, name in zip(values, names, strict=True))
-    )
-
-
-def _conditions(node: exp.Select) -> Iterator[exp.Expr | None]:
-    for join in node.args.get("joins", ()):
-        if join.kind not in ("SEMI", "ANTI"):
-            yield join.args.get("on")
-
-
 def _hide(node: exp.Select, sources: _Sources) -> None:
     """Leave the ids out of every ``*``."""
     for item in node.expressions:
         for columns in item.find_all(exp.Columns):
             if not isinstance(columns.this, exp.Star):
                 raise Untraceable("COLUMNS chooses columns by a pattern; name them, or write COLUMNS(*)")
-            _exclude(columns.this, sources.names)
+            exclude(columns.this, sources.names)
         star = item.unalias()
         if isinstance(star, exp.Star):
-            _exclude(star, sources.names)
+            exclude(star, sources.names)
         elif isinstance(star, exp.Column) and isinstance(star.this, exp.Star):
             mine = [name for alias, name in sources.seen if alias.lower() == star.table.lower()]
-            _exclude(star.this, mine)
-
-
-def _exclude(star: exp.Star, names: Sequence[str]) -> None:
-    if names:
-        listed = list(star.args.get("except_") or ())
-        star.set("except_", [*listed, *map(exp.to_identifier, names)])
-
-
-def _aggregates(expression: exp.Expr) -> bool:
-    """Whether rows are gathered to compute the expression: an aggregate that is no window."""
-    return any(
-        is_aggregate(node) and not _is_window(node)
-        for node in expression.walk(bfs=False, prune=lambda n: isinstance(n, exp.Query))
-    )
-
-
-def _is_window(node: exp.Expr) -> bool:
-    while isinstance(node.parent, exp.Filter | exp.IgnoreNulls | exp.RespectNulls | exp.WithinGroup):
-        node = node.parent
-    return isinstance(node.parent, exp.Window) and node.parent.this is node
+            exclude(star.this, mine)

@@ -120,6 +120,10 @@ class Bench:
         """The columns that a query gives."""
         return tuple(Column(str(row[0]), str(row[1])) for row in self.db.rows(f"DESCRIBE {sql}"))
 
+    def identity(self, base: Base) -> str:
+        """What tells some rows of a base from others of it."""
+        return str(self.db.rows(f"SELECT count(*), sum(hash({ID}))::VARCHAR FROM {quote(base.name)}")[0])
+
     def count(self, base: Base) -> int:
         """How many rows it has."""
         return int(self.db.rows(f"SELECT count(*) FROM {quote(base.name)}")[0][0])

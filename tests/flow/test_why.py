@@ -192,3 +192,55 @@ def test_what_cannot_be_asked_is_refused(
 ) -> None:
     assert here(shop, monkeypatch, *args) == code
     assert said in capsys.readouterr().err
+
+
+MERGED = """
+pipeline: merged
+connections:
+  landing: {url: in}
+  lake: {url: lake, format: delta}
+steps:
+  - name: raw
+    layer: bronze
+    read: {from: landing, path: "*.csv", files: new, filename: file}
+    write: {to: lake, mode: append}
+  - name: items
+    layer: silver
+    sql: SELECT id, x FROM raw WHERE x < 100
+    write: {to: lake, mode: merge, keys: [id]}
+  - name: scored
+    layer: gold
+    function: steps.scoring:score
+    write: {to: lake}
+"""
+
+
+def test_what_cannot_be_known_is_said(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "steps").mkdir()
+    (tmp_path / "merged.yaml").write_text(MERGED, "utf-8")
+    code = "import pandas as pd\n\n\ndef score(items: pd.DataFrame) -> pd.DataFrame:\n    return items.assign(s=items.x * 2)\n"
+    (tmp_path / "steps/scoring.py").write_text(code, "utf-8")
+    for name, rows in (("a", "id,x\n1,5\n2,7\n3,500\n"), ("b", "id,x\n4,50\n")):
+        (tmp_path / f"in/{name}.csv").write_text(rows, "utf-8")
+        assert odibi("run", "merged.yaml", cwd=tmp_path).returncode == 0
+
+    found = asked(tmp_path, "scored", "--where", "id = 4")  # a function may have used any row
+    assert lines(found) == {("a.csv", 2), ("a.csv", 3), ("b.csv", 2)}
+    assert "a function made it" in found["made"][0]["remarks"][0]
+
+    # Whichever files the second merge wrote again, the row is of the first one.
+    assert lines(asked(tmp_path, "items", "--where", "id = 1")) == {("a.csv", 2)}
+
+    (tmp_path / "in/b.csv").write_text("id,x\n4,51\n", "utf-8")
+    found = asked(tmp_path, "raw", "--where", "id = 4")
+    assert found["made"][0]["remarks"] == [
+        "not followed further: in/b.csv has changed or gone since it was read"
+    ]
+    assert "raw has not run since" in asked(tmp_path, "items", "--why-not", "x = 51")["before"][0]["verdict"]
+
+    assert odibi("vacuum", "raw", "--hours", "0", "--force", cwd=tmp_path).returncode == 0
+    for part in (tmp_path / "lake/bronze/raw").rglob("*.parquet"):
+        part.unlink()
+    found = asked(tmp_path, "items", "--where", "id = 4")
+    assert "was vacuumed" in found["made"][0]["remarks"][0]

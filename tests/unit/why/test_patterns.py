@@ -203,6 +203,26 @@ def both(t: Rows, u: Rows) -> Iterator[tuple[tuple[Any, ...], set[int]]]:
             yield (k,), ids(rows) | ids(others[k])
 
 
+def less_all(t: Rows, u: Rows) -> Iterator[tuple[tuple[Any, ...], set[int]]]:
+    others = grouped(u, lambda r: r["y"])
+    for x, rows in grouped(t, lambda r: r["x"]).items():
+        if len(rows) > len(others.get(x, ())):
+            yield (x,), ids(rows)
+
+
+def both_counted(t: Rows, u: Rows) -> Iterator[tuple[tuple[Any, ...], set[int]]]:
+    others = grouped(u, lambda r: r["k"])
+    for k, rows in grouped(t, lambda r: r["k"]).items():
+        if k in others:
+            yield (min(len(rows), len(others[k])), k), ids(rows) | ids(others[k])
+
+
+def above(t: Rows, u: Rows) -> Iterator[tuple[tuple[Any, ...], set[int]]]:
+    least = min(r["y"] for r in u)
+    for g, rows in grouped([r for r in t if r["x"] > least], lambda r: r["g"]).items():
+        yield (g, sum(r["x"] for r in rows)), ids(rows) | ids(u)
+
+
 def smallest(t: Rows, _: Rows) -> Iterator[tuple[tuple[Any, ...], set[int]]]:
     yield from (((r["id"], r["x"]), {r["n"]}) for r in sorted(t, key=lambda r: (r["x"], r["id"]))[:3])
 
@@ -292,6 +312,8 @@ PATTERNS = [
     Pattern("union by name", "SELECT x AS v, k FROM t UNION ALL BY NAME SELECT k, y AS v FROM u"),
     Pattern("intersect", "SELECT k FROM t INTERSECT SELECT k FROM u", both),
     Pattern("except", "SELECT k FROM t EXCEPT SELECT k FROM u", less),
+    Pattern("except all", "SELECT x FROM t EXCEPT ALL SELECT y FROM u", less_all),
+    Pattern("intersect all", "SELECT count(*), k FROM (SELECT k FROM t INTERSECT ALL SELECT k FROM u) GROUP BY k", both_counted),
     Pattern("in", "SELECT id FROM t WHERE k IN (SELECT k FROM u WHERE y > 1)"),
     Pattern("in with two columns", "SELECT id FROM t WHERE (k, x) IN (SELECT k, y FROM u)"),
     Pattern("not in", "SELECT id FROM t WHERE k IS NULL OR k NOT IN (SELECT k FROM u WHERE k IS NOT NULL)", absent),
@@ -300,6 +322,8 @@ PATTERNS = [
     Pattern("any", "SELECT id FROM t WHERE x < ANY (SELECT y FROM u)"),
     Pattern("scalar subquery", "SELECT id, (SELECT max(y) FROM u) FROM t", maximum),
     Pattern("correlated subquery", "SELECT id, (SELECT count(*) FROM u WHERE u.k = t.k) FROM t", counted),
+    Pattern("subquery in a call", "SELECT id, coalesce((SELECT count(*) FROM u WHERE u.k = t.k), 0) FROM t", counted),
+    Pattern("subquery in a group", "SELECT g, sum(x) FROM t WHERE x > (SELECT min(y) FROM u) GROUP BY g", above),
     Pattern("subquery in a condition", "SELECT id FROM t WHERE x > (SELECT avg(y) FROM u)", at_least),
     Pattern("lateral", "SELECT t.id, b.id FROM t, LATERAL (SELECT id FROM u WHERE u.k = t.k ORDER BY y DESC, id DESC LIMIT 1) AS b", top_of_group),
     Pattern("cte used twice", "WITH c AS (SELECT id, x FROM t WHERE x > 1) SELECT a.id, b.id AS other FROM c AS a JOIN c AS b ON a.x = b.x"),
