@@ -692,6 +692,39 @@ def query(
 
 
 @app.command()
+def why(
+    table: Table,
+    where: Annotated[
+        str | None,
+        typer.Option("--where", metavar="CONDITION", help='The rows to explain, such as "id = 7".'),
+    ] = None,
+    why_not: Annotated[
+        str | None,
+        typer.Option("--why-not", metavar="CONDITION", help="A row that is expected and not there."),
+    ] = None,
+    config: ConfigOption = None,
+    target: Target = None,
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="RUN", help="The table as that run left it.")
+    ] = None,
+    depth: Annotated[
+        int | None,
+        typer.Option("--depth", metavar="N", min=0, help="How many steps to go back; all if not given."),
+    ] = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="STEP", help="The step to stop at.")] = None,
+    rows: Annotated[
+        int, typer.Option("--rows", "-n", metavar="N", min=0, help="How many rows of each table to show.")
+    ] = 10,
+    output: Output = "text",
+) -> None:
+    """Tell which input rows made a row of a table, or why a row is not there."""
+    _do(
+        "why", table=table, where=where, why_not=why_not, config=config, target=target, run=run, depth=depth,
+        to=to, rows=rows, output=output,
+    )  # fmt: skip
+
+
+@app.command()
 def history(
     name: Table,
     config: ConfigOption = None,

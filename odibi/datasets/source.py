@@ -41,6 +41,7 @@ __all__ = [
     "Source",
     "content_version",
     "declared",
+    "files_version",
     "frame_of",
     "look",
     "read",
@@ -292,7 +293,7 @@ def look(db: Database, source: Source, expected: Schema | None = None) -> Seen |
         found = tuple(file for file in found if files.of_day(file.path, source.day))
     if not found and not source.known:
         return None
-    version = _version(found, source)
+    version = files_version(found, source)
     if source.format == "binary":
         return Seen(version, found if source.known is None else unread(found, source.known), BINARY)
     if source.known is not None:
@@ -340,7 +341,7 @@ def content_version(table: Table) -> str:
     return str(known or f"{table.handle.metadata().id}@{table.version}")
 
 
-def _version(found: Sequence[files.SourceFile], source: Source) -> str:
+def files_version(found: Sequence[files.SourceFile], source: Source) -> str:
     """A hash of the files' contents, and of their names where those are part of the rows."""
     if len(found) == 1 and "filename" not in source.options and "=" not in found[0].path:
         return found[0].version

@@ -1,0 +1,150 @@
+"""A question about rows of a table, and its answer."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from odibi.engines.database import Database
+from odibi.errors import NotFound, Permanent, nearest
+from odibi.observe import Observed
+from odibi.why.making import Day
+from odibi.why.model import Lost, Rows
+from odibi.why.rows import Base, Bench
+from odibi.why.trace import Limits, Load, Tracer
+
+if TYPE_CHECKING:
+    from odibi.home import Home
+
+__all__ = ["Asked", "BadCondition", "missing", "why"]
+
+
+class BadCondition(Permanent):
+    """What is asked for is no condition on the table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Rows of a table that fulfil a condition.
+
+    Attributes:
+        table: a dataset, ``layer/dataset`` or its folder.
+        condition: of its columns, in DuckDB's SQL.
+        run: the run that left the table as it is asked about, by its id or the beginning of it; empty for now.
+        ended: when that run ended, in milliseconds.
+        limits: how much is told.
+    """
+
+    table: str
+    condition: str
+    run: str = ""
+    ended: int | None = None
+    limits: Limits = field(default_factory=Limits)
+
+
+def why(asked: Asked, load: Load, home: Home) -> Rows:
+    """The rows, and what made them.
+
+    Args:
+        asked: which rows.
+        load: the config for a logical date and a run; for empty text the config as it is now.
+        home: where the scratch database may be.
+
+    Raises:
+        NotFound: there is no such table, step or row.
+        BadCondition: the condition means nothing on it.
+        Permanent: the table cannot be read.
+        ConfigError: the config is wrong.
+    """
+    with _bench(load, home) as db:
+        tracer = _tracer(db, asked, load)
+        with closing(tracer):
+            dataset, observed = _table(tracer.day(""), asked)
+            version, base = tracer.standing(dataset, observed, _version(tracer, dataset, observed, asked))
+            rows = _picked(tracer.bench, base, asked.condition)
+            if not tracer.bench.count(rows):
+                at = "" if version is None else f" of version {version}"
+                raise NotFound(
+                    f"no row{at} of {dataset!r} fulfils {asked.condition}", hint="--why-not tells why not"
+                )
+            return tracer.told(dataset, observed, version, rows)
+
+
+def missing(asked: Asked, load: Load, home: Home) -> Lost:
+    """What became of the rows that are not in the table; the arguments are those of :func:`why`.
+
+    Raises:
+        NotFound: there is no such table.
+        BadCondition: the condition means nothing on it.
+        ConfigError: the config is wrong.
+    """
+    from odibi.why.missing import Seeker
+
+    with _bench(load, home) as db:
+        tracer = _tracer(db, asked, load)
+        with closing(tracer):
+            dataset, observed = _table(tracer.day(""), asked)
+            try:
+                _, base = tracer.standing(dataset, observed)
+            except NotFound:  # which is an answer too
+                return Seeker(tracer).seek(tracer.day(""), dataset, observed, asked.condition)
+            _picked(tracer.bench, base, asked.condition)
+            return Seeker(tracer).seek(tracer.day(""), dataset, observed, asked.condition)
+
+
+def _bench(load: Load, home: Home) -> Database:
+    db = Database(home.scratch(load("", "").run_id), threads=1)  # rows of text files are counted as they come
+    db.cursor.execute("SET preserve_insertion_order = true")
+    return db
+
+
+def _tracer(db: Database, asked: Asked, load: Load) -> Tracer:
+    tracer = Tracer(Bench(db, load("", "").pipeline.sensitive), load, asked.limits)
+    steps = [observed.step.name for observed in tracer.day("").observation.steps]
+    if asked.limits.to and asked.limits.to not in steps:
+        raise NotFound(f"there is no step {asked.limits.to!r}", hint=nearest(asked.limits.to, steps))
+    return tracer
+
+
+def _table(day: Day, asked: Asked) -> tuple[str, Observed]:
+    """The dataset that is meant, and the step that makes it."""
+    names = {}
+    for observed in day.observation.steps:
+        for dataset, group in observed.targets.items():
+            layer = observed.step.layer
+            names[dataset.lower()] = names[f"{layer}/{dataset}".lower()] = (dataset, observed)
+            names[f"{layer}.{dataset}".lower()] = (dataset, observed)
+            names |= {str(Path(target.url).resolve()): (dataset, observed) for target in group}
+    found = names.get(asked.table.lower()) or names.get(str(Path(asked.table).resolve()))
+    if found is None:
+        kept = [dataset for observed in day.observation.steps for dataset in observed.targets]
+        raise NotFound(f"no step writes a table {asked.table!r}", hint=nearest(asked.table, kept, "tables"))
+    return found
+
+
+def _version(tracer: Tracer, dataset: str, observed: Observed, asked: Asked) -> int | None:
+    """The version that a run left, None for the newest."""
+    target = observed.targets[dataset][0]
+    if not asked.run or target.format != "delta":
+        return None
+    history = tracer.makings.history(target.url)
+    found = history.of_run(asked.run)
+    if found is None and asked.ended is not None:
+        found = history.as_of(asked.ended)
+    if found is None:
+        raise NotFound(f"{dataset!r} had not been written when run {asked.run} ended")
+    return found
+
+
+def _picked(bench: Bench, base: Base, condition: str) -> Base:
+    """The rows that fulfil the condition. Raises BadCondition."""
+    import duckdb
+
+    try:
+        bench.db.cursor.execute(f"SELECT 1 FROM {bench.plain(base)} WHERE ({condition}\n) LIMIT 0")
+        return bench.pick(base, f"({condition}\n)")
+    except duckdb.Error as error:
+        said = " ".join(str(error).split("\n\n", 1)[0].split())
+        raise BadCondition(f"{condition!r} is no condition on this table: {said}") from error
