@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from odibi.cli.exits import Exit, NotFound
 from odibi.cli.runs import pipeline_of, store_of
-from odibi.cli.status import COLOURS, fields, since
+from odibi.cli.status import COLOURS, fields, last_runs, since
 from odibi.cli.terminal import say, say_json, table
 from odibi.errors import nearest
 from odibi.record.model import RunRecord
@@ -17,9 +17,7 @@ __all__ = ["pipelines", "runs"]
 def pipelines(*, output: str) -> int:
     """Print a line for each pipeline that ever ran."""
     with store_of() as store:
-        names = store.pipelines() if store is not None else ()
-        last = [run for name in names for run in (store.runs(name, limit=1) if store is not None else ())]
-    found = [_told(run) for run in last]
+        found = [_told(run) for run in last_runs(store)]
     if output == "json":
         say_json(found)
     elif not found:

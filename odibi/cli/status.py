@@ -16,7 +16,7 @@ from odibi.record.model import AttemptRecord, RunRecord, RunStatus, StepRecord, 
 if TYPE_CHECKING:
     from odibi.record.store import RunStore
 
-__all__ = ["COLOURS", "GOING_ON", "PHASES", "fields", "since", "status"]
+__all__ = ["COLOURS", "GOING_ON", "PHASES", "fields", "last_runs", "since", "status"]
 
 PHASES = {
     RunStatus.QUEUED: "Pending",
@@ -63,7 +63,7 @@ def _show(name: str | None, verbose: bool, output: str) -> bool:
     """Print it once; whether a run goes on."""
     with store_of() as store:
         if name is None:
-            runs = _last_runs(store)
+            runs = last_runs(store)
             _print_all(runs, output)
             return any(run.status in GOING_ON for run in runs)
         pipeline = pipeline_of(name)
@@ -89,7 +89,7 @@ def since(seconds: float | None) -> str:
     return f"{minutes // 60}h {minutes % 60}m" if minutes >= 60 else f"{minutes}m"
 
 
-def _last_runs(store: RunStore | None) -> list[RunRecord]:
+def last_runs(store: RunStore | None) -> list[RunRecord]:
     """The last run of each pipeline."""
     if store is None:
         return []

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from odibi.config.base import Frozen
 
@@ -12,6 +12,15 @@ __all__ = ["LogFormat", "LogLevel", "Logging", "Metrics"]
 
 LogFormat = Literal["human", "json"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+
+def _local(file: str) -> str:
+    if "://" in file:
+        raise ValueError(f"found {file!r}, expected a file of this machine")
+    return file
+
+
+_File = Annotated[str, Field(min_length=1), AfterValidator(_local)]
 
 
 class Metrics(Frozen):
@@ -23,15 +32,17 @@ class Metrics(Frozen):
     ``http://localhost:9091``.
     """
 
-    file: str | None = Field(default=None, min_length=1)
-    prometheus: str | None = Field(default=None, min_length=1)
+    file: _File | None = None
+    prometheus: _File | None = None
     push: str | None = None
 
     @field_validator("push")
     @classmethod
     def _is_a_gateway(cls, push: str | None) -> str | None:
         if push is not None and not push.startswith(("http://", "https://", "${")):
-            raise ValueError(f"found {push!r}, expected the address of a gateway: http://localhost:9091")
+            raise ValueError(
+                f"push: found {push!r}, expected the address of a gateway: http://localhost:9091"
+            )
         return push
 
     @model_validator(mode="after")
@@ -46,4 +57,4 @@ class Logging(Frozen):
 
     format: LogFormat = "human"
     level: LogLevel = "INFO"
-    file: str | None = Field(default=None, min_length=1)
+    file: _File | None = None

@@ -199,6 +199,7 @@ def test_where_metrics_go_has_to_make_sense() -> None:
     for wrong, said in (
         ({}, "needs file, prometheus or push"),
         ({"push": "localhost:9091"}, "http://localhost"),
+        ({"file": "s3://bucket/metrics.json"}, "a file of this machine"),
     ):
         with pytest.raises(ValidationError, match=said):
             Metrics.model_validate(wrong)
