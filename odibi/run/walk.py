@@ -109,7 +109,7 @@ def _code(planned: PlannedStep) -> str:
 def _params(given: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters of a step but for its operations; those that speak of a secret without their value."""
     return {
-        key: _params(value) if isinstance(value, Mapping) else Redactor.MASK if is_secret(key) else value
+        key: Redactor.MASK if is_secret(key) else _params(value) if isinstance(value, Mapping) else value
         for key, value in given.items()
         if key != "operations"
     }
