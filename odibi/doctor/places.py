@@ -35,7 +35,7 @@ _HERE = ("", "file", "sqlite", "memory")
 
 def written_to(loaded: Loaded) -> list[Path]:
     """The local folders that steps write to, as far as no reference is in their names."""
-    named = {step.write.to for step in loaded.pipeline.steps if step.write is not None}
+    named = _targets(loaded)
     urls = [each.url for name, each in loaded.pipeline.connections.items() if name in named]
     return [Path(url.removeprefix("file://")) for url in urls if not is_remote(url) and "${" not in url]
 
@@ -101,7 +101,7 @@ def _objection(url: str, written: bool) -> str:
         return _refused(url.replace("opensearch", "http" if given.get("tls") is False else "https", 1))
     if scheme in _PORTS:
         return _refused(url)
-    return _within(PATIENCE, lambda: _listed(url)) or ""
+    return _within(PATIENCE, lambda: _listed(url))
 
 
 def _scheme(url: str) -> str:
@@ -110,7 +110,10 @@ def _scheme(url: str) -> str:
 
 def _refused(url: str) -> str:
     split = urlsplit(url)
-    place = (split.hostname or "localhost", split.port or _PORTS[split.scheme])
+    try:
+        place = (split.hostname or "localhost", split.port or _PORTS[split.scheme])
+    except ValueError as error:
+        return f"{url}: {error}"
     try:
         socket.create_connection(place, timeout=PATIENCE).close()
     except OSError as error:
@@ -129,7 +132,7 @@ def _listed(url: str) -> str:
     return ""
 
 
-def _within(seconds: float, ask: Callable[[], str]) -> str | None:
+def _within(seconds: float, ask: Callable[[], str]) -> str:
     """What ``ask`` says, or that it said nothing in time: libraries of stores have timeouts of minutes."""
     said: dict[str, str] = {}
     thread = threading.Thread(target=lambda: said.update(answer=ask()), daemon=True)

@@ -106,6 +106,7 @@ connections:
   gone: {{url: no/such/folder}}
   silent: {{url: "http://127.0.0.1:{port}/v1"}}
   search: {{url: "opensearch://127.0.0.1:{port}/orders"}}
+  odd: {{url: "http://127.0.0.1:port"}}
   locked: {{url: "sftp://127.0.0.1", options: {{password: "${{secret:none}}"}}}}
   here: {{url: .}}
   memory: {{url: "memory://doctor"}}
@@ -117,11 +118,12 @@ steps:
     loaded = load("p.yaml")
     found = [one for one in reached(loaded, offline=False) if one.level is Level.FAIL]
     said = [(one.where, one.said) for one in found]
-    assert said[0] == ("p.yaml:6", "secret 'none' is not set")
+    assert said[0] == ("p.yaml:7", "secret 'none' is not set")
     assert said[1] == ("p.yaml:3", "there is no folder no/such/folder")
     assert said[2][1].startswith(f"127.0.0.1:{port} does not answer")
     assert said[3][1] == said[2][1]
-    assert len(said) == 4
+    assert said[4][1].startswith("http://127.0.0.1:port: Port could not be cast")
+    assert len(said) == 5
     assert not any("silent" in one.question for one in reached(loaded, offline=True))
     assert not any(one.id == "plan" for one in examine(loaded, Home.find(), offline=True)), (
         "it may look there"
