@@ -28,10 +28,10 @@ from odibi.why.rows import Base, Bench
 if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
 
-__all__ = ["Commit", "Day", "Input", "Lost", "Making", "Makings"]
+__all__ = ["Commit", "Day", "Input", "Making", "Makings", "Vanished"]
 
 
-class Lost(Permanent):
+class Vanished(Permanent):
     """Rows that were there and are not any more, or not as they were."""
 
 
@@ -190,12 +190,14 @@ class Makings:
             return self._foreign(day, observed, alias, dataset, source, seen, wanted, time, commit, remark)
         maker = day.maker(dataset)
         if maker is None:
-            raise Lost(f"no step makes {dataset!r} any more")
+            raise Vanished(f"no step makes {dataset!r} any more")
         target = next(iter(maker.targets.get(dataset, ())), None)
         if target is None:
             making = self.make(day, maker, dataset, time, None)
             if making.base is None:
-                raise Lost(f"{dataset!r} is kept nowhere, and {making.opaque or 'it cannot be made again'}")
+                raise Vanished(
+                    f"{dataset!r} is kept nowhere, and {making.opaque or 'it cannot be made again'}"
+                )
             return Input(dataset, day, making.base, maker, making=making)
         source = Source(target.url, target.format)
         standing = None if target.format in ("delta", "database") else look(self.bench.db, source)
@@ -208,15 +210,15 @@ class Makings:
         """The rows of a table or of files as the step read them."""
         if source.format != "delta":
             if seen is None:
-                raise Lost(f"{source.url} cannot be read again")
+                raise Vanished(f"{source.url} cannot be read again")
             if wanted and seen.version != wanted:
-                raise Lost(f"{typed(source.url)} has changed since it was read")
+                raise Vanished(f"{typed(source.url)} has changed since it was read")
             return Input(dataset, day, self.bench.files(source, seen), maker, remark=remark)
         history = self.history(source.url)
         new = observed.step.incremental.get(alias)
         version = history.read_by(wanted, time) if wanted and new is None else history.as_of(time)
         if version is None:
-            raise Lost(f"the version of {typed(source.url)} that was read is not in its log any more")
+            raise Vanished(f"the version of {typed(source.url)} that was read is not in its log any more")
         base = self.table(history, version)
         if new is not None and commit is not None:
             state = _state(day, observed, commit).get(alias)
@@ -241,7 +243,7 @@ class Makings:
                 observed, None, opaque=f"it was read from {typed(source.url)}, which keeps no versions"
             )
         if source is None or seen is None:
-            raise Lost(f"{typed(source.url) if source else 'its source'} is gone")
+            raise Vanished(f"{typed(source.url) if source else 'its source'} is gone")
         wanted = commit.inputs.get("files", "") if commit is not None else ""
         if source.format == "delta":
             found = self._foreign(day, observed, "", source.url, source, None, wanted, time, None, "")
@@ -275,14 +277,14 @@ class Makings:
             if path in before and before[path].version == file.version:
                 continue
             if path not in there or there[path].version != file.version:
-                raise Lost(f"{typed(path)} has changed or gone since it was read")
+                raise Vanished(f"{typed(path)} has changed or gone since it was read")
             yield there[path]
 
     def _older(self, source: Source, seen: Seen, wanted: str, time: int) -> Seen:
-        """The source without the files that came after; Lost if it is not what was read then either."""
+        """The source without the files that came after; Vanished if it is not what was read then either."""
         files = tuple(file for file in seen.files if file.changed // 1_000_000 <= time)
         if files_version(files, source) != wanted:
-            raise Lost(f"{typed(source.url)} has changed since it was read")
+            raise Vanished(f"{typed(source.url)} has changed since it was read")
         return replace(seen, files=files)
 
 

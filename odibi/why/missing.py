@@ -53,7 +53,7 @@ class Seeker:
             try:
                 version, base = self.tracer.standing(dataset, observed)
             except NotFound:
-                return Lost(step, dataset, f"{step} has not run yet: {target.url} is not there", before=())
+                return Lost(step, dataset, f"{step} has not run yet: {target.url} is not there")
             found = self._those(base, condition)
             if found is not None and self.tracer.bench.count(found):
                 at = "" if version is None else f", at version {version}"

@@ -63,10 +63,9 @@ class Lost:
     """What became of a row that is not there, seen from one step.
 
     Attributes:
-        step: the step.
-        found: how many rows that could have become it the dataset holds; None where it cannot be asked.
         verdict: what happened, in a sentence.
-        shown: rows that show it: those that were dropped, the winner, the quarantined ones.
+        shown: rows that show it: those that were dropped, or are in quarantine, or were kept instead.
+        before: what became of it in the inputs; of a deduplicated row the one that was kept.
     """
 
     step: str

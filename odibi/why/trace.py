@@ -11,6 +11,7 @@ from odibi.config.models import WriteMode
 from odibi.datasets.modes import CURRENT, FROM, TO
 from odibi.datasets.source import Source, look
 from odibi.datasets.target import Target
+from odibi.engines.duckdb import literal
 from odibi.errors import NotFound, Permanent
 from odibi.observe import Observed, observe
 from odibi.plan.fingerprint import code_version
@@ -153,7 +154,7 @@ class Tracer:
                 entry = self._maker(history, version)
                 found.append((entry, some))
                 continue
-            for entry, mine in self._by_commit(history, version, some):
+            for entry, mine in self._by_commit(target, history, version, some):
                 keeps = target.mode is not WriteMode.OVERWRITE and entry.removed
                 if entry.version == 0 or not (keeps or "key" not in entry.note):
                     found.append((entry, mine))
@@ -181,12 +182,18 @@ class Tracer:
             raise Permanent(f"the log of {history.url} does not tell any more who wrote version {version}")
         return entry
 
-    def _by_commit(self, history: History, version: int, rows: Base) -> list[tuple[Entry, Base]]:
+    def _by_commit(
+        self, target: Target, history: History, version: int, rows: Base
+    ) -> list[tuple[Entry, Base]]:
+        """The commits that wrote the files of the rows, each with those in its files."""
         files = self.bench.db.rows(f"SELECT DISTINCT {FILE} FROM {quote(rows.name)} ORDER BY 1")
         entries: dict[int, tuple[Entry, list[str]]] = {}
         for (file,) in files:
-            entry = history.writer(str(file)) or self._maker(history, version)
-            entries.setdefault(entry.version, (entry, []))[1].append("'" + str(file).replace("'", "''") + "'")
+            entry = history.writer(str(file))
+            if entry is None and target.mode is not WriteMode.OVERWRITE:
+                raise Permanent(f"the log of {history.url} does not tell any more who wrote {file}")
+            entry = entry or self._maker(history, version)
+            entries.setdefault(entry.version, (entry, []))[1].append(literal(str(file)))
         return [
             (entry, self.bench.pick(rows, f"{FILE} IN ({', '.join(names)})"))
             for entry, names in entries.values()
