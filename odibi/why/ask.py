@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from odibi.datasets.target import QUARANTINE
 from odibi.engines.database import Database
 from odibi.errors import NotFound, Permanent, nearest
 from odibi.observe import Observed
@@ -61,15 +63,24 @@ def why(asked: Asked, load: Load, home: Home) -> Rows:
     with _bench(load, home) as db:
         tracer = _tracer(db, asked, load)
         with closing(tracer):
-            dataset, observed = _table(tracer.day(""), asked)
+            tables = _tables(tracer.day(""))
+            if asked.table.lower() not in tables and asked.table.endswith(f"_{QUARANTINE}"):
+                dataset, observed = _table(tables, asked.table.removesuffix(f"_{QUARANTINE}"))
+                target, newest, base = tracer.quarantined(dataset, observed)
+                return tracer.committed(dataset, observed, target, newest, _some(tracer, asked, base, newest))
+            dataset, observed = _table(tables, asked.table)
             version, base = tracer.standing(dataset, observed, _version(tracer, dataset, observed, asked))
-            rows = _picked(tracer.bench, base, asked.condition)
-            if not tracer.bench.count(rows):
-                at = "" if version is None else f" of version {version}"
-                raise NotFound(
-                    f"no row{at} of {dataset!r} fulfils {asked.condition}", hint="--why-not tells why not"
-                )
-            return tracer.told(dataset, observed, version, rows)
+            return tracer.told(dataset, observed, version, _some(tracer, asked, base, version))
+
+
+def _some(tracer: Tracer, asked: Asked, base: Base, version: int | None) -> Base:
+    rows = _picked(tracer.bench, base, asked.condition)
+    if not tracer.bench.count(rows):
+        at = "" if version is None else f" of version {version}"
+        raise NotFound(
+            f"no row{at} of {asked.table!r} fulfils {asked.condition}", hint="--why-not tells why not"
+        )
+    return rows
 
 
 def missing(asked: Asked, load: Load, home: Home) -> Lost:
@@ -85,7 +96,7 @@ def missing(asked: Asked, load: Load, home: Home) -> Lost:
     with _bench(load, home) as db:
         tracer = _tracer(db, asked, load)
         with closing(tracer):
-            dataset, observed = _table(tracer.day(""), asked)
+            dataset, observed = _table(_tables(tracer.day("")), asked.table)
             try:
                 _, base = tracer.standing(dataset, observed)
             except NotFound:  # which is an answer too
@@ -108,19 +119,24 @@ def _tracer(db: Database, asked: Asked, load: Load) -> Tracer:
     return tracer
 
 
-def _table(day: Day, asked: Asked) -> tuple[str, Observed]:
-    """The dataset that is meant, and the step that makes it."""
+def _tables(day: Day) -> dict[str, tuple[str, Observed]]:
+    """The datasets that are kept and the steps that make them, by all the names that a table has."""
     names = {}
     for observed in day.observation.steps:
         for dataset, group in observed.targets.items():
             layer = observed.step.layer
-            names[dataset.lower()] = names[f"{layer}/{dataset}".lower()] = (dataset, observed)
-            names[f"{layer}.{dataset}".lower()] = (dataset, observed)
+            for name in (dataset, f"{layer}/{dataset}", f"{layer}.{dataset}"):
+                names[name.lower()] = (dataset, observed)
             names |= {str(Path(target.url).resolve()): (dataset, observed) for target in group}
-    found = names.get(asked.table.lower()) or names.get(str(Path(asked.table).resolve()))
+    return names
+
+
+def _table(tables: Mapping[str, tuple[str, Observed]], name: str) -> tuple[str, Observed]:
+    """The dataset that is meant, and the step that makes it."""
+    found = tables.get(name.lower()) or tables.get(str(Path(name).resolve()))
     if found is None:
-        kept = [dataset for observed in day.observation.steps for dataset in observed.targets]
-        raise NotFound(f"no step writes a table {asked.table!r}", hint=nearest(asked.table, kept, "tables"))
+        kept = {dataset for dataset, _ in tables.values()}
+        raise NotFound(f"no step writes a table {name!r}", hint=nearest(name, sorted(kept), "tables"))
     return found
 
 

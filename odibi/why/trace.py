@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 from odibi.config.models import WriteMode
 from odibi.datasets.modes import CURRENT, FROM, TO
 from odibi.datasets.source import Source, look
-from odibi.datasets.target import Target
+from odibi.datasets.target import QUARANTINE, Target
 from odibi.engines.duckdb import literal
 from odibi.errors import NotFound, Permanent
 from odibi.observe import Observed, observe
+from odibi.observe.increments import reads_new
 from odibi.plan.fingerprint import code_version
+from odibi.quality.quarantine import quarantine_of
 from odibi.relational.bind import Binder
 from odibi.relational.schema import Column, Schema, quote
 from odibi.why.history import Entry, History
@@ -99,21 +101,37 @@ class Tracer:
 
     def told(self, dataset: str, observed: Observed, version: int | None, rows: Base, depth: int = 0) -> Rows:
         """Rows of a dataset's table, and what made them."""
-        url = observed.targets[dataset][0].url
+        target = observed.targets[dataset][0]
         if version is not None:
-            return self.committed(dataset, observed, self.makings.history(url), version, rows, depth)
-        told = replace(self._rows(dataset, str(observed.step.layer), rows), url=url)
+            return self.committed(dataset, observed, target, version, rows, depth)
+        told = replace(self._rows(dataset, str(observed.step.layer), rows), url=target.url)
         if self._ends(observed, depth):
             return told
         entry = Entry(-1, int(time.time() * 1000), {}, {}, removed=False)
-        return replace(told, made=(self._remade(self.day(""), dataset, observed, entry, None, rows, depth),))
+        return replace(
+            told, made=(self._remade(self.day(""), dataset, observed, target, entry, None, rows, depth),)
+        )
+
+    def quarantined(self, dataset: str, observed: Observed) -> tuple[Target, int, Base]:
+        """The quarantine of a dataset, its newest version and all rows of that.
+
+        Raises:
+            NotFound: no row has been taken out yet.
+        """
+        target = quarantine_of(observed.targets[dataset][0], whole=reads_new(observed.step))
+        history = self.makings.history(target.url)
+        if not history.entries:
+            raise NotFound(f"{target.url} has not been written yet")
+        version = history.entries[-1].version
+        return target, version, self.makings.table(history, version)
 
     def committed(
-        self, dataset: str, observed: Observed, history: History, version: int, rows: Base, depth: int = 0
+        self, dataset: str, observed: Observed, target: Target, version: int, rows: Base, depth: int = 0
     ) -> Rows:
-        """Rows of a table's version, and what made them."""
-        target = next(iter(observed.targets[dataset]))
-        told = replace(self._rows(dataset, str(observed.step.layer), rows), url=target.url, version=version)
+        """Rows of a table's version, and what made them; the table is that of a dataset, or its quarantine."""
+        history = self.makings.history(target.url)
+        name = dataset if target in observed.targets[dataset] else f"{dataset}_{QUARANTINE}"
+        told = replace(self._rows(name, str(observed.step.layer), rows), url=target.url, version=version)
         if self._ends(observed, depth):
             return told
         key = (target.url, version, self.bench.identity(rows))
@@ -123,7 +141,7 @@ class Tracer:
         made, remarks = [], []
         try:
             for entry, some in self._writers(target, history, version, rows):
-                made.append(self._made(dataset, history, entry, some, depth))
+                made.append(self._made(dataset, target, history, entry, some, depth))
         except Permanent as error:
             remarks.append(error.message)
         return replace(told, made=tuple(made), remarks=tuple(remarks))
@@ -201,7 +219,9 @@ class Tracer:
 
     # --- what made them ----------------------------------------------------------------------
 
-    def _made(self, dataset: str, history: History, entry: Entry, rows: Base, depth: int) -> Made:
+    def _made(
+        self, dataset: str, target: Target, history: History, entry: Entry, rows: Base, depth: int
+    ) -> Made:
         """What a commit made its rows of."""
         note, count = entry.note, self.bench.count(rows)
         run, date = str(note.get("run", "")), str(note.get("logical_date", ""))
@@ -213,11 +233,12 @@ class Tracer:
             return Made(
                 "", "", count, entry.version, run, date, remarks=(f"no step makes {dataset!r} any more",)
             )
-        made = self._remade(day, dataset, observed, entry, history, rows, depth)
+        made = self._remade(day, dataset, observed, target, entry, history, rows, depth)
         return replace(made, version=entry.version, run=run, date=date)
 
     def _remade(
-        self, day: Day, dataset: str, observed: Observed, entry: Entry, history: History | None, rows: Base, depth: int
+        self, day: Day, dataset: str, observed: Observed, target: Target, entry: Entry, history: History | None,
+        rows: Base, depth: int,
     ) -> Made:  # fmt: skip
         """What rows are made of, as the step that is executed once more makes them."""
         count, remarks = self.bench.count(rows), []
@@ -229,7 +250,7 @@ class Tracer:
             making = self.makings.make(day, observed, dataset, entry.time, commit)
         except Permanent as error:
             return replace(made, remarks=(*remarks, f"not followed further: {error.message}"))
-        found, missing = self._found(making, observed.targets[dataset][0], str(day.loaded.logical_date), rows)
+        found, missing = self._found(making, target, str(day.loaded.logical_date), rows)
         if missing:
             remarks.append(
                 f"executed again, the step does not make {missing} of these {count} rows as they are"

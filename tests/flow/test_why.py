@@ -131,6 +131,15 @@ def test_a_version_of_a_key_was_begun_by_one_change_and_ended_by_another(shop: P
     assert changes == {("Bob", "2026-01-05"), ("Rob", "2026-01-06")}
 
 
+def test_a_row_in_quarantine_is_followed_to_its_line(shop: Path) -> None:
+    found = asked(shop, "orders_quarantine", "--where", "order_id = 3")
+    assert (found["name"], found["count"]) == ("orders_quarantine", 1)
+    assert lines(found) == {("orders-2026-01-05.csv", 4)}
+    nothing = odibi("why", "raw_orders_quarantine", "--where", "true", cwd=shop)
+    assert nothing.returncode == 5
+    assert "has not been written yet" in nothing.stderr
+
+
 def test_the_tree_can_be_read(shop: Path) -> None:
     done = odibi("why", "gold/revenue", "--where", "day = '2026-01-06'", "-n", "1", "--to", "paid", cwd=shop)
     assert done.returncode == 0, done.stderr
