@@ -1,11 +1,13 @@
 """How fast odibi is, against scripts written by hand, on this machine and in the same minutes.
 
-Five measurements, each of cold processes, all figures medians:
+Six measurements, each of cold processes, all figures medians:
 
 - ``medallion`` runs 22 TPC-H-like models with odibi and with tpch/by_hand*.py in turn and compares their tables;
 - ``merge`` merges 250,000 changes into a table of 2,000,000 rows, against merge/merge_by_hand.py, and compares them;
 - ``checks`` writes 6,000,000 rows with and without checks; what they cost is a share of the time without them,
   start-up aside;
+- ``telling`` runs the medallion and 1,000 one-row steps with all that tells of a run (story, lineage, OpenLineage,
+  metrics, log, a hook for each event) and with nothing of it;
 - ``steps`` runs 1,000 one-row steps with odibi and with steps_by_hand.py;
 - ``startup`` times commands that should answer at once.
 
@@ -217,8 +219,54 @@ def checks(args: argparse.Namespace, scratch: Path) -> Iterator[Row]:
         yield Row(f"{what}: with and without [s], share of write", found.seconds, plain.seconds, cost, target)
 
 
+TOLD = """
+logging: {format: json, file: FOLDER/run.log}
+metrics: {file: FOLDER/metrics.json, prometheus: FOLDER/odibi.prom}
+lineage: {openlineage: {file: FOLDER/events.ndjson}}
+hooks:
+  - {type: log, path: FOLDER/hooks.ndjson, on: [pipeline_start, pipeline_complete, node_start, node_complete, layer_complete]}
+"""
+"""All who can be told of a run; its story and lineage are on where nothing is said."""
+
+
+def telling(args: argparse.Namespace, scratch: Path) -> Iterator[Row]:
+    data, bench = tpch(args.sf), HERE / "tpch"
+
+    def run(folder: Path, config: str, *, told: bool) -> Measure:
+        file = folder / "config.yaml"
+        added = TOLD.replace("FOLDER", str(folder)) if told else "\nenable_tracker: false\n"
+        file.write_text(config + added)
+        return timed(
+            [*ODIBI, "run", str(file)], folder, {"TPCH_DATA": str(data), "TPCH_LAKE": str(folder / "lake")}
+        )
+
+    medallion = (bench / "tpch.yaml").read_text()
+    for layer in ("silver", "gold"):
+        medallion = medallion.replace(f"sql: tests/benchmarks/tpch/{layer}", f"sql: {bench / layer}")
+
+    def tables_told(folder: Path) -> Measure:
+        return run(folder, medallion, told=True)
+
+    def tables_silent(folder: Path) -> Measure:
+        return run(folder, medallion, told=False)
+
+    def steps_told(folder: Path) -> Measure:
+        return run(folder, many_steps(args.steps, folder / "many.yaml", linked=False).read_text(), told=True)
+
+    def steps_silent(folder: Path) -> Measure:
+        return run(folder, many_steps(args.steps, folder / "many.yaml", linked=False).read_text(), told=False)
+
+    told, silent, each_told, each_silent = in_turn(
+        args.repeat, scratch, tables_told, tables_silent, steps_told, steps_silent
+    )
+    share = told.seconds / silent.seconds - 1
+    yield Row("medallion: told and not [s], share", told.seconds, silent.seconds, share, 0.03)
+    a, b = (1000 * m.seconds / args.steps for m in (each_told, each_silent))
+    yield Row("per step, difference [ms]", a, b, a - b, 2.0)
+
+
 MEASUREMENTS = {
-    "medallion": medallion, "merge": merge, "checks": checks, "steps": steps, "startup": startup,
+    "medallion": medallion, "merge": merge, "checks": checks, "telling": telling, "steps": steps, "startup": startup,
 }  # fmt: skip
 OF_ENGINES = ("medallion", "merge")
 
@@ -254,6 +302,7 @@ def main() -> int:
         "medallion": f"TPC-H medallion SF {args.sf} on {args.engine}, by hand to {written}",
         "merge": f"merge of 250,000 into 2,000,000 rows on {args.engine}",
         "checks": "checks of 6,000,000 rows that are written (by hand: without them)",
+        "telling": f"what it costs to tell: medallion SF {args.sf}, {args.steps:,} steps (by hand: nothing told)",
         "steps": f"{args.steps:,} one-row steps",
         "startup": "start-up",
     }
