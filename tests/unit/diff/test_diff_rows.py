@@ -101,12 +101,13 @@ def test_only_files_that_one_version_lacks_are_read(db: Database, tmp_path: Path
     write_deltalake(url, pa.table({"day": ["2", "2"], "v": [1, 1]}), mode="append")
     old, new = open_table(url, 0), open_table(url, 1)
     (shared,) = DeltaTable(url, version=0).file_uris()
+    file = Path(shared.removeprefix("file://"))
+    pages = bytearray(file.read_bytes())
+    pages[4:24] = bytes(20)  # its rows cannot be read any more, only counted
+    file.write_bytes(pages)
     found = compare_rows(db, old, new, most=1)
     assert (found.added, found.removed, found.rows) == (2, 0, (2, 4))
-    assert found.some_added.rows == (("2", "1"),) or found.some_added.rows == (("1", "2"),)
-    # The rows of the file that both have cannot differ, whatever stands in it.
-    Path(shared.removeprefix("file://")).write_bytes(Path(shared.removeprefix("file://")).read_bytes())
-    assert compare_rows(db, new, new).same
+    assert set(found.some_added.rows[0]) == {"1", "2"}
 
 
 def test_no_rows_are_shown_if_none_are_wanted(db: Database, tmp_path: Path) -> None:
