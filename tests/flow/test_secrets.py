@@ -21,6 +21,12 @@ CONFIG = """
     enable_cache: true
     max_retries: 1
     retry_delay: 0
+    logging: {format: json, file: told/run.log}
+    metrics: {file: told/metrics.json, prometheus: told/odibi.prom}
+    lineage: {openlineage: {file: told/events.ndjson, url: "http://127.0.0.1:1", api_key: "${secret:api}"}}
+    hooks:
+      - {type: log, path: told/hooks.ndjson, on: [node_retry, node_error, node_complete, pipeline_error]}
+      - {type: webhook, url: "http://127.0.0.1:1/${secret:api}", headers: {X-Key: "${secret:api}"}, on: pipeline_error}
     connections:
       lake: {url: lake, format: delta}
       warehouse: {url: "sqlite:///warehouse.db"}
@@ -94,6 +100,25 @@ def test_a_sentinel_is_nowhere(tmp_path: Path) -> None:
     ]
     assert said[-2].returncode == 0, said[-2].stdout + said[-2].stderr
     assert "Connection refused" in said[-1].stdout + said[-1].stderr
+    said += [
+        odibi("describe", "shop", cwd=cwd),
+        odibi("logs", "shop", cwd=cwd),
+        odibi("lineage", "export", "-o", "told/lineage.json", cwd=cwd),
+        odibi("alerts", "deliveries", cwd=cwd),
+        odibi("why", "orders", "--where", "id = 1", "-c", "shop.yaml", "--output", "json", cwd=cwd),
+        odibi("doctor", "shop.yaml", cwd=cwd),
+    ]
+    assert [each.returncode for each in said[-6:]] == [0] * 6, "".join(each.stderr for each in said[-6:])
+    written = {path.name for path in (cwd / "told").iterdir()}
+    assert written == {
+        "run.log",
+        "metrics.json",
+        "odibi.prom",
+        "events.ndjson",
+        "hooks.ndjson",
+        "lineage.json",
+    }
+    assert "not delivered" in said[0].stderr
     assert {".db", ".html", ".json"} <= assert_nowhere(cwd, said)
 
 
