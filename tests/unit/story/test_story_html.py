@@ -57,6 +57,7 @@ def hostile(run, step):
         description=HOSTILE,
         command=HOSTILE,
         error=HOSTILE,
+        warnings=(HOSTILE,),
         params={HOSTILE: HOSTILE},
         versions={HOSTILE: HOSTILE},
         status=RunStatus.FAILED,
@@ -300,6 +301,14 @@ def test_a_cancelled_run_says_what_stopped_it(page, run, step):
     assert "daily was cancelled" in found.text
     assert "interrupted by SIGTERM" in found.text
     assert found.all("article")[0]["id"] == "step-b"
+
+
+def test_who_was_not_told_is_told(page, run, step):
+    assert "Who was not told" not in page(render(run(step("a", "silver", at=(0, 1))))).text
+    said = "hook 'slack': pipeline_error was not delivered to https://hooks.example"
+    found = page(render(run(step("a", "silver", at=(0, 1)), warnings=(said,)))).text
+    assert "Who was not told" in found
+    assert said in found
 
 
 def test_every_table_has_a_header_and_every_section_a_name(page, daily, day_before):
