@@ -109,8 +109,7 @@ class Audience:
         tracked = self._loaded.pipeline.enable_tracker
         story = _story(store, record, home, intents) if tracked else None
         if warnings := self.hooks_over(record, store, home, story):
-            masked = tuple(self._redactor.mask(text) for text in warnings)
-            record = record.model_copy(update={"warnings": masked})
+            record = record.model_copy(update={"warnings": warnings})
             store.finish_run(record)
             story = _story(store, record, home, intents) if story is not None else None
         return record, story
@@ -123,7 +122,8 @@ class Audience:
             return ()
         from odibi.story.text import sentence
 
-        said = self._hooks.over(record, store, home, sentence=sentence(record), story=str(story or ""))
+        told = self._hooks.over(record, store, home, sentence=sentence(record), story=str(story or ""))
+        said = tuple(map(self._redactor.mask, told))  # a function may have said anything
         for warning in said:
             _warn(warning)
         return said

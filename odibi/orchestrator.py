@@ -365,7 +365,8 @@ def _walked(
     """Walk the plan; what happened is in the store, and told, when this returns and when it raises."""
     pipeline = context.loaded.pipeline
     saver.told = audience.saved
-    told = audience.begin(record, heard.stop, lambda step: hide(context.lineage.told(step)))
+    lineage = context.lineage  # there once, before several threads ask for it
+    told = audience.begin(record, heard.stop, lambda step: hide(lineage.told(step)))
     try:
         if planned is not None:
             planned(context.plan)
@@ -389,7 +390,7 @@ def _walked(
         record,
         done,
         context.plan,
-        lineage=context.lineage if pipeline.enable_tracker else None,
+        lineage=lineage if pipeline.enable_tracker else None,
         success=pipeline.success,
     )
     kept = {"checkpoints": saver.taken, "resume": resuming(record, saver)}

@@ -34,12 +34,13 @@ def check(*, config: str | None, target: str | None, output: str) -> int:
 
     loaded, home, redactor = _loaded(config, target), Home.find(), Redactor()
     channels, courier = channels_of(loaded, redactor), Courier(redactor.mask)
+    unchecked: list[str] = []
     with open_store(home.state) as store:
-        sent = alerting.check(loaded, store, home, channels, courier, datetime.now(UTC))
+        sent = alerting.check(loaded, store, home, channels, courier, datetime.now(UTC), unchecked.append)
         made = courier.finish(time.monotonic() + PATIENCE)
         save_deliveries(store, made)
         alerting.take_back(store, sent, made)
-    lost = undelivered(made)
+    lost = [*unchecked, *undelivered(made)]
     if output == "json":
         say_json({"alerts": [dict(one.notice.payload) for one in sent], "undelivered": lost})
     else:

@@ -23,6 +23,10 @@ DEFAULT_ROUTES: dict[Severity, tuple[str, ...]] = {
 """Where alerts go that no route is given for."""
 
 
+LONGEST = 60 * 24 * 3660
+"""Minutes that a span may have: ten years."""
+
+
 class OfPipelines(Frozen):
     """A condition on runs: those of the pipelines whose name fits the glob, of this pipeline if not given."""
 
@@ -36,20 +40,20 @@ class Failure(OfPipelines):
 class PipelineStuckFor(OfPipelines):
     """A run has been going on for more than so many minutes."""
 
-    minutes: float = Field(gt=0)
+    minutes: float = Field(gt=0, le=LONGEST)
 
 
 class HighFailureRate(OfPipelines):
     """Of the runs that ended in the last so many minutes, more than the share (0 to 1) failed."""
 
     threshold: float = Field(ge=0, le=1)
-    window_minutes: float = Field(gt=0)
+    window_minutes: float = Field(gt=0, le=LONGEST)
 
 
 class UnusualDuration(OfPipelines):
     """The newest run takes or took longer than so many times the median of earlier successful ones."""
 
-    multiplier: float = Field(ge=1)
+    multiplier: float = Field(ge=1, allow_inf_nan=False)
 
 
 class ResourceExhaustion(Frozen):
@@ -118,7 +122,7 @@ class AlertRule(Frozen):
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_\-]*$")]
     condition: Condition
     severity: Level = Severity.WARNING
-    cooldown_minutes: float = Field(default=30, ge=0)
+    cooldown_minutes: float = Field(default=30, ge=0, le=LONGEST)
     runbook: str = ""
     last_fired: AwareDatetime | None = None
 

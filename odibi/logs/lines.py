@@ -10,6 +10,7 @@ import json
 import logging
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
@@ -176,7 +177,8 @@ class _Stderr(_Quiet):
 
 class _File(_Quiet):
     def close(self) -> None:
-        self.stream.close()
+        with suppress(OSError, ValueError):  # of a full disk, which was noticed when it was written
+            self.stream.close()
         super().close()
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from odibi.boundaries import cross
 from odibi.config.secrets import Redactor, Secrets, resolve
-from odibi.errors import OdibiError
 from odibi.metrics.prometheus import exposition, push
 from odibi.metrics.summary import summary
 from odibi.metrics.totals import Totals, totals
@@ -86,5 +85,5 @@ def _tried(what: str, do: Callable[[], None]) -> Iterator[str]:
     """Do it; a run does not fail for its metrics."""
     try:
         do()
-    except (OSError, OdibiError) as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the run has ended and is recorded
         yield f"the metrics could not be {what}: {error}"

@@ -43,9 +43,13 @@ def push(url: str, found: Totals) -> None:
     Raises:
         Permanent: the gateway cannot be reached, or does not take them.
     """
-    parts = urlsplit(url)
+    wrong = Permanent("the address of a gateway is like http://localhost:9091")
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise wrong from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise Permanent("the address of a gateway is like http://localhost:9091")
+        raise wrong
     job, host = parts.path.rstrip("/"), parts.netloc.rpartition("@")[2]
     if "/metrics/job/" not in job:
         job += "/metrics/job/odibi"

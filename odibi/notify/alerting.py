@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -40,14 +40,16 @@ class Sent:
 
 
 def check(
-    loaded: Loaded, store: RunStore, home: Home, channels: Sequence[Channel], courier: Courier, now: datetime
-) -> list[Sent]:
+    loaded: Loaded, store: RunStore, home: Home, channels: Sequence[Channel], courier: Courier, now: datetime,
+    warn: Callable[[str], object],
+) -> list[Sent]:  # fmt: skip
     """Hold the rules of a config against the runs recorded for its target, and give what is to be told to the courier.
 
-    What could not be delivered has to be taken back, see :func:`take_back`.
+    What could not be delivered has to be taken back, see :func:`take_back`. ``warn`` is told of rules that
+    cannot be held against anything, such as one about a resource that cannot be measured.
 
     Raises:
-        OdibiError: the run store cannot be read or written, or a resource not be measured.
+        OdibiError: the run store cannot be read or written.
     """
     alerts, target = loaded.pipeline.alerts, loaded.target
     if not alerts.rules:
@@ -56,7 +58,7 @@ def check(
     found: list[Alert] = []
 
     def change(states: States) -> Iterable[AlertState]:
-        found.extend(evaluate(alerts.rules, known, states, target, now))
+        found.extend(evaluate(alerts.rules, known, states, target, now, warn))
         return [alert.state for alert in found]
 
     before = change_alerts(store, target, change)

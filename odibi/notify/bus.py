@@ -33,7 +33,10 @@ class EventPriority(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A function that wants to be told of an event, ``*`` for all."""
+    """A function that wants to be told of an event, ``*`` for all.
+
+    One that is ``quick`` only notes what it is told, so that nothing it waits behind can keep it.
+    """
 
     event: str
     told: Told
@@ -41,6 +44,7 @@ class Registered:
     name: str
     timeout: float = TIMEOUT
     blocking: bool = False
+    quick: bool = False
 
 
 class EventBus:

@@ -48,9 +48,11 @@ class Dispatcher:
         return event in self._events or "*" in self._events
 
     def tell(self, event: str, payload: Payload) -> None:
-        """Tell of an event: blocking hooks now, the others as soon as their turn comes."""
+        """Tell of an event: quick and blocking hooks now, the others as soon as their turn comes."""
         for hook in self._of(event):
-            if hook.blocking:
+            if hook.quick:
+                hook.told(payload)
+            elif hook.blocking:
                 with self._one:
                     wrong = self._called(self._blocking, hook, payload)
                 if wrong:
@@ -83,7 +85,7 @@ class Dispatcher:
             for hook in self._of(event):
                 if self._over.is_set():
                     return
-                if not hook.blocking:
+                if not (hook.blocking or hook.quick):
                     self._called(self._caller, hook, payload)
 
     def _called(self, caller: _Caller, hook: Registered, payload: Payload) -> str:

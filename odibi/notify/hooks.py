@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["channels_of", "registered", "routed"]
 
 _SCHEMES = {"email": ("smtp", "smtps")}
+AT_ONCE = frozenset({"python", "log"})
+"""The types that are told themselves; the others by a courier."""
+
 _HTTP = frozenset({"slack", "webhook", "pagerduty"})
 
 
@@ -116,6 +119,7 @@ def registered(channels: Sequence[Channel], courier: Courier) -> Iterator[Regist
                 hook.called,
                 hook.timeout,
                 hook.blocking,
+                quick=hook.type not in AT_ONCE,
             )
 
 
@@ -125,7 +129,7 @@ def _telling(channel: Channel, courier: Courier) -> Told:
     def told(payload: Payload) -> None:
         if not _wanted(hook, payload):
             return
-        if hook.type in ("python", "log"):
+        if hook.type in AT_ONCE:
             channel.sender(hook, of_event(payload, ""))
         else:
             courier.send(channel, of_event(payload, str(uuid4())))

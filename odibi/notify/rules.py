@@ -16,6 +16,7 @@ from odibi.config.alerts import (
     ResourceExhaustion,
     UnusualDuration,
 )
+from odibi.errors import OdibiError
 from odibi.record.model import RunRecord, RunStatus
 from odibi.record.notices import AlertState, States
 
@@ -62,15 +63,21 @@ class Alert:
 
 
 def evaluate(
-    rules: Iterable[AlertRule], known: Known, states: States, target: str, now: datetime
-) -> Iterator[Alert]:
+    rules: Iterable[AlertRule], known: Known, states: States, target: str, now: datetime,
+    warn: Callable[[str], object] = lambda _: None,
+) -> Iterator[Alert]:  # fmt: skip
     """The alerts to be told.
 
     A rule fires once for a run, and for what is no run again and again; never within its cooldown for the
-    same pipeline. It is over when its condition holds no more for a pipeline for which it has fired.
+    same pipeline. It is over when its condition holds no more for a pipeline for which it has fired. One that
+    cannot be measured stays as it is, and ``warn`` is told.
     """
     for rule in rules:
-        holding = {found.pipeline: found for found in _holding(rule, known, now)}
+        try:
+            holding = {found.pipeline: found for found in _holding(rule, known, now)}
+        except OdibiError as error:
+            warn(f"alert {rule.name!r} could not be checked: {error.message}")
+            continue
         for pipeline, found in holding.items():
             state = states.get((rule.name, pipeline))
             if _fires(rule, state, found, now):
@@ -161,7 +168,12 @@ def _failing(
 def _slow(
     pipeline: str, runs: tuple[RunRecord, ...], condition: UnusualDuration, computed: frozenset[str], now: datetime
 ) -> Found | None:  # fmt: skip
-    kept = [run for run in runs if run.run_id in computed or run.status is RunStatus.RUNNING]
+    # Of a run that was killed nobody knows how long it took.
+    kept = [
+        run
+        for run in runs
+        if run.status is RunStatus.RUNNING or (run.run_id in computed and run.ended_at is not None)
+    ]
     if not kept:
         return None
     newest, *earlier = kept

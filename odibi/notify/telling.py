@@ -86,9 +86,17 @@ class Telling:
             warnings = self._dispatcher.warnings
         sent: Sequence[Sent] = ()
         try:
-            sent = check(self._loaded, store, home, self._channels, self._courier, datetime.now(UTC))
-        except OdibiError as error:
-            warnings.setdefault(f"the alerts could not be checked: {error.message}")
+            sent = check(
+                self._loaded,
+                store,
+                home,
+                self._channels,
+                self._courier,
+                datetime.now(UTC),
+                warnings.setdefault,
+            )
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run has ended and is recorded
+            warnings.setdefault(f"the alerts could not be checked: {error}")
         if self._dispatcher is not None:  # after the alerts, which need not wait for slow hooks
             self._dispatcher.finish(deadline)
         deliveries = self._courier.finish(deadline)

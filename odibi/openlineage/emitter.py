@@ -6,6 +6,7 @@ What could not be delivered is told at the end, and is no failure of the run.
 from __future__ import annotations
 
 import queue
+import re
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from odibi.config.lineage import OpenLineage
 from odibi.config.secrets import Secrets, resolve
-from odibi.errors import MissingExtra
+from odibi.errors import MissingExtra, Permanent
 from odibi.record.model import ColumnRecord, RunRecord, RunStatus, StepRecord, StepStatus
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class Emitter:
             return None if text is None else resolve(text, secrets.environ, secrets=secrets)
 
         self._url, self._file, self._key = value(config.url), value(config.file), value(config.api_key)
+        if self._url is not None and not re.match(r"https?://[^/\s]", self._url):
+            raise Permanent(f"{self._url!r} is no URL of a server", hint="url: http://localhost:5000")
         self._folder = Path.cwd()  # the current one, before anybody changes it
         self._headers = {name: value(text) or "" for name, text in config.headers.items()}
         self._config, self._warn = config, warn
@@ -68,6 +71,7 @@ class Emitter:
         self._waiting: queue.SimpleQueue[RunRecord | StepRecord | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._deliver, name="odibi-openlineage", daemon=True)
         self._failed: dict[str, tuple[int, str]] = {}
+        self._in_a_row: dict[str, int] = {}
         self._run: RunRecord | None = None
         self._ended = False
         self._ready = threading.Event()
@@ -110,6 +114,15 @@ class Emitter:
             self._waiting.put(record)
 
     def _deliver(self) -> None:
+        try:
+            self._tell()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run goes on, and is told of it at its end
+            for place in filter(None, (self._file, self._url)):
+                self._lost(place, error)
+        finally:
+            self._ready.set()
+
+    def _tell(self) -> None:
         from openlineage.client.facet_v2 import set_producer
 
         from odibi.openlineage.events import PRODUCER, run_event, step_event
@@ -123,7 +136,9 @@ class Emitter:
         while (record := self._waiting.get()) is not None:
             if isinstance(record, RunRecord):
                 run = run or record
-                self._send(run_event(record, self._config.namespace), places)
+                self._send(
+                    run_event(record, self._config.namespace), places, last=record.ended_at is not None
+                )
                 continue
             if run is None or (record.status is StepStatus.RUNNING and record.name in started):
                 continue
@@ -144,18 +159,26 @@ class Emitter:
             found[self._url] = self._to_server(self._url)
         return found
 
-    def _send(self, event: RunEvent, places: dict[str, Deliver]) -> None:
+    def _send(self, event: RunEvent, places: dict[str, Deliver], *, last: bool = False) -> None:
+        """Send an event; the last one is tried wherever, so that nobody takes the run for one that goes on."""
         from requests import RequestException
 
         for place, deliver in places.items():
-            count, why = self._failed.get(place, (0, ""))
-            if count < ENOUGH:
-                try:
-                    deliver(event)
-                    continue
-                except (OSError, RequestException) as error:
-                    why = (str(error).splitlines() or [type(error).__name__])[0][:300]
-            self._failed[place] = count + 1, why
+            if self._in_a_row.get(place, 0) >= ENOUGH and not last:
+                self._lost(place)
+                continue
+            try:
+                deliver(event)
+                self._in_a_row[place] = 0
+            except (OSError, RequestException) as error:
+                self._in_a_row[place] = self._in_a_row.get(place, 0) + 1
+                self._lost(place, error)
+
+    def _lost(self, place: str, error: Exception | None = None) -> None:
+        count, why = self._failed.get(place, (0, ""))
+        if error is not None:
+            why = (str(error).splitlines() or [type(error).__name__])[0][:300]
+        self._failed[place] = count + 1, why
 
     def _to_server(self, url: str) -> Deliver:
         from openlineage.client.transport.http import HttpConfig, HttpTransport

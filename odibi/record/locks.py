@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from odibi.errors import OdibiError, Permanent
-from odibi.record.process import can_tell, is_gone, this_process
+from odibi.record.process import ABANDONED, can_tell, is_gone, this_process
 from odibi.record.rows import storable
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ ON CONFLICT (name) DO UPDATE SET epoch = excluded.epoch, run_id = excluded.run_i
     host = excluded.host, pid = excluded.pid, process_start = excluded.process_start
 """
 _BEAT = "UPDATE locks SET beats = beats + 1 WHERE name = :name AND epoch = :epoch RETURNING cancelled"
+_CLOSE = "UPDATE runs SET status = 'Failed', error = :error WHERE run_id = :run_id AND status = 'Running'"
 _RELEASE = "UPDATE locks SET run_id = '' WHERE name = :name AND epoch = :epoch"
 _CANCEL = "UPDATE locks SET cancelled = 1 WHERE run_id = :run_id RETURNING host, pid, process_start"
 
@@ -70,6 +71,9 @@ def take(store: RunStore, name: str, run_id: str, *, silence: float = SILENCE) -
             row = _found(connection, name)
             silent = time.monotonic() > deadline
             if row is None or not row["run_id"] or _gone(row) or (silent and heard == _heart(row)):
+                if row is not None and row["run_id"] not in ("", run_id):
+                    # Elsewhere nobody can see that its process is gone.
+                    _run(connection, _CLOSE, run_id=row["run_id"], error=ABANDONED)
                 return _taken(connection, store, name, run_id, int(row["epoch"]) if row else 0)
         if can_tell(row["host"]) or (heard is not None and heard != _heart(row)):
             raise _busy(name, row)

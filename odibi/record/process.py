@@ -10,7 +10,10 @@ import os
 import socket
 from pathlib import Path
 
-__all__ = ["can_tell", "is_gone", "this_process"]
+__all__ = ["ABANDONED", "can_tell", "is_gone", "this_process"]
+
+ABANDONED = "the process ended without finishing the run"
+"""The error of a run that was killed."""
 
 
 def this_process() -> dict[str, str | int]:

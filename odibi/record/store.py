@@ -14,7 +14,7 @@ from odibi.errors import NotFound, Permanent, nearest
 from odibi.record.database import Database, first_line
 from odibi.record.migrations import migrate
 from odibi.record.model import AttemptRecord, RunRecord, RunStatus, StepRecord
-from odibi.record.process import is_gone, this_process
+from odibi.record.process import ABANDONED, is_gone, this_process
 from odibi.record.rows import ATTEMPT, PROCESS, RUN, STEP, from_row, moment, storable, to_row
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ABANDONED", "RunStore", "open_store"]
 
-ABANDONED = "the process ended without finishing the run"
 SHORTEST_PREFIX = 4
 
 

@@ -6,6 +6,7 @@ which rows a reader sees: the keys of a merge, rows that are read only if they a
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -49,17 +50,23 @@ class Lineage:
         self._compiled: dict[str, tuple[Mapping[str, Compiled], Mapping[str, Schema]]] = {}
         self._origins: dict[str, Origins] = {}
         self._versions: dict[str, str] = {}
+        self._lock = threading.Lock()
 
     def note(self, name: str, queries: Mapping[str, Compiled], schemas: Mapping[str, Schema]) -> None:
         """Remember the queries of a step that could be compiled only in the run, and the columns of its inputs."""
-        self._compiled[name] = queries, schemas
-        self._origins.pop(name, None)  # of a step that was told as it started
+        with self._lock:
+            self._compiled[name] = queries, schemas
+            self._origins.pop(name, None)  # of a step that was told as it started
 
     def told(self, record: StepRecord) -> StepRecord:
         """The record of a step with what it reads and makes, as far as that is known by now.
 
         Told in the order in which the steps ended, so that what one made is what the next one read.
         """
+        with self._lock:
+            return self._told(record)
+
+    def _told(self, record: StepRecord) -> StepRecord:
         planned = self._steps[record.name]
         reads = tuple(
             read if read.version else read.model_copy(update={"version": self._versions.get(read.name, "")})

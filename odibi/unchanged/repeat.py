@@ -22,7 +22,7 @@ from odibi.unchanged.facts import Facts, Request
 
 __all__ = ["SCHEMA", "Repeated", "repeat"]
 
-SCHEMA = 3
+SCHEMA = 4
 """The version of the run store's schema that these statements are for."""
 
 LISTED = 200
@@ -30,7 +30,7 @@ LISTED = 200
 
 _RUN = """
 INSERT INTO runs SELECT :run_id, pipeline, config, config_hash, logical_date, target, engine, status, :started,
-    :ended, owner, :command, error, :host, :pid, 0, detail FROM runs
+    :ended, owner, :command, error, :host, :pid, 0, json_remove(detail, '$.warnings', '$.checkpoints') FROM runs
 WHERE run_id = :repeats AND status = 'Succeeded'
 """
 # What a step did is told by the run that did it; what its table holds stays.

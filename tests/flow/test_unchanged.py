@@ -89,6 +89,7 @@ def test_it_is_recorded_and_told_like_any_other(tmp_path: Path) -> None:
     assert said[0] == said[1]
     assert full[0].steps[0].columns == full[1].steps[0].columns
     assert full[0].config_hash == full[1].config_hash
+    assert (full[1].warnings, full[1].checkpoints) == ((), ())  # those of the run that did it
     story = Path(quick.stdout.splitlines()[-1].removeprefix("Story: "))
     page = (folder / story).read_text("utf-8")
     assert first.run_id in page

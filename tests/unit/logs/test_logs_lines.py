@@ -151,6 +151,11 @@ def test_a_reader_that_goes_away_does_not_end_the_run(monkeypatch: pytest.Monkey
     told(Log(Logging()), RUN, RUNNING, DONE)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="NO /dev/full: a full disk was not tried")
+def test_a_full_disk_does_not_end_the_run() -> None:
+    told(Log(Logging(file="/dev/full")), RUN, RUNNING, DONE)
+
+
 def test_without_being_asked_the_logger_of_the_program_is_told(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         told(Log(None), RUN, RUNNING, DONE)

@@ -55,7 +55,7 @@ class Watch:
         courier = Courier(redactor.mask, first_wait=0.01)
         with open_store(self.home.state) as store:
             channels, now = channels_of(self.loaded, redactor), NOW + timedelta(minutes=minutes)
-            sent = alerting.check(self.loaded, store, self.home, channels, courier, now)
+            sent = alerting.check(self.loaded, store, self.home, channels, courier, now, pytest.fail)
             made = courier.finish(time.monotonic() + 60)
             alerting.take_back(store, sent, made)
         return list(made)

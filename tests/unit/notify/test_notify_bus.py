@@ -11,6 +11,7 @@ import pytest
 
 from odibi import EventBus, EventPriority
 from odibi.errors import Permanent
+from odibi.notify.bus import Registered
 from odibi.notify.dispatch import Dispatcher
 
 LATER = 60.0
@@ -77,6 +78,21 @@ def test_a_hook_that_raises_or_hangs_keeps_no_other_from_being_told(release: thr
         "hook 'broken' failed: ValueError: no more",
         "hook 'slow' took longer than 0.05 s and is not called again in this run",
     ]
+
+
+def test_who_only_notes_what_it_is_told_waits_behind_nobody(release: threading.Event) -> None:
+    fired = list[str]()
+    hooks = [
+        Registered("*", lambda _: release.wait(LATER), EventPriority.CRITICAL, "slow", timeout=LATER),
+        Registered("node_error", notes(fired, "pager"), EventPriority.LOW, "pager", quick=True),
+    ]
+    dispatcher = Dispatcher(hooks, notes([], "stop"))
+    for event in ("node_start", "node_start", "node_error"):
+        dispatcher.tell(event, {})
+    assert fired == ["pager"]
+    release.set()
+    dispatcher.finish(time.monotonic() + LATER)
+    assert fired == ["pager"]
 
 
 def test_what_waits_when_the_time_is_over_is_not_told(release: threading.Event) -> None:

@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from odibi.config.alerts import AlertRule
 from odibi.config.hooks import Severity
+from odibi.errors import Permanent
 from odibi.notify.rules import Alert, Known, evaluate
 from odibi.record import RunRecord, RunStatus
 from odibi.record.notices import AlertState
@@ -49,6 +51,7 @@ def alerts(
 HISTORY = [ran(10_000 + number, minutes) for number, minutes in enumerate((9, 10, 300))]
 BAD = [ran(number, 0, RunStatus.FAILED) for number in (20, 30, 40)]
 GOOD = [ran(number, 0) for number in range(50, 57)]
+KILLED = ran(500, None).model_copy(update={"status": RunStatus.FAILED})
 LONG_AGO = ran(999, 0, RunStatus.FAILED)
 
 
@@ -65,6 +68,7 @@ LONG_AGO = ran(999, 0, RunStatus.FAILED)
         ({"UnusualDuration": {"multiplier": 2}}, [*HISTORY, ran(21, 21)], 21 * 60),
         ({"UnusualDuration": {"multiplier": 2}}, [*HISTORY, ran(21, None)], 21 * 60),
         ({"UnusualDuration": {"multiplier": 2}}, [ran(500, None)], None),
+        ({"UnusualDuration": {"multiplier": 2}}, [*HISTORY, KILLED], None),
         ({"UnusualDuration": {"multiplier": 2}}, [ran(900, 10, RunStatus.FAILED), ran(500, 90)], None),
         ("Failure", [ran(9, 1, RunStatus.FAILED), ran(5, None)], 1),
         ("Failure", [ran(9, 1, RunStatus.TIMEOUT), ran(5, 1, RunStatus.CANCELLED)], 1),
@@ -81,6 +85,36 @@ def test_a_resource_is_exhausted_above_its_threshold() -> None:
     assert alerts(condition, share=0.9) == []
     (alert,) = alerts(condition, share=0.95)
     assert (alert.state.pipeline, alert.found and alert.found.said) == ("daily", "95% of the disk is in use")
+
+
+def test_a_rule_that_cannot_be_measured_silences_no_other() -> None:
+    def unknown(_resource: str, _path: str) -> float:
+        raise Permanent("there is no /proc/meminfo")
+
+    rules = [
+        AlertRule.model_validate({"name": name, "condition": condition})
+        for name, condition in (
+            ("full", {"ResourceExhaustion": {"resource": "memory", "threshold": 0.5}}),
+            ("failed", "Failure"),
+        )
+    ]
+    runs = (ran(9, 1, RunStatus.FAILED),)
+    said: list[str] = []
+    found = list(
+        evaluate(rules, Known("daily", {"daily": runs}, frozenset(), unknown), {}, "dev", NOW, said.append)
+    )
+    assert [alert.rule.name for alert in found] == ["failed"]
+    assert said == ["alert 'full' could not be checked: there is no /proc/meminfo"]
+
+
+@pytest.mark.parametrize("minutes", ["inf", 1e9])
+def test_a_span_without_an_end_is_refused(minutes: float) -> None:
+    for given in (
+        {"cooldown_minutes": minutes},
+        {"condition": {"HighFailureRate": {"threshold": 0.5, "window_minutes": minutes}}},
+    ):
+        with pytest.raises(ValidationError, match="less than or equal"):
+            AlertRule.model_validate({"name": "rule", "condition": "Failure", **given})
 
 
 def test_a_pattern_means_other_pipelines_each_for_itself() -> None:

@@ -215,6 +215,7 @@ def test_a_server_that_does_not_take_them_harms_nothing(
         ({"namespace": "x"}, "openlineage needs url or file"),
         ({"url": "ftp://x"}, "expected http:// or https://"),
         ({"file": "x", "api_key": "k"}, "headers and api_key belong to url"),
+        ({"url": "${env:HOME}"}, "is no URL of a server"),
         ({"file": "x", "nmespace": "y"}, "unknown key 'nmespace'"),
         ({"url": "http://x", "api_key": "${env:NOT_SET_ANYWHERE}"}, "'NOT_SET_ANYWHERE' is not set"),
     ],

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import sqlalchemy
 
-from odibi.record import RunStore
+from odibi.record import RunStatus, RunStore
 from odibi.record import locks as module
 from odibi.record.locks import Busy, Lock, cancel, free_epoch, take
-from odibi.record.process import this_process
+from odibi.record.process import ABANDONED, this_process
+from tests.unit.record.records import a_run
 
 
 def hold(store: RunStore, **changes: Any) -> None:
@@ -55,6 +56,16 @@ def test_the_dead_hold_nothing(store: RunStore) -> None:
     hold(store, pid=dead())
     assert free_epoch(store, "p") == 5
     assert take(store, "p", "run").previous == 5
+
+
+def test_a_run_that_fell_silent_elsewhere_has_failed(store: RunStore) -> None:
+    store.start_run(a_run("other"))
+    with store.database.write() as connection:
+        connection.execute(sqlalchemy.text("UPDATE runs SET host = 'elsewhere'"))
+    hold(store, host="elsewhere")
+    assert store.run("other").status is RunStatus.RUNNING
+    take(store, "p", "next", silence=0.2)
+    assert (store.run("other").status, store.run("other").error) == (RunStatus.FAILED, ABANDONED)
 
 
 def test_a_holder_elsewhere_holds_it_while_its_heart_beats(store: RunStore) -> None:
