@@ -7,11 +7,16 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from odibi.errors import Permanent
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+# A busy machine is no failure: no property is timed.
+settings.register_profile("odibi", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("odibi")
 
 
 @pytest.hookimpl(wrapper=True)
