@@ -154,15 +154,23 @@ class Graph:
         """
         if (found := self._dataset(name)) is not None:
             return Place(found)
-        above, _, column = name.rpartition(".")
-        if above and (found := self._dataset(above)) is not None:
-            maker = self._makers.get(found)
+        unknown: Place | None = None
+        wrong: NotFound | None = None
+        for at in (at for at in reversed(range(1, len(name))) if name[at] == "."):  # both may have dots
+            above, column = name[:at], name[at + 1 :]
+            if (found := self._dataset(above)) is None:
+                continue
             columns = {each.lower(): each for each in self._columns(found)}
             if column.lower() in columns:
                 return Place(found, columns[column.lower()])
-            if maker is None and not columns:
-                return Place(found, column)
-            raise NotFound(f"{above} has no column {column!r}", hint=nearest(column, columns.values()))
+            if found not in self._makers and not columns:
+                unknown = unknown or Place(found, column)
+            hint = nearest(column, columns.values())
+            wrong = wrong or NotFound(f"{above} has no column {column!r}", hint=hint)
+        if unknown is not None:
+            return unknown
+        if wrong is not None:
+            raise wrong
         known = sorted({made.dataset.name for made in self._makers.values()})
         raise NotFound(f"no run knows a dataset {name!r}", hint=nearest(name, known))
 

@@ -16,8 +16,8 @@ from odibi.cli import lineage as command
 from odibi.errors import NotFound
 from odibi.orchestrator import Result
 from odibi.record.lineage import document, schema
-from odibi.record.model import DatasetRecord, RunRecord, StepStatus
-from odibi.record.trace import Graph, makers
+from odibi.record.model import ColumnRecord, DatasetRecord, RunRecord, StepRecord, StepStatus
+from odibi.record.trace import Graph, Place, makers
 from tests.unit.record.records import a_run, a_step
 from tests.unit.run.project import KEPT, Project, read, sql, step_of
 
@@ -301,3 +301,18 @@ def test_a_dataset_that_the_pipeline_makes_no_more_is_not_taken_from_an_earlier_
     assert graph.find("orders").key == "file:///lake/orders"
     with pytest.raises(NotFound, match="'old'"):
         graph.find("old")
+
+
+def test_names_with_dots_are_found() -> None:
+    def making(name: str, *columns: str) -> StepRecord:
+        told = tuple(ColumnRecord(name=column, type="INTEGER") for column in columns)
+        return a_step(name, makes=(DatasetRecord(name=name),), columns=told, status=StepStatus.COMPLETED)
+
+    graph = Graph([a_run(steps=(making("orders", "net.total", "v2.id", "id"), making("orders.v2", "id")))])
+    for asked, column in {"orders.Net.Total": "net.total", "daily.orders.net.total": "net.total"}.items():
+        assert (graph.find(asked).key, graph.find(asked).column) == ("daily.orders", column)
+    assert graph.find("orders.v2.id") == Place("daily.orders.v2", "id"), "the longest dataset first"
+    with pytest.raises(NotFound, match=r"^orders.v2 has no column 'idd'"):
+        graph.find("orders.v2.idd")
+    with pytest.raises(NotFound, match=r"^orders has no column 'net.sum'"):
+        graph.find("orders.net.sum")
