@@ -80,10 +80,9 @@ class Lake:
 
     def sensitive(self, schema: Schema) -> tuple[str, ...]:
         """The columns that are not to be shown."""
-        from fnmatch import fnmatchcase
+        from odibi.relational.schema import masked
 
-        patterns = self.loaded.pipeline.sensitive
-        return tuple(c.name for c in schema if any(fnmatchcase(c.name, pattern) for pattern in patterns))
+        return masked(schema, self.loaded.pipeline.sensitive)
 
 
 @contextmanager

@@ -8,19 +8,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from odibi.cli.exits import Exit, NotFound
-from odibi.cli.runs import run_of, store_of
+from odibi.cli.runs import earlier, run_of, store_of
 from odibi.cli.terminal import paint, say, say_json, table
 from odibi.record.lineage import columns_of, difference, document, schema_change
 from odibi.record.lineage import schema as schema_of_document
 from odibi.record.model import RunRecord, StepStatus
-from odibi.record.trace import Branch, Graph
+from odibi.record.trace import Branch, Graph, makers
 
 if TYPE_CHECKING:
     from odibi.record.store import RunStore
 
 __all__ = ["diff", "export", "schema", "show"]
 
-_MARKS = {StepStatus.REUSED: "cached", StepStatus.SKIPPED: "skipped"}
+_MARKS = {
+    StepStatus.REUSED: "cached",
+    StepStatus.SKIPPED: "skipped",
+    StepStatus.NOT_RUN: "not run",
+    StepStatus.FAILED: "failed",
+    StepStatus.CANCELLED: "cancelled",
+}
+
+
+_TOLD = (StepStatus.REUSED, StepStatus.SKIPPED, StepStatus.NOT_RUN)
+"""Those whose reason says why; that of a step that failed says why it was started."""
 
 
 def show(*, name: str, up: bool, down: bool, run: str | None, output: str) -> int:
@@ -85,13 +95,15 @@ def schema() -> int:
 
 
 def _runs(run: str | None) -> list[RunRecord]:
-    """The run that is asked for, if one is, and the last one of each pipeline, newest first."""
+    """The run that is asked for, if one is, then the last ones of all pipelines that made their datasets, newest first."""
     chosen = [run_of(run, "odibi lineage")] if run is not None else []
     with store_of() as store:
         if store is None:
             raise NotFound("no run is recorded here", hint="odibi lineage looks where odibi run was started")
-        last = list(_last(store, {each.pipeline for each in chosen}))
-    return [*chosen, *sorted(last, key=lambda each: each.started_at, reverse=True)]
+        first = [*chosen, *_last(store, {each.pipeline for each in chosen})]
+        found = [each for one in first for each in makers(one, earlier(store, one))]
+    others = [each for each in found if each not in chosen]
+    return [*chosen, *sorted(others, key=lambda each: each.started_at, reverse=True)]
 
 
 def _last(store: RunStore, but: set[str]) -> Iterator[RunRecord]:
@@ -145,7 +157,8 @@ def _said(branch: Branch) -> str:
         said.append(paint(f"by {branch.made.name} [{how}] in run {branch.run.run_id[:8]}", "dim"))
         mark = "synthetic" if branch.made.synthetic else _MARKS.get(branch.made.status, "")
         if mark:
-            said.append(paint(f"{mark}: {branch.made.reason}" if mark != "synthetic" else mark, "yellow"))
+            told = branch.made.status in _TOLD and not branch.made.synthetic
+            said.append(paint(f"{mark}: {branch.made.reason}" if told else mark, "yellow"))
     if "://" in branch.place.key and not branch.place.column:
         said.append(paint(f"at {branch.place.key}{_version(branch)}", "dim"))
     if branch.shown:

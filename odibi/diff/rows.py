@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from typing import Any
 
 from odibi.datasets.delta import Table
@@ -16,7 +15,7 @@ from odibi.datasets.source import frame_of
 from odibi.engines.database import Database
 from odibi.engines.duckdb import DuckDB
 from odibi.record.model import ColumnRecord, SampleRecord
-from odibi.relational.schema import Column, Schema, quote
+from odibi.relational.schema import Column, Schema, masked, quote
 from odibi.story.changes import compare_columns
 from odibi.story.tables import ChangedRow, TableDifference
 
@@ -71,8 +70,8 @@ def compare_rows(
         if column.name in at
     ]
     old, new = _unshared(db, before, now)
-    columns = [*before.schema, *now.schema]
-    masked = tuple(dict.fromkeys(c.name for c in columns if hidden or _matches(c.name, sensitive)))
+    columns = (*before.schema, *now.schema)
+    secret = tuple(dict.fromkeys(masked(columns, ("*",) if hidden else sensitive)))
     cursor = db.computing()
     told = TableDifference(
         step="",
@@ -81,9 +80,9 @@ def compare_rows(
         keys=tuple(keys),
         rows=(_count(db, before), _count(db, now)),
         columns=tuple(c for c in compare_columns(_records(now.schema), _records(before.schema)) if c.kind != "same"),
-        masked=masked,
+        masked=secret,
     )  # fmt: skip
-    show = _Shown(masked, most)
+    show = _Shown(secret, most)
     work = _by_key if keys else _as_multisets
     name = quote(db.new_name())
     try:
@@ -237,10 +236,6 @@ def _unshared(db: Database, before: Table, now: Table) -> tuple[str, str]:
 
 def _count(db: Database, table: Table) -> int:
     return int(db.rows(f"SELECT count(*) FROM ({frame_of(DuckDB(db), table).sql})")[0][0])
-
-
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)
 
 
 def _records(schema: Schema) -> list[ColumnRecord]:

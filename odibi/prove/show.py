@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 
 from odibi.prove.compare import unmatched
 from odibi.prove.model import Answer, Difference, Failure, Table
-from odibi.relational.schema import Column, Schema, quote
+from odibi.relational.schema import Column, Schema, masked, quote
 
 __all__ = ["Block", "blocks"]
 
@@ -84,7 +83,7 @@ def _block(name: str, table: Table, sensitive: Sequence[str]) -> Block:
 def _text(column: Column, sensitive: Sequence[str]) -> str:
     name = quote(column.name)
     value = f"CAST({name} AS VARCHAR)"
-    if any(fnmatchcase(column.name.lower(), pattern.lower()) for pattern in sensitive):
+    if masked((column,), sensitive):
         value = f"CASE WHEN {name} IS NOT NULL THEN '{MASK}' END"
     elif column.type == "VARCHAR":  # in quotes, or blanks at its ends were not to be seen
         value = f"'''' || replace({name}, '''', '''''') || ''''"

@@ -97,9 +97,11 @@ def _of_lineage(document: Mapping[str, Any]) -> dict[str, Any]:
     nodes = document.get("nodes")
     if not isinstance(nodes, list) or not all(isinstance(node, dict) for node in nodes):
         raise Permanent("damaged run record: nodes: expected a list of objects")
+    for place, node in enumerate(nodes):
+        _look(node, f"nodes[{place}]", _NODE)
     makers = {made["name"]: node["name"] for node in nodes for made in node.get("outputs", ())}
     known = ("run_id", "pipeline", "logical_date", "target", "status", "started_at", "ended_at")
-    engines = sorted({node.get("engine", "") for node in nodes})
+    engines = sorted({str(node.get("engine", "")) for node in nodes})
     return {
         **{name: document.get(name) for name in known},
         "config": "",
@@ -109,13 +111,43 @@ def _of_lineage(document: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+_Shape = Mapping[str, "_Shape | None"]
+"""What an object must have: a text, or with a shape of its own, a list of such objects, which may be left out."""
+
+_DATASET: _Shape = {"name": None}
+_END: _Shape = {"dataset": None, "column": None}
+_NODE: _Shape = {
+    "name": None,
+    "inputs": _DATASET,
+    "outputs": _DATASET,
+    "columns": {"column": None, "direct": _END, "indirect": _END},
+    "attempts": {},
+}
+
+
+def _look(found: Mapping[str, Any], place: str, shape: _Shape) -> None:
+    """Refuse an object that does not have what is taken from it."""
+    for name, inner in shape.items():
+        if inner is None:
+            if not isinstance(found.get(name), str):
+                raise Permanent(f"damaged run record: {place}: {name}: expected a text", hint=_EXPECTED)
+            continue
+        items = found.get(name, [])
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            raise Permanent(f"damaged run record: {place}.{name}: expected a list of objects", hint=_EXPECTED)
+        for at, item in enumerate(items):
+            _look(item, f"{place}.{name}[{at}]", inner)
+
+
 def _of_node(node: Mapping[str, Any], makers: Mapping[str, str]) -> dict[str, Any]:
-    own = [made["name"] for made in node.get("outputs", ())][:1]
+    outputs = node.get("outputs", [])
+    own = [made["name"] for made in outputs][:1]
     inputs = (makers.get(read["name"], "") for read in node.get("inputs", ()))
     return {
         **{name: node[name] for name in _OF_NODE if name in node},
         "upstream": [name for name in dict.fromkeys(inputs) if name and name != node["name"]],
         "columns": node.get("schema", []),
+        "makes": outputs,
         "lineage": [
             {
                 "column": line["column"],

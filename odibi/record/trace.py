@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from itertools import chain, islice
 from typing import Any
 
 from odibi.errors import NotFound, nearest
 from odibi.record.lineage import split
-from odibi.record.model import ColumnLineage, DatasetRecord, RunRecord, StepRecord
+from odibi.record.model import ColumnLineage, DatasetRecord, RunRecord, StepRecord, StepStatus
 
-__all__ = ["Branch", "Graph", "Place"]
+__all__ = ["Branch", "Graph", "Place", "makers"]
+
+MOST = 50
+"""Runs of a pipeline that are looked through for those that made its datasets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,28 +80,68 @@ class _Made:
 _Edges = tuple[dict[Place, tuple[str, ...]], dict[str, tuple[str, ...]]]
 
 
+def makers(run: RunRecord, earlier: Iterable[RunRecord]) -> Iterator[RunRecord]:
+    """The run, and of those before it, the latest first, the ones that made what it names and did not make.
+
+    A run that was killed names nothing: then it is the one before it that tells which datasets there are.
+    """
+    left: set[str] | None = None
+    for each in chain([run], islice(earlier, MOST)):
+        made = {_key(each, dataset) for step in each.steps for dataset in step.makes if _made(step, dataset)}
+        if left is None:
+            left = {_key(each, dataset) for step in each.steps for dataset in step.makes} or None
+            if left is None:
+                continue
+            yield each
+        elif left & made:
+            yield each
+        left -= made
+        if not left:
+            return
+
+
+def _made(step: StepRecord, dataset: DatasetRecord) -> bool:
+    """Whether the dataset is there after the step: made, reused, or left alone because it stands or nobody needs it."""
+    if step.status is StepStatus.SKIPPED:
+        return step.decision == "skip" and bool(dataset.version or not dataset.uri)
+    return step.status in (StepStatus.COMPLETED, StepStatus.REUSED)
+
+
 class Graph:
-    """The datasets of runs; of two runs that made the same one, the first in ``runs`` did."""
+    """The datasets of runs; of two runs that made the same one, the first in ``runs`` did.
+
+    What a pipeline makes is what the first of its runs says. What no run has made is shown with the step that was
+    to make it.
+    """
 
     def __init__(self, runs: Iterable[RunRecord]) -> None:
         self._makers: dict[str, _Made] = {}
         self._readers: dict[str, list[_Made]] = {}
         self._names: dict[str, str] = {}
         self._layers: dict[str, str] = {}
-        for run in runs:
-            for step in run.steps:
-                self._add(run, step)
+        wanted: dict[str, set[str]] = {}
+        told = tuple(runs)
+        for run in told:
+            keys = {_key(run, made) for step in run.steps for made in step.makes}
+            if keys:
+                wanted.setdefault(run.pipeline, keys)
+        for standing in (True, False):
+            for run in told:
+                for step in run.steps:
+                    self._add(run, step, wanted.get(run.pipeline, set()), standing=standing)
 
-    def _add(self, run: RunRecord, step: StepRecord) -> None:
+    def _add(self, run: RunRecord, step: StepRecord, wanted: set[str], *, standing: bool) -> None:
         reads = {read.name: read for read in step.reads}
         for place, made in enumerate(step.makes):
             lines = step.lineage if made.name == step.makes[0].name else made.lineage
             found = _Made(run, step, made, {line.column: line for line in lines}, reads)
             key = _key(run, made)
-            self._names[key] = f"{run.pipeline}.{made.name}"
-            self._layers[key] = f"{step.layer}/{made.name}"
+            if key not in wanted or _made(step, made) is not standing:
+                continue
             if self._makers.setdefault(key, found) is not found:
                 continue  # another run made it later
+            self._names[key] = f"{run.pipeline}.{made.name}"
+            self._layers[key] = f"{step.layer}/{made.name}"
             for read in step.reads if place == 0 or made.name != step.makes[0].name else ():
                 self._readers.setdefault(_key(run, read), []).append(found)
                 self._names.setdefault(_key(run, read), read.name)
@@ -110,15 +154,23 @@ class Graph:
         """
         if (found := self._dataset(name)) is not None:
             return Place(found)
-        above, _, column = name.rpartition(".")
-        if above and (found := self._dataset(above)) is not None:
-            maker = self._makers.get(found)
+        unknown: Place | None = None
+        wrong: NotFound | None = None
+        for at in (at for at in reversed(range(1, len(name))) if name[at] == "."):  # both may have dots
+            above, column = name[:at], name[at + 1 :]
+            if (found := self._dataset(above)) is None:
+                continue
             columns = {each.lower(): each for each in self._columns(found)}
             if column.lower() in columns:
                 return Place(found, columns[column.lower()])
-            if maker is None and not columns:
-                return Place(found, column)
-            raise NotFound(f"{above} has no column {column!r}", hint=nearest(column, columns.values()))
+            if found not in self._makers and not columns:
+                unknown = unknown or Place(found, column)
+            hint = nearest(column, columns.values())
+            wrong = wrong or NotFound(f"{above} has no column {column!r}", hint=hint)
+        if unknown is not None:
+            return unknown
+        if wrong is not None:
+            raise wrong
         known = sorted({made.dataset.name for made in self._makers.values()})
         raise NotFound(f"no run knows a dataset {name!r}", hint=nearest(name, known))
 

@@ -298,18 +298,22 @@ class Scope:
         if len(names) == 1:
             return [s.index[names[0]] for s in self.sources if names[0] in s.index]
         found = [
-            s.relation.index[column]
-            for table, column in pairwise(names)
+            _inside(s.relation.index[column], names[end:])
+            for end, (table, column) in enumerate(pairwise(names), 2)
             for s in self.sources
             if s.has(table, column)
         ]
-        return found + self.certain(names[:1]) if len(names) > 2 else found
+        return found + self._fields(names) if len(names) > 2 else found
+
+    def _fields(self, names: tuple[str, ...]) -> list[Field]:
+        """The columns ``a`` of which ``a.b`` can be a field."""
+        return [_inside(field, names[1:]) for field in self.certain(names[:1])]
 
     def likely(self, names: tuple[str, ...]) -> list[Field]:
         """What else it can be: an alias, the row of a table, a field of a column."""
         found = [self.aliases[name] for name in names[: 1 + (names[0] == "alias")] if name in self.aliases]
         if len(names) > 1:
-            return found + self.certain(names[:1])
+            return found + self._fields(names)
         return found + [pool(s.relation.everything) for s in self.sources if s.name == names[0]]
 
     def unknown(self, names: tuple[str, ...]) -> list[Field]:
@@ -317,6 +321,11 @@ class Scope:
         if len(names) == 1:
             return [f for s in self.sources for f in s.relation.everything if f.name in ("", "*")]
         return [f for s in self.sources if s.name in names[:-1] for f in s.relation.everything]
+
+
+def _inside(field: Field, path: tuple[str, ...]) -> Field:
+    """What the field of a struct that ``path`` leads to is made of; with no path, the column itself."""
+    return field._replace(direct=marked(field.direct, TRANSFORMATION), type="") if path else field
 
 
 def is_star(node: Any) -> bool:
@@ -331,7 +340,7 @@ def star(node: exp.Expr, scope: Scope) -> Relation:
         table, node = fold(node.table), node.this
         sources = [s for s in scope.sources if s.name == table]
         if not sources:  # a struct unfolded into its fields
-            return Relation((), more=scope.resolve(table)._replace(name="*"))
+            return Relation((), more=_inside(scope.resolve(table), ("*",))._replace(name="*"))
     excepts, renames, replaces = (node.args.get(key) or () for key in ("except_", "rename", "replace"))
     dropped = {(fold(e.text("table")), fold(e.name)) for e in excepts}
     if not table and any(s.name == owner and name in s.merged for s in sources for owner, name in dropped):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
-__all__ = ["Column", "Relation", "Schema", "quote", "schema_of"]
+__all__ = ["Column", "Relation", "Schema", "masked", "quote", "schema_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,19 @@ class Relation:
     def names(self) -> tuple[str, ...]:
         """The column names, in order."""
         return tuple(column.name for column in self.columns)
+
+
+def masked(schema: Schema, patterns: Sequence[str]) -> tuple[str, ...]:
+    """The columns that hold, or have a field that holds, what the patterns name; case does not count."""
+
+    def hides(name: str) -> bool:
+        return any(fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)
+
+    def names(column: Column) -> list[str]:
+        inside = column.type if "STRUCT(" in column.type else ""
+        return [column.name, *re.findall(r"\w+", inside), *re.findall(r'"([^"]+)"', inside)]
+
+    return tuple(column.name for column in schema if any(hides(name) for name in names(column)))
 
 
 def quote(identifier: str) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from odibi.config.checks import CHECKED
@@ -27,26 +25,14 @@ from odibi.quality.declared import Declared
 from odibi.quality.rules import CheckError, bound, rules_of
 from odibi.record.model import CheckRecord, QualityRecord, SampleRecord
 from odibi.relational.bind import Binder
-from odibi.relational.schema import Column, Schema
+from odibi.relational.schema import Schema, masked
 from odibi.run.declared import as_declared
 
 if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
     from odibi.quality.judge import Judge
 
-__all__ = ["Checked", "check_records", "check_standing", "judge_of", "masked", "quality_of"]
-
-
-def masked(schema: Schema, patterns: Sequence[str]) -> tuple[str, ...]:
-    """The columns that hold, or have a field that holds, what the patterns name; case does not count."""
-
-    def hides(name: str) -> bool:
-        return any(fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)
-
-    def names(column: Column) -> list[str]:
-        return [column.name, *(re.findall(r"\w+", column.type) if "STRUCT(" in column.type else ())]
-
-    return tuple(column.name for column in schema if any(hides(name) for name in names(column)))
+__all__ = ["Checked", "check_records", "check_standing", "judge_of", "quality_of"]
 
 
 def judge_of(

@@ -42,8 +42,8 @@ from odibi.record.model import (
 )
 from odibi.relational.compile import Compiled
 from odibi.relational.rules import closing_cast
-from odibi.relational.schema import Schema, schema_of
-from odibi.run.checked import check_records, judge_of, masked, quality_of
+from odibi.relational.schema import Schema, masked, schema_of
+from odibi.run.checked import check_records, judge_of, quality_of
 from odibi.run.context import Dataset, Permit, RunContext, Stopped, kept, standing
 from odibi.run.counting import Counts, count, reported
 from odibi.run.declared import as_declared

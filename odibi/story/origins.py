@@ -11,7 +11,7 @@ from odibi.story.changes import ColumnChange
 __all__ = ["Column", "Origin", "columns_of", "names_of"]
 
 Names = Mapping[tuple[str, str], str]
-"""The fragment of each column whose origin or whose use the page knows, by step and name."""
+"""The fragment of each column whose origin or whose use the page knows, by dataset and name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def names_of(steps: Sequence[StepRecord]) -> Names:
     found: dict[tuple[str, str], str] = {}
     for number, step in enumerate(steps):
         columns = dict.fromkeys([*(c.name for c in step.columns), *(line.column for line in step.lineage)])
-        found |= {(step.name, name): f"c-{number}-{index}" for index, name in enumerate(columns)}
+        found |= {(_dataset(step), name): f"c-{number}-{index}" for index, name in enumerate(columns)}
     return found
 
 
@@ -59,7 +59,7 @@ def columns_of(
 
     def column(name: str, change: ColumnChange | None) -> Column:
         line = lineage.get(name)
-        anchor = names.get((step.name, name), "")
+        anchor = names.get((_dataset(step), name), "")
         if line is None:
             return Column(name, anchor, change)
         own = (other for other in line.indirect if other not in shared)
@@ -69,6 +69,11 @@ def columns_of(
     columns = [column(change.name, change) for change in changes]
     columns += [column(name, None) for name in lineage if name not in known]
     return tuple(columns), _origins(shared, names)
+
+
+def _dataset(step: StepRecord) -> str:
+    """What lineage calls the result whose columns are those of the step; old records do not say what a step makes."""
+    return step.makes[0].name if step.makes else step.name
 
 
 def _origins(found: Iterable[str], names: Names) -> tuple[Origin, ...]:

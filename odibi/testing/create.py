@@ -19,8 +19,7 @@ from odibi.plan.model import Plan, PlannedStep
 from odibi.prove.ask import REFERENCE, Bench
 from odibi.prove.model import Table
 from odibi.prove.samples import LOOKED_AT, Samples
-from odibi.relational.schema import Column, quote
-from odibi.run.checked import masked
+from odibi.relational.schema import Column, masked, quote
 from odibi.testing.compute import compute
 from odibi.testing.suite import unfit
 

@@ -15,8 +15,7 @@ from odibi.engines.database import Database
 from odibi.engines.duckdb import DuckDB, literal, scan
 from odibi.errors import OdibiError
 from odibi.home import typed
-from odibi.relational.schema import Column, Schema, quote
-from odibi.run.checked import masked
+from odibi.relational.schema import Column, Schema, masked, quote
 from odibi.why.model import Place
 from odibi.why.rewrite import ID
 

@@ -113,3 +113,11 @@ def test_only_files_that_one_version_lacks_are_read(db: Database, tmp_path: Path
 def test_no_rows_are_shown_if_none_are_wanted(db: Database, tmp_path: Path) -> None:
     found = compared(db, tmp_path, {"id": [1]}, {"id": [2]}, keys=["id"], most=0)
     assert (found.added, found.some_added, found.some_changed) == (1, None, ())
+
+
+def test_structs_with_a_sensitive_field_are_not_shown(db: Database, tmp_path: Path) -> None:
+    before = {"id": [1], "person": [{"e_mail": "old@b.c"}], "Email": ["x@b.c"]}
+    now = {"id": [1], "person": [{"e_mail": "new@b.c"}], "Email": ["y@b.c"]}
+    found = compared(db, tmp_path, before, now, keys=["id"], sensitive=["e*mail"])
+    assert found.some_changed[0].values == (("person", "*****", "*****"), ("Email", "*****", "*****"))
+    assert found.masked == ("person", "Email")

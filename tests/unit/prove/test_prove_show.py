@@ -112,6 +112,13 @@ def test_sensitive_columns_are_masked_and_control_characters_harmless(one: Bench
     assert "\\x1b[31m\\n" in found
 
 
+def test_structs_with_a_sensitive_field_are_masked(one: Bench) -> None:
+    people = table(one, {"person": "STRUCT(Email VARCHAR)"}, [{"Email": "a@b.c"}])
+    empty = table(one, {"n": "BIGINT"})
+    (shown,), _ = blocks(differs({"people": people}, empty, empty, "differs"), ["email"])
+    assert shown.rows == (("*****",),)
+
+
 def test_long_answers_are_cut(one: Bench) -> None:
     right = table(one, {"n": "BIGINT"}, *([number] for number in range(20)))
     found = differs({}, right, table(one, {"n": "BIGINT"}), "lacks 20 of 20 rows")

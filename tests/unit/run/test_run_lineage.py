@@ -16,8 +16,8 @@ from odibi.cli import lineage as command
 from odibi.errors import NotFound
 from odibi.orchestrator import Result
 from odibi.record.lineage import document, schema
-from odibi.record.model import DatasetRecord
-from odibi.record.trace import Graph
+from odibi.record.model import ColumnRecord, DatasetRecord, RunRecord, StepRecord, StepStatus
+from odibi.record.trace import Graph, Place, makers
 from tests.unit.record.records import a_run, a_step
 from tests.unit.run.project import KEPT, Project, read, sql, step_of
 
@@ -248,3 +248,71 @@ def test_a_table_that_reads_itself() -> None:
     graph = Graph([a_run(steps=(step,))])
     tree = graph.tree(graph.find("file:///lake/orders"), up=True)
     assert [branch.shown for branch in tree.branches] == [True], "it ends"
+
+
+def test_what_did_not_make_a_table_is_not_its_maker(
+    shop: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = run(shop, steps()).run
+    broken = shop.run(
+        steps("SELECT who, mail, error('no')::INTEGER AS total FROM sales"), enable_tracker=True
+    ).run
+    assert {step.name: step.status for step in broken.steps}["people"] is StepStatus.NOT_RUN
+    command.show(name="people", up=True, down=False, run=None, output="json")
+    tree = json.loads(capsys.readouterr().out)["up"]
+    assert (tree["run_id"], tree["status"]) == (good.run_id, "completed")
+    assert [(b["run_id"], b["status"]) for b in tree["branches"]] == [(good.run_id, "completed")]
+    command.show(name="sales", up=True, down=False, run=None, output="json")
+    assert json.loads(capsys.readouterr().out)["up"]["run_id"] == broken.run_id, "that step did its work"
+
+
+def a_history(*statuses: StepStatus | None) -> list[RunRecord]:
+    """Runs, the latest first, in which the one step ended so; None for one that was killed before it told."""
+    made = DatasetRecord(name="orders", uri="file:///lake/orders", format="delta")
+    return [
+        a_run(f"run{number}", -number, steps=(a_step("orders", makes=(made,), status=status),))
+        if status is not None
+        else a_run(f"run{number}", -number, steps=(a_step("orders"),))
+        for number, status in enumerate(statuses)
+    ]
+
+
+def test_earlier_runs_are_asked_until_each_dataset_has_its_maker() -> None:
+    done, failed, skipped = StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.SKIPPED
+    runs = a_history(None, failed, skipped, done, done)
+    assert [each.run_id for each in makers(runs[0], iter(runs[1:]))] == ["run1", "run3"]
+    long = a_history(*[failed] * 60, done)
+    assert [each.run_id for each in makers(long[0], iter(long[1:]))] == ["run0"]
+
+
+def test_a_table_that_no_run_has_made_says_so(shop: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    shop.run(steps("SELECT who, mail, error('no')::INTEGER AS total FROM sales"), enable_tracker=True)
+    command.show(name="people", up=True, down=False, run=None, output="text")
+    first, *_ = lines = capsys.readouterr().out.splitlines()
+    assert " not run: totals failed at " in first
+    (totals,) = [line for line in lines if "shop.totals" in line]
+    assert " failed at " in totals
+
+
+def test_a_dataset_that_the_pipeline_makes_no_more_is_not_taken_from_an_earlier_run() -> None:
+    (now, before) = a_history(StepStatus.FAILED, StepStatus.COMPLETED)
+    gone = a_step("old", makes=(DatasetRecord(name="old"),), status=StepStatus.COMPLETED)
+    graph = Graph([now, before.model_copy(update={"steps": (*before.steps, gone)})])
+    assert graph.find("orders").key == "file:///lake/orders"
+    with pytest.raises(NotFound, match="'old'"):
+        graph.find("old")
+
+
+def test_names_with_dots_are_found() -> None:
+    def making(name: str, *columns: str) -> StepRecord:
+        told = tuple(ColumnRecord(name=column, type="INTEGER") for column in columns)
+        return a_step(name, makes=(DatasetRecord(name=name),), columns=told, status=StepStatus.COMPLETED)
+
+    graph = Graph([a_run(steps=(making("orders", "net.total", "v2.id", "id"), making("orders.v2", "id")))])
+    for asked, column in {"orders.Net.Total": "net.total", "daily.orders.net.total": "net.total"}.items():
+        assert (graph.find(asked).key, graph.find(asked).column) == ("daily.orders", column)
+    assert graph.find("orders.v2.id") == Place("daily.orders.v2", "id"), "the longest dataset first"
+    with pytest.raises(NotFound, match=r"^orders.v2 has no column 'idd'"):
+        graph.find("orders.v2.idd")
+    with pytest.raises(NotFound, match=r"^orders has no column 'net.sum'"):
+        graph.find("orders.net.sum")

@@ -134,7 +134,12 @@ SQL = {
         "SELECT * FROM (SELECT id, who, amount FROM orders) UNPIVOT (v FOR n IN (who, amount))",
         "id = o.amount:f o.id:I o.who:f; n = o.amount:f o.who:f; v = o.amount:If o.who:If",
     ),
-    "struct field": ("SELECT place.city AS x FROM orders", "x = o.place:I"),
+    "struct": ("SELECT place, orders.place AS x FROM orders", "place = o.place:I; x = o.place:I"),
+    "struct field": (
+        "SELECT place.city AS x, orders.place.zip AS y, place['zip'] AS z FROM orders",
+        "x = o.place:T; y = o.place:T; z = o.place:T",
+    ),
+    "struct unfolded": ("SELECT place.* FROM orders", "city = o.place:T; zip = o.place:T"),
     "star": ("SELECT * FROM rates", "day = r.day:I; rate = r.rate:I"),
     "exclude and replace": (
         "SELECT * EXCLUDE (name) REPLACE (who + 1 AS who) FROM customers",

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import pytest
 
 from odibi.errors import NotFound, Permanent
-from odibi.record.export import to_json
+from odibi.record.export import to_json, told_from
 from odibi.record.model import (
     CheckRecord,
     OperationRecord,
@@ -126,10 +126,59 @@ def test_a_run_is_told_from_its_lineage(tmp_path, page):
     found = page(StoryGenerator().generate_story(file, tmp_path / "l.html").read_text("utf-8"))
     assert {"raw", "clean"} <= {name for box in found.all("a", class_="node") for name in [box["href"][6:]]}
     assert {"href": "#c-0-0"} in found.all("a")
+    edge["dataset"] = "loaded"
+    document["nodes"][0]["outputs"] = document["nodes"][1]["inputs"] = [dataset("loaded")]
+    file.write_text(json.dumps(document), "utf-8")
+    found = page(StoryGenerator().generate_story(file, tmp_path / "l.html").read_text("utf-8"))
+    assert {"href": "#c-0-0"} in found.all("a"), "the dataset has another name than its step"
     for damaged in ({**document, "version": 9}, {**document, "nodes": {}}, {"format": "x"}, []):
         file.write_text(json.dumps(damaged), "utf-8")
         with pytest.raises(Permanent, match="run record"):
             StoryGenerator().generate_story(file, tmp_path / "l.html")
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ({"outputs": None}, r"nodes\[0\].outputs: expected a list of objects"),
+        ({"outputs": [{"uri": "x"}]}, r"nodes\[0\].outputs\[0\]: name: expected a text"),
+        ({"name": None}, r"nodes\[0\]: name: expected a text"),
+        ({"name": ["a"]}, r"nodes\[0\]: name: expected a text"),
+        ({"inputs": ["raw"]}, r"nodes\[0\].inputs: expected"),
+        ({"columns": [{"direct": []}]}, r"nodes\[0\].columns\[0\]: column: expected"),
+        (
+            {"columns": [{"column": "a", "direct": [{"column": "b"}]}]},
+            r"columns\[0\].direct\[0\]: dataset: expected",
+        ),
+        ({"attempts": [None]}, r"nodes\[0\].attempts: expected"),
+        ({"outputs": [{"name": "a", "format": []}]}, "format"),
+        ({"engine": ["duckdb"]}, "engine"),
+        ({"schema": None}, "columns"),
+    ],
+)
+def test_what_is_missing_in_a_damaged_lineage_is_said(damage, said):
+    node = {
+        "name": "a",
+        "layer": "silver",
+        "node": "Transform",
+        "operation": "sql",
+        "engine": "",
+        "status": "failed",
+    }
+    whole = {
+        "format": "odibi lineage",
+        "version": 1,
+        "run_id": "r1",
+        "pipeline": "p",
+        "logical_date": "2026-01-05",
+        "target": "dev",
+        "status": "Failed",
+        "started_at": "2026-01-06T02:00:00+00:00",
+        "nodes": [node],
+    }
+    assert told_from(json.dumps(whole))[0].run_id == "r1"
+    with pytest.raises(Permanent, match=f"damaged run record: .*{said}"):
+        told_from(json.dumps({**whole, "nodes": [{**node, **damage}]}))
 
 
 def test_the_index_sets_each_run_beside_the_one_before_it(tmp_path, page, daily, day_before):

@@ -17,6 +17,7 @@ from odibi.record.model import (
     CheckRecord,
     ColumnLineage,
     ColumnRecord,
+    DatasetRecord,
     ErrorRecord,
     RunStatus,
     SampleRecord,
@@ -194,6 +195,18 @@ def test_columns_are_linked_to_those_they_come_from(page, run, step):
         in article
     )
     assert '<span class="elsewhere">elsewhere.q</span>' in article
+
+
+def test_columns_are_linked_where_a_dataset_has_another_name_than_its_step(run, step):
+    same = ColumnRecord(name="id", type="BIGINT")
+    made = ColumnLineage(column="id", direct=("clean.id", "rest.id", "load.id"))
+    makes = (DatasetRecord(name="clean"), DatasetRecord(name="rest", columns=(same,)))
+    html = render(
+        run(step("load", columns=(same,), makes=makes), step("c", columns=(same,), lineage=(made,)))
+    )
+    assert '<a href="#c-0-0">clean.id</a>' in html
+    assert '<span class="elsewhere">rest.id</span>' in html, "its columns are not on the page"
+    assert '<span class="elsewhere">load.id</span>' in html, "that is no dataset"
 
 
 def test_more_steps_than_can_be_drawn_large_are_told_as_layers_first(page, thousand, daily):
