@@ -54,7 +54,7 @@ def why(
             lost = missing(asked, loader, Home.find())
             data, lines = dataclasses.asdict(lost), _lost(lost)
     except BadCondition as error:
-        raise UsageError(error.message) from error
+        raise UsageError(error.message, hint=error.hint) from error
     if output == "json":
         say_json(data)
     else:

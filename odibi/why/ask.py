@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from odibi.datasets.target import QUARANTINE
 from odibi.engines.database import Database
-from odibi.errors import NotFound, Permanent, nearest
+from odibi.errors import NotFound, nearest
 from odibi.observe import Observed
+from odibi.why.condition import BadCondition, condition_of
 from odibi.why.making import Day
 from odibi.why.model import Lost, Rows
 from odibi.why.rows import Base, Bench
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
     from odibi.home import Home
 
 __all__ = ["Asked", "BadCondition", "missing", "why"]
-
-
-class BadCondition(Permanent):
-    """What is asked for is no condition on the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +57,7 @@ def why(asked: Asked, load: Load, home: Home) -> Rows:
         Permanent: the table cannot be read.
         ConfigError: the config is wrong.
     """
+    asked = replace(asked, condition=condition_of(asked.condition))
     with _bench(load, home) as db:
         tracer = _tracer(db, asked, load)
         with closing(tracer):
@@ -74,7 +72,7 @@ def why(asked: Asked, load: Load, home: Home) -> Rows:
 
 
 def _some(tracer: Tracer, asked: Asked, base: Base, version: int | None) -> Base:
-    rows = _picked(tracer.bench, base, asked.condition)
+    rows = tracer.fulfilling(base, asked.condition)
     if not tracer.bench.count(rows):
         at = "" if version is None else f" of version {version}"
         raise NotFound(
@@ -93,6 +91,7 @@ def missing(asked: Asked, load: Load, home: Home) -> Lost:
     """
     from odibi.why.missing import Seeker
 
+    asked = replace(asked, condition=condition_of(asked.condition))
     with _bench(load, home) as db:
         tracer = _tracer(db, asked, load)
         with closing(tracer):
@@ -101,7 +100,7 @@ def missing(asked: Asked, load: Load, home: Home) -> Lost:
                 _, base = tracer.standing(dataset, observed)
             except NotFound:  # which is an answer too
                 return Seeker(tracer).seek(tracer.day(""), dataset, observed, asked.condition)
-            _picked(tracer.bench, base, asked.condition)
+            tracer.fulfilling(base, asked.condition)
             return Seeker(tracer).seek(tracer.day(""), dataset, observed, asked.condition)
 
 
@@ -152,15 +151,3 @@ def _version(tracer: Tracer, dataset: str, observed: Observed, asked: Asked) -> 
     if found is None:
         raise NotFound(f"{dataset!r} had not been written when run {asked.run} ended")
     return found
-
-
-def _picked(bench: Bench, base: Base, condition: str) -> Base:
-    """The rows that fulfil the condition. Raises BadCondition."""
-    import duckdb
-
-    try:
-        bench.db.cursor.execute(f"SELECT 1 FROM {bench.plain(base)} WHERE ({condition}\n) LIMIT 0")
-        return bench.pick(base, f"({condition}\n)")
-    except duckdb.Error as error:
-        said = " ".join(str(error).split("\n\n", 1)[0].split())
-        raise BadCondition(f"{condition!r} is no condition on this table: {said}") from error

@@ -17,8 +17,9 @@ from odibi.observe import Observed, observe
 from odibi.observe.increments import reads_new
 from odibi.plan.fingerprint import code_version
 from odibi.quality.quarantine import quarantine_of
-from odibi.relational.bind import Binder
+from odibi.relational.bind import Binder, BindError
 from odibi.relational.schema import Column, Schema, quote
+from odibi.why.condition import BadCondition
 from odibi.why.history import Entry, History
 from odibi.why.making import Commit, Day, Input, Making, Makings
 from odibi.why.model import Made, Rows
@@ -75,6 +76,31 @@ class Tracer:
         if key not in self._binders:
             self._binders[key] = Binder(day.loaded.now)
         return self._binders[key]
+
+    def fulfilling(self, rows: Base, condition: str) -> Base:
+        """Those rows that fulfil a condition, which is bound where there is nothing but the names of its columns.
+
+        Raises:
+            BadCondition: it means nothing on these rows, or fails on one of them.
+        """
+        import duckdb
+
+        try:
+            self._binder(self.day()).describe(
+                f"SELECT 1 FROM base WHERE ({condition})", {"base": rows.schema}
+            )
+        except BindError as error:
+            said = " ".join(error.message.split())
+            raise BadCondition(
+                f"{condition} is no condition on this table: {said}", hint=error.hint
+            ) from error
+        try:
+            return self.bench.pick(rows, f"({condition})")
+        except duckdb.Error as error:  # whose text has values of the row in it
+            kind = type(error).__name__.removesuffix("Exception")
+            raise BadCondition(
+                f"{condition} is no condition on this table: it fails on some row ({kind})"
+            ) from None
 
     # --- rows of tables ----------------------------------------------------------------------
 

@@ -187,6 +187,14 @@ def test_why_not(
         (["revenu", "--where", "true"], 5, "did you mean 'revenue'"),
         (["revenue", "--where", "dy = 1"], 2, "is no condition on"),
         (["revenue", "--where", "day = '2030-01-01'"], 5, "--why-not tells why not"),
+        (["customers", "--where", "email"], 2, "it fails on some row (Conversion)"),
+        (
+            ["orders", "--where", "order_id in (select 1 from 'landing/customers.csv')"],
+            2,
+            "has a query in it",
+        ),
+        (["orders", "--why-not", "order_id not in (select 1)"], 2, "has a query in it"),
+        (["orders", "--where", "true); COPY (select 42) TO 'out.csv'; SELECT (1"], 2, "not one expression"),
         (["revenue"], 2, "say which rows"),
         (["revenue", "--where", "true", "--to", "piad"], 5, "did you mean 'paid'"),
     ],
@@ -200,7 +208,10 @@ def test_what_cannot_be_asked_is_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert here(shop, monkeypatch, *args) == code
-    assert said in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert said in told
+    assert "@x.org" not in told
+    assert not (shop / "out.csv").exists()
 
 
 MERGED = """
