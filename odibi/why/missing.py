@@ -74,7 +74,7 @@ class Seeker:
         history = self.tracer.makings.history(target.url)
         written = [e for e in reversed(history.entries) if e.version <= version and "key" in e.note]
         if target.mode is WriteMode.OVERWRITE:
-            written = written[:1]
+            written = [e for e in written if e is written[0] or history.undone_by(e.version) is not None]
         first: Lost | None = None
         for entry in written[:COMMITS]:
             then = self.tracer.day(str(entry.note.get("logical_date", "")), str(entry.note.get("run", "")))
@@ -154,6 +154,10 @@ class Seeker:
         step = making.observed.step
         if commit is None:
             return self._lost(step.name, dataset, "it is there", made)
+        version = commit.entry.version
+        if (by := commit.history.undone_by(version)) is not None:
+            said = f"{step.name} made it, and version {version} was rolled back by version {by}"
+            return self._lost(step.name, dataset, said, made)
         if making.source is not None:
             at = "; ".join(
                 f"{p.file} {'line' if p.lines else 'row'} {p.numbers[0]}"
