@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from odibi.datasets.target import QUARANTINE
+from odibi.datasets.target import QUARANTINE, Target
 from odibi.engines.database import Database
 from odibi.errors import NotFound, nearest
 from odibi.observe import Observed
@@ -64,10 +64,15 @@ def why(asked: Asked, load: Load, home: Home) -> Rows:
             tables = _tables(tracer.day(""))
             if asked.table.lower() not in tables and asked.table.endswith(f"_{QUARANTINE}"):
                 dataset, observed = _table(tables, asked.table.removesuffix(f"_{QUARANTINE}"))
-                target, newest, base = tracer.quarantined(dataset, observed)
-                return tracer.committed(dataset, observed, target, newest, _some(tracer, asked, base, newest))
+                target, newest = tracer.quarantined(dataset, observed)
+                found = _version(tracer, asked.table, target, asked)
+                found = newest if found is None else found
+                base = tracer.makings.table(tracer.makings.history(target.url), found)
+                return tracer.committed(dataset, observed, target, found, _some(tracer, asked, base, found))
             dataset, observed = _table(tables, asked.table)
-            version, base = tracer.standing(dataset, observed, _version(tracer, dataset, observed, asked))
+            version, base = tracer.standing(
+                dataset, observed, _version(tracer, dataset, observed.targets[dataset][0], asked)
+            )
             return tracer.told(dataset, observed, version, _some(tracer, asked, base, version))
 
 
@@ -82,7 +87,7 @@ def _some(tracer: Tracer, asked: Asked, base: Base, version: int | None) -> Base
 
 
 def missing(asked: Asked, load: Load, home: Home) -> Lost:
-    """What became of the rows that are not in the table; the arguments are those of :func:`why`.
+    """What became of the rows that are not in the table; the arguments are those of :func:`why`, without a run.
 
     Raises:
         NotFound: there is no such table.
@@ -139,11 +144,15 @@ def _table(tables: Mapping[str, tuple[str, Observed]], name: str) -> tuple[str, 
     return found
 
 
-def _version(tracer: Tracer, dataset: str, observed: Observed, asked: Asked) -> int | None:
+def _version(tracer: Tracer, dataset: str, target: Target, asked: Asked) -> int | None:
     """The version that a run left, None for the newest."""
-    target = observed.targets[dataset][0]
-    if not asked.run or target.format != "delta":
+    if not asked.run:
         return None
+    if target.format != "delta":
+        raise NotFound(
+            f"{dataset!r} is kept as {target.format}, which keeps no versions",
+            hint="leave out --run: it is asked about as it is now",
+        )
     history = tracer.makings.history(target.url)
     found = history.of_run(asked.run)
     if found is None and asked.ended is not None:
