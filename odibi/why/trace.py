@@ -24,7 +24,7 @@ from odibi.why.history import Entry, History
 from odibi.why.making import Commit, Day, Input, Making, Makings
 from odibi.why.model import Made, Rows
 from odibi.why.rewrite import ID, WHY
-from odibi.why.rows import FILE, Base, Bench
+from odibi.why.rows import FILE, Base, Bench, without_values
 
 if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
@@ -96,11 +96,9 @@ class Tracer:
             ) from error
         try:
             return self.bench.pick(rows, f"({condition})")
-        except duckdb.Error as error:  # whose text has values of the row in it
-            kind = type(error).__name__.removesuffix("Exception")
-            raise BadCondition(
-                f"{condition} is no condition on this table: it fails on some row ({kind})"
-            ) from None
+        except duckdb.Error as error:
+            said = without_values(error)
+            raise BadCondition(f"{condition} is no condition on this table: {said}") from None
 
     # --- rows of tables ----------------------------------------------------------------------
 

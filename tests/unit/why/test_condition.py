@@ -6,6 +6,7 @@ import duckdb
 import pytest
 
 from odibi.why.condition import BadCondition, condition_of
+from odibi.why.rows import without_values
 
 
 @pytest.mark.parametrize(
@@ -58,3 +59,18 @@ def test_a_condition_means_what_it_meant(text: str, holds: bool) -> None:
     with duckdb.connect() as db:
         for written in (f"{text}\n", condition_of(text)):
             assert db.execute(f"SELECT ({written}) FROM {row}").fetchall() == [(holds,)]
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("SELECT CAST(s AS INTEGER) FROM (VALUES ('ada@x.com')) v(s)", "it fails on some row (Conversion)"),
+        ("SELECT error(s) FROM (VALUES ('ada@x.com')) v(s)", "it fails on some row (InvalidInput)"),
+        ("SELECT nosuch('x')", "Catalog Error: Scalar Function with name nosuch does not exist!"),
+        ("SELECT b FROM (VALUES ('ada@x.com')) v(s)", 'Binder Error: Referenced column "b" not found in FROM clause!'),
+    ],
+)  # fmt: skip
+def test_an_error_is_told_without_the_values_of_rows(sql: str, said: str) -> None:
+    with duckdb.connect() as db, pytest.raises(duckdb.Error) as failed:
+        db.execute(sql).fetchall()
+    assert without_values(failed.value) == said
