@@ -46,6 +46,7 @@ class Plain(DuckDB):
     """DuckDB's dialect as it is: sqlglot reads ``->> 'a.b'`` as a path, DuckDB as one key."""
 
     def to_json_path(self, path: Any) -> Any:
+        """The path as it is written."""
         return path
 
 
