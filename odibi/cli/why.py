@@ -30,12 +30,16 @@ def why(
     """Print what made the rows, or why none is there.
 
     Raises:
-        UsageError: it is not said which rows.
+        UsageError: it is not said which rows, or no condition is given, or a run for rows that are not there.
         NotFound: there is no such table, step, run or row.
     """
     if (where is None) == (why_not is None):
         hint = "--where \"day = '2026-01-05'\", or --why-not for a row that is not there"
         raise UsageError("say which rows", hint=hint)
+    if why_not is not None and run is not None:
+        raise UsageError(
+            "--run is for --where: --why-not asks about the table as it is now", hint="leave it out"
+        )
     config, target = of_last_run(config, target)
     from odibi.why.ask import Asked, BadCondition, missing
     from odibi.why.ask import why as ask
@@ -54,7 +58,7 @@ def why(
             lost = missing(asked, loader, Home.find())
             data, lines = dataclasses.asdict(lost), _lost(lost)
     except BadCondition as error:
-        raise UsageError(error.message) from error
+        raise UsageError(error.message, hint=error.hint) from error
     if output == "json":
         say_json(data)
     else:

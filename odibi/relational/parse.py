@@ -17,6 +17,7 @@ from odibi.errors import Permanent
 from odibi.relational.schema import Schema
 
 __all__ = [
+    "Plain",
     "Script",
     "SqlError",
     "fingerprint",
@@ -41,10 +42,11 @@ _FILES = (
 )  # fmt: skip
 
 
-class _Plain(DuckDB):
+class Plain(DuckDB):
     """DuckDB's dialect as it is: sqlglot reads ``->> 'a.b'`` as a path, DuckDB as one key."""
 
     def to_json_path(self, path: Any) -> Any:
+        """The path as it is written."""
         return path
 
 
@@ -105,7 +107,7 @@ def parse(text: str) -> Script:
             read inside the query.
     """
     try:
-        found = [s for s in sqlglot.parse(text, read=_Plain) if s is not None]
+        found = [s for s in sqlglot.parse(text, read=Plain) if s is not None]
     except (ParseError, TokenError) as error:
         raise _syntax_error(text, error) from error
     statements = tuple(_as_query(s) for s in found if not isinstance(s, exp.Semicolon))

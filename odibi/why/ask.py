@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from odibi.datasets.target import QUARANTINE
+from odibi.datasets.target import QUARANTINE, Target
 from odibi.engines.database import Database
-from odibi.errors import NotFound, Permanent, nearest
+from odibi.errors import NotFound, nearest
 from odibi.observe import Observed
+from odibi.why.condition import BadCondition, condition_of
 from odibi.why.making import Day
 from odibi.why.model import Lost, Rows
 from odibi.why.rows import Base, Bench
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
     from odibi.home import Home
 
 __all__ = ["Asked", "BadCondition", "missing", "why"]
-
-
-class BadCondition(Permanent):
-    """What is asked for is no condition on the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +57,27 @@ def why(asked: Asked, load: Load, home: Home) -> Rows:
         Permanent: the table cannot be read.
         ConfigError: the config is wrong.
     """
+    asked = replace(asked, condition=condition_of(asked.condition))
     with _bench(load, home) as db:
         tracer = _tracer(db, asked, load)
         with closing(tracer):
             tables = _tables(tracer.day(""))
             if asked.table.lower() not in tables and asked.table.endswith(f"_{QUARANTINE}"):
                 dataset, observed = _table(tables, asked.table.removesuffix(f"_{QUARANTINE}"))
-                target, newest, base = tracer.quarantined(dataset, observed)
-                return tracer.committed(dataset, observed, target, newest, _some(tracer, asked, base, newest))
+                target, newest = tracer.quarantined(dataset, observed)
+                found = _version(tracer, asked.table, target, asked)
+                found = newest if found is None else found
+                base = tracer.makings.table(tracer.makings.history(target.url), found)
+                return tracer.committed(dataset, observed, target, found, _some(tracer, asked, base, found))
             dataset, observed = _table(tables, asked.table)
-            version, base = tracer.standing(dataset, observed, _version(tracer, dataset, observed, asked))
+            version, base = tracer.standing(
+                dataset, observed, _version(tracer, dataset, observed.targets[dataset][0], asked)
+            )
             return tracer.told(dataset, observed, version, _some(tracer, asked, base, version))
 
 
 def _some(tracer: Tracer, asked: Asked, base: Base, version: int | None) -> Base:
-    rows = _picked(tracer.bench, base, asked.condition)
+    rows = tracer.fulfilling(base, asked.condition)
     if not tracer.bench.count(rows):
         at = "" if version is None else f" of version {version}"
         raise NotFound(
@@ -84,7 +87,7 @@ def _some(tracer: Tracer, asked: Asked, base: Base, version: int | None) -> Base
 
 
 def missing(asked: Asked, load: Load, home: Home) -> Lost:
-    """What became of the rows that are not in the table; the arguments are those of :func:`why`.
+    """What became of the rows that are not in the table; the arguments are those of :func:`why`, without a run.
 
     Raises:
         NotFound: there is no such table.
@@ -93,6 +96,7 @@ def missing(asked: Asked, load: Load, home: Home) -> Lost:
     """
     from odibi.why.missing import Seeker
 
+    asked = replace(asked, condition=condition_of(asked.condition))
     with _bench(load, home) as db:
         tracer = _tracer(db, asked, load)
         with closing(tracer):
@@ -101,7 +105,7 @@ def missing(asked: Asked, load: Load, home: Home) -> Lost:
                 _, base = tracer.standing(dataset, observed)
             except NotFound:  # which is an answer too
                 return Seeker(tracer).seek(tracer.day(""), dataset, observed, asked.condition)
-            _picked(tracer.bench, base, asked.condition)
+            tracer.fulfilling(base, asked.condition)
             return Seeker(tracer).seek(tracer.day(""), dataset, observed, asked.condition)
 
 
@@ -140,11 +144,15 @@ def _table(tables: Mapping[str, tuple[str, Observed]], name: str) -> tuple[str, 
     return found
 
 
-def _version(tracer: Tracer, dataset: str, observed: Observed, asked: Asked) -> int | None:
+def _version(tracer: Tracer, dataset: str, target: Target, asked: Asked) -> int | None:
     """The version that a run left, None for the newest."""
-    target = observed.targets[dataset][0]
-    if not asked.run or target.format != "delta":
+    if not asked.run:
         return None
+    if target.format != "delta":
+        raise NotFound(
+            f"{dataset!r} is kept as {target.format}, which keeps no versions",
+            hint="leave out --run: it is asked about as it is now",
+        )
     history = tracer.makings.history(target.url)
     found = history.of_run(asked.run)
     if found is None and asked.ended is not None:
@@ -152,15 +160,3 @@ def _version(tracer: Tracer, dataset: str, observed: Observed, asked: Asked) -> 
     if found is None:
         raise NotFound(f"{dataset!r} had not been written when run {asked.run} ended")
     return found
-
-
-def _picked(bench: Bench, base: Base, condition: str) -> Base:
-    """The rows that fulfil the condition. Raises BadCondition."""
-    import duckdb
-
-    try:
-        bench.db.cursor.execute(f"SELECT 1 FROM {bench.plain(base)} WHERE ({condition}\n) LIMIT 0")
-        return bench.pick(base, f"({condition}\n)")
-    except duckdb.Error as error:
-        said = " ".join(str(error).split("\n\n", 1)[0].split())
-        raise BadCondition(f"{condition!r} is no condition on this table: {said}") from error

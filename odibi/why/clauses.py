@@ -44,7 +44,7 @@ def with_first(query: exp.Query, known: Sequence[Clause], count: int) -> exp.Que
             if join.kind in ("SEMI", "ANTI"):
                 join.set("kind", "drop")
             else:
-                join.set("side", "LEFT")
+                join.set("side", "FULL" if join.side == "RIGHT" else "LEFT")
                 join.set("kind", None)
         select.set("joins", [join for join in joins if join.args.get("kind") != "drop"])
         for part in {clause.part for clause in mine} & {*_PARTS} - {"where"}:
@@ -91,8 +91,10 @@ def _selects(query: exp.Query) -> Iterator[exp.Select]:
 def _of(at: int, select: exp.Select) -> Iterator[Clause]:
     for number, join in enumerate(select.args.get("joins") or ()):
         kind, side = join.kind, join.side
-        if kind in ("SEMI", "ANTI") or (
-            not side and kind in ("", "INNER") and (join.args.get("on") or join.args.get("using"))
+        if (
+            kind in ("SEMI", "ANTI")
+            or side == "RIGHT"
+            or (not side and kind in ("", "INNER") and (join.args.get("on") or join.args.get("using")))
         ):
             name = join.this.alias_or_name or "the other side"
             name = join.this.name if isinstance(join.this, exp.Table) else name

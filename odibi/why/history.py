@@ -63,6 +63,12 @@ class History:
         """The commit that made a version."""
         return next((entry for entry in self.entries if entry.version == version), None)
 
+    def undone_by(self, version: int) -> int | None:
+        """The version by which a rollback took back that one, None if none did."""
+        notes = (entry.note["rolled_back"] for entry in reversed(self.entries) if "rolled_back" in entry.note)
+        pairs = next(notes, None) or ()  # each rollback notes those before it too
+        return next((int(high) for low, high in pairs if int(low) < version < int(high)), None)
+
     def read_by(self, digest: str, time: int) -> int | None:
         """The version with the data that a reader noted, the newest that was there at ``time``; None if none is."""
         for entry in reversed(self.entries):

@@ -23,7 +23,7 @@ from odibi.relational.compile import Compiled
 from odibi.why.history import Entry, History
 from odibi.why.pivots import unpivoted
 from odibi.why.rewrite import ID, WHY, Untraceable, rewrite
-from odibi.why.rows import Base, Bench
+from odibi.why.rows import Base, Bench, without_values
 
 if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
@@ -172,7 +172,7 @@ class Makings:
             opaque = f"{error.message}: which of its input rows are used cannot be followed"
             return Making(observed, None, inputs, opaque=opaque, compiled=compiled)
         except duckdb.Error as error:
-            opaque = f"DuckDB cannot follow it: {str(error).splitlines()[0]}"
+            opaque = f"DuckDB cannot follow it: {without_values(error)}"
             return Making(observed, None, inputs, opaque=opaque, compiled=compiled)
         return Making(observed, base, inputs, compared=rewritten.compared, compiled=compiled)
 

@@ -28,6 +28,7 @@ from odibi.relational.columns import lineage
 from odibi.relational.parse import tables_in
 from odibi.relational.schema import Schema, quote
 from odibi.why.clauses import Clause, clauses, ctes_before, select_of, with_first
+from odibi.why.condition import BadCondition
 from odibi.why.making import Commit, Day, Input, Making
 from odibi.why.model import Lost, Place
 from odibi.why.rows import Base
@@ -37,6 +38,9 @@ __all__ = ["Seeker"]
 
 COMMITS = 30
 """Commits of a table that are looked through, the newest first."""
+
+_COMPUTED = {"transformation", "aggregation"}
+"""How a column depends on another where it is not handed on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ class Seeker:
         history = self.tracer.makings.history(target.url)
         written = [e for e in reversed(history.entries) if e.version <= version and "key" in e.note]
         if target.mode is WriteMode.OVERWRITE:
-            written = written[:1]
+            written = [e for e in written if e is written[0] or history.undone_by(e.version) is not None]
         first: Lost | None = None
         for entry in written[:COMMITS]:
             then = self.tracer.day(str(entry.note.get("logical_date", "")), str(entry.note.get("run", "")))
@@ -118,11 +122,9 @@ class Seeker:
 
     def _those(self, base: Base, condition: str) -> Base | None:
         """The rows of a base that fulfil the condition, None where it means nothing there."""
-        import duckdb
-
         try:
-            return self.tracer.bench.pick(base, f"({condition}\n)")
-        except duckdb.Error:
+            return self.tracer.fulfilling(base, condition)
+        except BadCondition:
             return None
 
     def _lost(self, step: str, dataset: str, verdict: str, rows: Base, before: tuple[Lost, ...] = ()) -> Lost:
@@ -152,6 +154,10 @@ class Seeker:
         step = making.observed.step
         if commit is None:
             return self._lost(step.name, dataset, "it is there", made)
+        version = commit.entry.version
+        if (by := commit.history.undone_by(version)) is not None:
+            said = f"{step.name} made it, and version {version} was rolled back by version {by}"
+            return self._lost(step.name, dataset, said, made)
         if making.source is not None:
             at = "; ".join(
                 f"{p.file} {'line' if p.lines else 'row'} {p.numbers[0]}"
@@ -241,7 +247,7 @@ class Seeker:
         gone.set("with_", None)
         gone.set("qualify", None)
         same = " AND ".join(f"kept.{key} IS NOT DISTINCT FROM gone.{key}" for key in keys)
-        dropped = f"SELECT * FROM ({gone.sql('duckdb')}) AS dropped WHERE {condition}"
+        dropped = f"SELECT * FROM ({gone.sql('duckdb')}) AS dropped WHERE ({condition})"
         text = f"SELECT * FROM ({kept.sql('duckdb')}) AS kept WHERE EXISTS (SELECT 1 FROM ({dropped}) AS gone WHERE {same})"
         try:
             tree = parse_one(text, dialect="duckdb", into=exp.Select)
@@ -270,14 +276,22 @@ class Seeker:
             return self._of_step(each.day, each.dataset, each.observed, None, mapped)[0]
         told = self.seek(each.day, each.dataset, each.observed, mapped)
         if told.verdict.startswith("it is there"):
-            return Lost(
-                told.step,
-                told.dataset,
-                f"{told.verdict}, and {making.observed.step.name} has not run since",
-                told.columns,
-                told.shown,
+            step = making.observed.step.name
+            but = (
+                f"{step} makes no such row of it"
+                if self._was_there(each, mapped)
+                else f"{step} has not run since"
             )
+            return replace(told, verdict=f"{told.verdict}, and {but}")
         return told
+
+    def _was_there(self, each: Input, condition: str) -> bool:
+        """Whether such a row was in the input as the step saw it, be it new then or not."""
+        seen = each.base
+        if each.history is not None and each.version is not None:
+            seen = self.tracer.makings.table(each.history, each.version)
+        found = self._those(seen, condition)
+        return found is not None and bool(self.tracer.bench.count(found))
 
     def _unread(
         self, observed: Observed, dataset: str, condition: str, error: Permanent
@@ -304,7 +318,10 @@ def _at(place: Place) -> str:
 
 
 def _mapped(making: Making, each: Input, condition: str) -> str | None:
-    """The condition where each of its columns is handed on untouched from that input, under its own name."""
+    """The condition where each of its columns is handed on untouched from that input, under its own name.
+
+    A value that is sometimes computed is not: what stands in the input is not what the row would have.
+    """
     compiled = making.compiled
     if compiled is None:
         return None
@@ -316,12 +333,12 @@ def _mapped(making: Making, each: Input, condition: str) -> str | None:
     types = {column.name.lower(): column.type for column in each.base.schema}
     made = {column.name.lower(): column.type for column in compiled.schema}
     origins = {
-        origin.column.lower(): origin.direct
+        origin.column.lower(): {base.lower(): kinds for base, kinds in origin.kinds.items()}
         for origin in lineage(compiled.meaning, schemas, names=[c.name for c in compiled.schema])
     }
     for column in tree.find_all(exp.Column):
         name = column.name.lower()
-        same = f"{each.dataset}.{name}" in {origin.lower() for origin in origins.get(name, ())}
-        if not same or types.get(name) != made.get(name):
+        kinds = origins.get(name, {}).get(f"{each.dataset}.{name}".lower(), ())
+        if "identity" not in kinds or not _COMPUTED.isdisjoint(kinds) or types.get(name) != made.get(name):
             return None
     return condition

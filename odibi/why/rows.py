@@ -19,7 +19,7 @@ from odibi.relational.schema import Column, Schema, masked, quote
 from odibi.why.model import Place
 from odibi.why.rewrite import ID
 
-__all__ = ["FILE", "NUMBER", "Base", "Bench"]
+__all__ = ["FILE", "NUMBER", "Base", "Bench", "without_values"]
 
 FILE, NUMBER = "odibi_file", "odibi_number"
 """The columns that tell where a row stands."""
@@ -155,6 +155,18 @@ class Bench:
             if lines is not None:
                 return Place(typed(file), tuple(lines[number - 1] for number in numbers), True, count)
         return Place(typed(file), tuple(numbers), False, count)
+
+
+def without_values(error: Exception) -> str:
+    """What may be told of DuckDB's error: its first line if the query cannot be bound, else only its kind.
+
+    The text of one that comes while rows are computed has their values in it.
+    """
+    import duckdb
+
+    if isinstance(error, duckdb.BinderException | duckdb.CatalogException | duckdb.ParserException):
+        return str(error).splitlines()[0]
+    return f"it fails on some row ({type(error).__name__.removesuffix('Exception')})"
 
 
 def _lines(path: str, options: Mapping[str, Any], rows: int) -> list[int] | None:

@@ -17,13 +17,14 @@ from odibi.observe import Observed, observe
 from odibi.observe.increments import reads_new
 from odibi.plan.fingerprint import code_version
 from odibi.quality.quarantine import quarantine_of
-from odibi.relational.bind import Binder
+from odibi.relational.bind import Binder, BindError
 from odibi.relational.schema import Column, Schema, quote
+from odibi.why.condition import BadCondition
 from odibi.why.history import Entry, History
 from odibi.why.making import Commit, Day, Input, Making, Makings
 from odibi.why.model import Made, Rows
 from odibi.why.rewrite import ID, WHY
-from odibi.why.rows import FILE, Base, Bench
+from odibi.why.rows import FILE, Base, Bench, without_values
 
 if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
@@ -76,6 +77,29 @@ class Tracer:
             self._binders[key] = Binder(day.loaded.now)
         return self._binders[key]
 
+    def fulfilling(self, rows: Base, condition: str) -> Base:
+        """Those rows that fulfil a condition, which is bound where there is nothing but the names of its columns.
+
+        Raises:
+            BadCondition: it means nothing on these rows, or fails on one of them.
+        """
+        import duckdb
+
+        try:
+            self._binder(self.day()).describe(
+                f"SELECT 1 FROM base WHERE ({condition})", {"base": rows.schema}
+            )
+        except BindError as error:
+            said = " ".join(error.message.split())
+            raise BadCondition(
+                f"{condition} is no condition on this table: {said}", hint=error.hint
+            ) from error
+        try:
+            return self.bench.pick(rows, f"({condition})")
+        except duckdb.Error as error:
+            said = without_values(error)
+            raise BadCondition(f"{condition} is no condition on this table: {said}") from None
+
     # --- rows of tables ----------------------------------------------------------------------
 
     def standing(
@@ -112,8 +136,8 @@ class Tracer:
             told, made=(self._remade(self.day(""), dataset, observed, target, entry, None, rows, depth),)
         )
 
-    def quarantined(self, dataset: str, observed: Observed) -> tuple[Target, int, Base]:
-        """The quarantine of a dataset, its newest version and all rows of that.
+    def quarantined(self, dataset: str, observed: Observed) -> tuple[Target, int]:
+        """The quarantine of a dataset, and its newest version.
 
         Raises:
             NotFound: no row has been taken out yet.
@@ -122,8 +146,7 @@ class Tracer:
         history = self.makings.history(target.url)
         if not history.entries:
             raise NotFound(f"{target.url} has not been written yet")
-        version = history.entries[-1].version
-        return target, version, self.makings.table(history, version)
+        return target, history.entries[-1].version
 
     def committed(
         self, dataset: str, observed: Observed, target: Target, version: int, rows: Base, depth: int = 0
@@ -163,11 +186,12 @@ class Tracer:
         """The commits that wrote the rows, each with those it wrote.
 
         A file that was written again for the sake of other rows carries rows of earlier commits: they are those
-        that stood in the version before as well.
+        that stood in the version before as well. Of a version of an scd2 key the change that began it is sought
+        too; those that ended it are told only as far as it still ends there.
         """
-        waiting, found = [(version, rows)], []
+        waiting, found = [(version, rows, True)], []
         while waiting:
-            version, some = waiting.pop()
+            version, some, as_it_is = waiting.pop()
             if not some.placed:
                 entry = self._maker(history, version)
                 found.append((entry, some))
@@ -186,10 +210,15 @@ class Tracer:
                 )
                 if target.mode is WriteMode.SCD2:
                     same = _same(_lasting(mine.schema), "base")
-                    ended = self.bench.pick(before, f"EXISTS (FROM {quote(new.name)} AS r WHERE {same})")
-                    waiting += [(entry.version - 1, ended)] if self.bench.count(ended) else []
+                    begun = self.bench.pick(before, f"EXISTS (FROM {quote(new.name)} AS r WHERE {same})")
+                    for test, whole in ((f"{quote(TO)} IS NULL", True), (f"{quote(TO)} IS NOT NULL", False)):
+                        part = self.bench.pick(begun, test)
+                        waiting += [(entry.version - 1, part, whole)] if self.bench.count(part) else []
+                    if not as_it_is:
+                        same = _same(_lasting(before.schema), "base")
+                        new = self.bench.pick(new, f"NOT EXISTS (FROM {quote(begun.name)} AS r WHERE {same})")
                 if self.bench.count(carried):
-                    waiting.append((entry.version - 1, carried))
+                    waiting.append((entry.version - 1, carried, as_it_is))
                 if self.bench.count(new):
                     found.append((entry, new))
         return found

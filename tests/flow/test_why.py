@@ -150,11 +150,11 @@ def test_the_tree_can_be_read(shop: Path) -> None:
     assert "landing/orders" not in done.stdout
 
 
-def here(shop: Path, monkeypatch: pytest.MonkeyPatch, *args: str) -> int:
+def here(shop: Path, monkeypatch: pytest.MonkeyPatch, *args: str, config: str = "shop.yaml") -> int:
     """The exit code of the command in this process."""
     monkeypatch.chdir(shop)
     with pytest.raises(SystemExit) as ended:
-        app(["why", "--config", "shop.yaml", *args])
+        app(["why", "--config", config, *args])
     return int(ended.value.code or 0)
 
 
@@ -187,6 +187,15 @@ def test_why_not(
         (["revenu", "--where", "true"], 5, "did you mean 'revenue'"),
         (["revenue", "--where", "dy = 1"], 2, "is no condition on"),
         (["revenue", "--where", "day = '2030-01-01'"], 5, "--why-not tells why not"),
+        (["customers", "--where", "email"], 2, "it fails on some row (Conversion)"),
+        (
+            ["orders", "--where", "order_id in (select 1 from 'landing/customers.csv')"],
+            2,
+            "has a query in it",
+        ),
+        (["orders", "--why-not", "order_id not in (select 1)"], 2, "has a query in it"),
+        (["orders", "--where", "true); COPY (select 42) TO 'out.csv'; SELECT (1"], 2, "not one expression"),
+        (["orders", "--why-not", "order_id = 1", "--run", "shop"], 2, "--run is for --where"),
         (["revenue"], 2, "say which rows"),
         (["revenue", "--where", "true", "--to", "piad"], 5, "did you mean 'paid'"),
     ],
@@ -200,7 +209,10 @@ def test_what_cannot_be_asked_is_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert here(shop, monkeypatch, *args) == code
-    assert said in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert said in told
+    assert "@x.org" not in told
+    assert not (shop / "out.csv").exists()
 
 
 MERGED = """
@@ -253,3 +265,59 @@ def test_what_cannot_be_known_is_said(tmp_path: Path) -> None:
         part.unlink()
     found = asked(tmp_path, "items", "--where", "id = 4")
     assert "was vacuumed" in found["made"][0]["remarks"][0]
+
+
+CORRECTED = """
+pipeline: corrected
+connections:
+  landing: {url: in}
+  lake: {url: lake, format: delta}
+steps:
+  - name: raw
+    layer: bronze
+    read: {from: landing, path: "*.csv", files: new}
+    write: {to: lake, mode: append}
+  - name: prices
+    layer: silver
+    inputs: [{from: raw, rows: new}]
+    transform: [{drop: [_logical_date, _source_file]}]
+    write: {to: lake, mode: scd2, keys: [id], sequence_by: at}
+  - name: cleared
+    layer: gold
+    sql: SELECT id, at, nullif(x, 6) AS x FROM raw
+    write: {to: lake, format: csv}
+  - name: others
+    layer: gold
+    sql: SELECT id, x FROM raw EXCEPT SELECT 1, 6
+    write: {to: lake}
+"""
+
+
+def test_what_was_taken_back_made_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "corrected.yaml").write_text(CORRECTED, "utf-8")
+    for name, row in (("a", "1,1,5"), ("b", "1,10,6"), ("c", "1,10,5")):
+        (tmp_path / f"in/{name}.csv").write_text(f"id,at,x\n{row}\n", "utf-8")
+        done = odibi("run", "corrected.yaml", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+
+    # What ended the version was corrected later: it goes on, and only the change that began it is left.
+    found = asked(tmp_path, "prices", "--where", "x = 5 AND is_current")
+    assert ("a.csv", 2) in lines(found)
+    assert ("b.csv", 2) not in lines(found)
+
+    config = "corrected.yaml"
+
+    def said(*args: str) -> str:
+        assert here(tmp_path, monkeypatch, *args, config=config) == 0
+        return capsys.readouterr().out
+
+    assert "makes no such row of it" in said("others", "--why-not", "x = 6")  # it has read it
+    assert "it is there" not in said("cleared", "--why-not", "x = 6")  # its x is another than that of raw
+    done = odibi("why", "cleared", "--where", "true", "--run", "corrected", cwd=tmp_path)
+    assert (done.returncode, "keeps no versions" in done.stderr) == (5, True)
+
+    assert odibi("rollback", "prices", "--to-version", "0", cwd=tmp_path).returncode == 0
+    assert "version 1 was rolled back by version 3" in said("prices", "--why-not", "x = 6")

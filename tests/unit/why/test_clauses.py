@@ -54,6 +54,9 @@ def there_is(sql: str, row: str) -> bool:
         ("WITH c AS (SELECT * FROM t WHERE id < 3) SELECT * FROM c WHERE g = 'a'", "id = 3", "the filter id < 3 does not hold for it"),
         ("SELECT * FROM (SELECT id FROM t WHERE id < 3) UNION ALL SELECT k FROM u WHERE k < 3", "id = 3", "the filter k < 3 does not hold for it"),
         ("SELECT t.id FROM t LEFT JOIN u ON t.k = u.k", "id = 4", ""),
+        ("SELECT t.id FROM t RIGHT JOIN u ON t.k = u.k", "id = 4", "it has no match in u: RIGHT JOIN u ON t.k = u.k"),
+        ("SELECT k, g FROM t RIGHT OUTER JOIN u USING (k) WHERE g = 'a'", "k = 9", "it has no match in u: RIGHT OUTER JOIN u USING (k)"),
+        ("SELECT t.id FROM t FULL JOIN u ON t.k = u.k WHERE id < 4", "id = 4", "the filter id < 4 does not hold for it"),
     ],
 )  # fmt: skip
 def test_the_clause_that_drops_a_row(sql: str, row: str, said: str) -> None:
