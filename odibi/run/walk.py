@@ -39,6 +39,9 @@ GRACE = 10.0
 PAUSE = 0.2
 """Seconds between interrupts of what does not end."""
 
+LOOK_UP = 1.0
+"""Seconds that the walk waits at a time: a signal that another thread takes does not wake it."""
+
 Listener = Callable[[StepRecord], None]
 """Told of every change of a step."""
 
@@ -230,14 +233,12 @@ class _Walker:
 
     # --- time ----------------------------------------------------------------------------------
 
-    def _until_something_is_due(self) -> float | None:
-        """Seconds until a wait, an attempt or the run is over; None where nothing has a limit."""
+    def _until_something_is_due(self) -> float:
+        """Seconds until a wait, an attempt or the run is over, or until a signal may have come unheard."""
         limits = (job.deadline for job in self.running.values())
         due = min(self.deadline, *self.retries.waiting.values(), *limits, math.inf)
-        if due == math.inf:
-            return None
         overdue = any(job.permit.withdrawn.is_set() for job in self.running.values())
-        return max(PAUSE if overdue else 0.0, due - time.monotonic())
+        return min(LOOK_UP, max(PAUSE if overdue else 0.0, due - time.monotonic()))
 
     def _do_what_is_due(self) -> None:
         """Start the attempts that were waited for, and interrupt those that take too long."""

@@ -310,6 +310,41 @@ def test_a_signal_cancels_the_run(tmp_path: Path, what: str, number: signal.Sign
     assert found["details"][0]["status"] == "cancelled"
 
 
+TAKEN = """
+import signal
+import sys
+import threading
+import time
+
+from odibi.cli import main
+
+
+def take():
+    while not any(thread.name == "odibi-step" for thread in threading.enumerate()):
+        time.sleep(0.01)
+    time.sleep(0.5)  # then the walk waits
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+
+threading.Thread(target=take, daemon=True).start()
+sys.argv = ["odibi", "run"]
+main()
+"""
+
+
+def test_a_signal_that_another_thread_takes_cancels_the_run(tmp_path: Path) -> None:
+    folder = project(tmp_path, {"configs/endless.yaml": ENDLESS % QUERY, "taken.py": TAKEN})
+    done = subprocess.run(
+        [sys.executable, "taken.py"],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 130, done.stderr
+
+
 def test_a_run_is_cancelled_from_elsewhere_and_is_the_only_one(tmp_path: Path) -> None:
     folder = project(tmp_path, {"configs/endless.yaml": ENDLESS % QUERY})
     for name in ("endless", "abcd"):
