@@ -26,7 +26,7 @@ from odibi.errors import (
 if TYPE_CHECKING:
     import httpx2
 
-__all__ = ["Fetched", "Server", "asking", "fetch", "post", "seconds_of", "send"]
+__all__ = ["Fetched", "Server", "asking", "fetch", "post", "seconds_of", "sending"]
 
 BEGINNING = 300
 """Bytes of an error's body that are told."""
@@ -183,21 +183,26 @@ def asking(url: str, headers: Mapping[str, str], login: tuple[str, str] | None =
         yield Server(client, url)
 
 
-def send(
-    url: str, body: bytes, content_type: str, headers: Mapping[str, str], key: str, shown: str, timeout: float
-) -> None:
-    """Send a message as the body of a POST; ``key`` as for :func:`post`, ``shown`` is what errors call the URL.
+@contextmanager
+def sending(
+    url: str, content_type: str, headers: Mapping[str, str], shown: str, timeout: float
+) -> Iterator[Callable[[bytes, str], None]]:
+    """What sends messages as bodies of POSTs over one connection: a body and its ``key``, which is as for :func:`post`.
 
-    Raises:
-        AuthenticationFailed, NotFound, NetworkTimeout, Unavailable, SourceError: as :func:`fetch`.
+    ``shown`` is what errors call the URL. What it gives raises AuthenticationFailed, NotFound, NetworkTimeout,
+    Unavailable and SourceError, as :func:`fetch`.
     """
-    sent = {"Content-Type": content_type, "Idempotency-Key": f'"{key}"', **headers}
-    with (
-        _client(sent, timeout) as client,
-        _told(shown, timeout),
-        client.stream("POST", url, content=body, follow_redirects=False) as answer,
-    ):
-        _refuse(answer, shown, str(answer.url.host))
+    with _client({"Content-Type": content_type, **headers}, timeout) as client:
+
+        def send(body: bytes, key: str) -> None:
+            sent = {"Idempotency-Key": f'"{key}"'}
+            with (
+                _told(shown, timeout),
+                client.stream("POST", url, content=body, headers=sent, follow_redirects=False) as answer,
+            ):
+                _refuse(answer, shown, str(answer.url.host))
+
+        yield send
 
 
 def seconds_of(retry_after: str, now: datetime) -> float | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from odibi.config.hooks import Hook
-from odibi.datasets.http import send
+from odibi.datasets.http import sending
 from odibi.errors import AuthenticationFailed, NetworkTimeout, Permanent, Unavailable
 from odibi.notify.bus import Told
 from odibi.notify.messages import Notice, email, pagerduty, slack, webhook
@@ -41,16 +41,20 @@ def place_of(hook: Hook) -> str:
 
 
 def _slack(hook: Hook, notice: Notice) -> None:
-    send(hook.address, slack(notice, hook), _JSON, {}, notice.key, place_of(hook), hook.timeout)
+    _post(hook, slack(notice, hook), notice.key)
 
 
 def _webhook(hook: Hook, notice: Notice) -> None:
-    send(hook.address, webhook(notice), _JSON, hook.headers, notice.key, place_of(hook), hook.timeout)
+    _post(hook, webhook(notice), notice.key, hook.headers)
 
 
 def _pagerduty(hook: Hook, notice: Notice) -> None:
-    body = pagerduty(notice, hook.routing_key)
-    send(hook.address, body, _JSON, {}, notice.key, place_of(hook), hook.timeout)
+    _post(hook, pagerduty(notice, hook.routing_key), notice.key)
+
+
+def _post(hook: Hook, body: bytes, key: str, headers: Mapping[str, str] | None = None) -> None:
+    with sending(hook.address, _JSON, headers or {}, place_of(hook), hook.timeout) as send:
+        send(body, key)
 
 
 def _email(hook: Hook, notice: Notice) -> None:

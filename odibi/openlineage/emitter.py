@@ -5,35 +5,39 @@ What could not be delivered is told at the end, and is no failure of the run.
 
 from __future__ import annotations
 
+import json
 import queue
 import re
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import IO, Any, Self
+from uuid import uuid4
 
 from odibi.config.lineage import OpenLineage
 from odibi.config.secrets import Secrets, resolve
-from odibi.errors import MissingExtra, Permanent
+from odibi.datasets.http import sending
+from odibi.errors import MissingExtra, OdibiError, Permanent, Transient
+from odibi.openlineage.events import run_event, step_event
 from odibi.record.model import ColumnRecord, RunRecord, RunStatus, StepRecord, StepStatus
 
-if TYPE_CHECKING:
-    from openlineage.client.event_v2 import RunEvent
-
 __all__ = ["Emitter"]
-
-IMPORT = 30.0
-"""Seconds that the classes of the standard may take to be imported, before it is waited for events."""
 
 ENOUGH = 3
 """Failures in a row after which a place is not tried any more."""
 
-_RETRY = {"total": 2, "read": 2, "connect": 1, "backoff_factor": 0.2}
+_WAITS = (0.2, 0.4)
+"""Seconds before an event is sent again."""
 
-Deliver = Callable[["RunEvent"], object]
+_JSON = "application/json"
+
+Deliver = Callable[[str], None]
+"""Brings an event, as JSON, to a place."""
 
 
 class Emitter:
@@ -45,7 +49,7 @@ class Emitter:
         warn: is told at the end what could not be delivered.
 
     Raises:
-        MissingExtra: the extra ``lineage`` is not installed.
+        MissingExtra: what speaks HTTP is not installed, and there is a server to be told.
         Permanent: a reference has no value.
     """
 
@@ -55,8 +59,8 @@ class Emitter:
         secrets: Secrets,
         warn: Callable[[str], None],
     ) -> None:
-        if find_spec("openlineage") is None:
-            raise MissingExtra("what tells OpenLineage events", "lineage")
+        if config.url is not None and find_spec("httpx2") is None:
+            raise MissingExtra("httpx2", "http")
 
         def value(text: str | None) -> str | None:
             return None if text is None else resolve(text, secrets.environ, secrets=secrets)
@@ -74,7 +78,6 @@ class Emitter:
         self._in_a_row: dict[str, int] = {}
         self._run: RunRecord | None = None
         self._ended = False
-        self._ready = threading.Event()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -91,7 +94,6 @@ class Emitter:
                 )
             )
         self._waiting.put(None)
-        self._ready.wait(IMPORT)
         self._thread.join(self._config.timeout)
         for place, (count, why) in self._failed.items():
             self._warn(f"{count} OpenLineage event{'s' * (count != 1)} did not reach {place}: {why}")
@@ -119,17 +121,12 @@ class Emitter:
         except Exception as error:  # noqa: BLE001 - whatever it is, the run goes on, and is told of it at its end
             for place in filter(None, (self._file, self._url)):
                 self._lost(place, error)
-        finally:
-            self._ready.set()
 
     def _tell(self) -> None:
-        from openlineage.client.facet_v2 import set_producer
+        with ExitStack() as open_until_the_end:
+            self._tell_all(self._places(open_until_the_end))
 
-        from odibi.openlineage.events import PRODUCER, run_event, step_event
-
-        set_producer(PRODUCER)
-        places = self._places()
-        self._ready.set()
+    def _tell_all(self, places: Mapping[str, Deliver]) -> None:
         run: RunRecord | None = None
         columns: dict[str, tuple[ColumnRecord, ...]] = {}
         started: set[str] = set()
@@ -151,26 +148,29 @@ class Emitter:
             started.add(record.name)
             self._send(step_event(told, run, self._config.namespace, columns), places)
 
-    def _places(self) -> dict[str, Deliver]:
+    def _places(self, stack: ExitStack) -> Mapping[str, Deliver]:
         found: dict[str, Deliver] = {}
         if self._file is not None:
-            found[self._file] = _to_file(self._folder / self._file)
+            found[self._file] = _to_file(self._folder / self._file, stack)
         if self._url is not None:
-            found[self._url] = self._to_server(self._url)
+            url = f"{self._url.rstrip('/')}/{self._config.endpoint.lstrip('/')}"
+            key = {} if self._key is None else {"Authorization": f"Bearer {self._key}"}
+            headers = {**key, **self._headers}
+            send = stack.enter_context(sending(url, _JSON, headers, self._url, self._config.timeout))
+            found[self._url] = _again(send)
         return found
 
-    def _send(self, event: RunEvent, places: dict[str, Deliver], *, last: bool = False) -> None:
+    def _send(self, event: Mapping[str, Any], places: Mapping[str, Deliver], *, last: bool = False) -> None:
         """Send an event; the last one is tried wherever, so that nobody takes the run for one that goes on."""
-        from requests import RequestException
-
+        line = json.dumps(event, ensure_ascii=False)
         for place, deliver in places.items():
             if self._in_a_row.get(place, 0) >= ENOUGH and not last:
                 self._lost(place)
                 continue
             try:
-                deliver(event)
+                deliver(line)
                 self._in_a_row[place] = 0
-            except (OSError, RequestException) as error:
+            except (OSError, OdibiError) as error:
                 self._in_a_row[place] = self._in_a_row.get(place, 0) + 1
                 self._lost(place, error)
 
@@ -180,28 +180,34 @@ class Emitter:
             why = (str(error).splitlines() or [type(error).__name__])[0][:300]
         self._failed[place] = count + 1, why
 
-    def _to_server(self, url: str) -> Deliver:
-        from openlineage.client.transport.http import HttpConfig, HttpTransport
 
-        asked: dict[str, Any] = {
-            "url": url,
-            "endpoint": self._config.endpoint,
-            "timeout": self._config.timeout,
-            "custom_headers": self._headers,
-            "retry": _RETRY,
-        }
-        if self._key is not None:
-            asked["auth"] = {"type": "api_key", "apiKey": self._key}
-        return HttpTransport(HttpConfig.from_dict(asked)).emit
+def _again(send: Callable[[bytes, str], None]) -> Deliver:
+    """Sends an event, again where that may help; it is the same event by its key."""
+
+    def deliver(line: str) -> None:
+        body, key = line.encode(), str(uuid4())
+        for wait in _WAITS:
+            try:
+                return send(body, key)
+            except Transient:
+                time.sleep(wait)
+        return send(body, key)
+
+    return deliver
 
 
-def _to_file(path: Path) -> Deliver:
+def _to_file(path: Path, stack: ExitStack) -> Deliver:
     """Append events to a file, a line each."""
-    from openlineage.client.serde import Serde
+    file: IO[str] | None = None
 
-    def deliver(event: RunEvent) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8", newline="\n") as file:
-            file.write(Serde.to_json(event) + "\n")
+    def deliver(line: str) -> None:
+        nonlocal file
+        if file is None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(
+                path.open("a", encoding="utf-8", errors="backslashreplace", newline="\n")
+            )
+        file.write(line + "\n")
+        file.flush()
 
     return deliver

@@ -95,6 +95,32 @@ def told(path: str = "events.ndjson") -> Events:
     return events
 
 
+def facets_in(value: Any) -> Iterator[dict[str, Any]]:
+    """All facets of an event: what says where its schema is."""
+    if isinstance(value, dict):
+        if "_schemaURL" in value:
+            yield value
+        for inner in value.values():
+            yield from facets_in(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from facets_in(inner)
+
+
+def official() -> dict[str, Any]:
+    """The classes of facets that the standard's own client has, by the URL of their schema."""
+    import attrs
+    from openlineage.client import event_v2, facet_v2
+
+    found = {}
+    for module in (facet_v2, *vars(facet_v2).values()):
+        for each in vars(module).values() if hasattr(module, "__name__") else ():
+            if isinstance(each, type) and attrs.has(each) and issubclass(each, facet_v2.BaseFacet):
+                found[each._get_schema()] = each
+    found[event_v2.RunEvent._get_schema()] = event_v2.RunEvent
+    return found
+
+
 def sequence(events: Events) -> list[tuple[str, str]]:
     return [(event["job"]["name"], event["eventType"]) for event in events]
 
@@ -138,6 +164,22 @@ def test_a_run_is_told_to_a_file_and_a_server(
         ("price", "INDIRECT", "FILTER"),
         ("who", "INDIRECT", "GROUP_BY"),
     }
+
+
+def test_facets_are_those_of_the_standards_own_client(shop: Project) -> None:
+    import attrs
+
+    run(shop, steps("SELECT who, CAST('x' AS INTEGER) + price AS total FROM sales"))
+    assert run(shop, steps(), file="events.ndjson").success
+    known, seen = official(), set()
+    for event in told():
+        assert event["schemaURL"] in known
+        for facet in facets_in(event):
+            name = facet["_schemaURL"].rpartition("/")[2]
+            seen.add(name)
+            keys = {attribute.name for attribute in attrs.fields(known[facet["_schemaURL"]])}
+            assert name == "RunFacet" or set(facet) <= keys, f"{name} has {set(facet) - keys}"
+    assert len(seen) == 15, "every one that odibi sends"
 
 
 def test_failed_and_reused_steps(shop: Project) -> None:
