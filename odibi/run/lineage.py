@@ -60,7 +60,7 @@ class Lineage:
             self._origins.pop(name, None)  # of a step that was told as it started
 
     def told(self, record: StepRecord) -> StepRecord:
-        """The record of a step with what it reads and makes, as far as that is known by now.
+        """The record of a step with what it reads and, unless it still runs, makes, as far as that is known by now.
 
         Told in the order in which the steps ended, so that what one made is what the next one read.
         """
@@ -77,7 +77,7 @@ class Lineage:
             read if read.version else read.model_copy(update={"version": self._versions.get(read.name, "")})
             for read in record.reads or self._reads(planned)
         )
-        if not record.status.ended:
+        if record.status is StepStatus.RUNNING:
             return record.model_copy(update={"reads": reads})
         first, *others = planned.step.outputs.values() or (record.name,)
         lineage = self._columns(planned, first, record, reads)
