@@ -78,6 +78,7 @@ class Emitter:
         self._in_a_row: dict[str, int] = {}
         self._run: RunRecord | None = None
         self._ended = False
+        self._over = threading.Event()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -93,6 +94,7 @@ class Emitter:
                     update={"status": RunStatus.FAILED, "ended_at": datetime.now(UTC), "error": said}
                 )
             )
+        self._over.set()
         self._waiting.put(None)
         self._thread.join(self._config.timeout)
         for place, (count, why) in self._failed.items():
@@ -131,6 +133,8 @@ class Emitter:
         columns: dict[str, tuple[ColumnRecord, ...]] = {}
         started: set[str] = set()
         while (record := self._waiting.get()) is not None:
+            if self._waiting.empty():
+                self._over.wait(0.2)
             if isinstance(record, RunRecord):
                 run = run or record
                 self._send(
