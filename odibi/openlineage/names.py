@@ -5,6 +5,7 @@ The rules for datasets are those of https://openlineage.io/docs/spec/naming.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 __all__ = ["dataset_name", "run_id", "step_id"]
@@ -24,6 +25,7 @@ def dataset_name(uri: str, namespace: str, otherwise: str) -> tuple[str, str]:
     return f"{_SPELLED.get(scheme, scheme)}://{host}", f"{place}.{table}" if mark else place
 
 
+@lru_cache(maxsize=8)
 def run_id(text: str) -> str:
     """The id of a run as the UUID that the standard asks for."""
     try:

@@ -16,13 +16,14 @@ nulls offset on or order outer over partition pivot preceding qualify range recu
 row rows select semi set table then timestamp true try_cast unbounded union unnest unpivot update using
 values view when where window with within
 """
+_WORDS = frozenset(_KEYWORDS.split())
 _TOKEN = re.compile(
     r"(?P<c>--[^\n]*|/\*.*?\*/)"
     r"|(?P<s>'(?:[^']|'')*')"
     r'|(?P<q>"(?:[^"]|"")*"|`[^`]*`)'
     r"|(?P<n>\b\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\b)"
-    rf"|(?P<k>\b(?:{'|'.join(_KEYWORDS.split())})\b)",
-    re.DOTALL | re.IGNORECASE,
+    r"|(?P<k>\b[^\W\d]\w*)",
+    re.DOTALL,
 )
 
 
@@ -31,6 +32,8 @@ def highlight(sql: str) -> Markup:
     out: list[str] = []
     end = 0
     for match in _TOKEN.finditer(sql):
+        if match.lastgroup == "k" and match.group().lower() not in _WORDS:
+            continue
         out += (
             escape(sql[end : match.start()]),
             f'<span class="t-{match.lastgroup}">',
