@@ -20,6 +20,7 @@ from odibi.config.hooks import Hook
 from odibi.config.increment import NewRows
 from odibi.config.lineage import LineageTo
 from odibi.config.retry import Resources, Retry, RetryRule, Success, refuse_success
+from odibi.config.runtime import SIZE, Kubernetes, Runtime, WorkloadClass
 from odibi.config.short import expand_pipeline, expand_step
 from odibi.config.stages import Stage
 from odibi.config.steptests import StepTest
@@ -55,7 +56,6 @@ Name = Annotated[
     StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_\-]*$", min_length=1, max_length=120),
 ]
 EngineName = Literal["duckdb", "pandas", "spark", "auto"]
-SIZE = r"^\d+(\.\d+)?\s*([KMGT]i?)?B$"
 """How a number of bytes is written, such as ``500MB``."""
 _BACKENDS = {"THREAD_POOL": "threads", "PROCESS_POOL": "processes"}
 Backend = Annotated[
@@ -319,6 +319,8 @@ class Step(Frozen):
     retry: Retry | None = None
     timeout: float | None = Field(default=None, gt=0)
     resources: Resources | None = None
+    runtime: Runtime | None = None
+    workload_class: WorkloadClass | None = None
     cache: bool = True
     count_rows: bool = False
     tags: tuple[str, ...] = ()
@@ -331,6 +333,11 @@ class Step(Frozen):
     @classmethod
     def _expand(cls, data: Any) -> Any:
         return expand_step(data) if isinstance(data, dict) else data
+
+    @property
+    def memory(self) -> str | None:
+        """The most it may use in a process of its own; None where it needs none."""
+        return self.resources.memory if self.resources is not None else None
 
     @property
     def node(self) -> Node:
@@ -398,6 +405,7 @@ class Pipeline(Frozen):
     ``metrics`` and ``logging`` say where every run is measured and logged.
     ``ingestion``, ``validation`` and ``transformation`` name documents that become steps when the pipeline is
     loaded, so that none of them is left (:mod:`odibi.config.staged`).
+    ``runtime`` says where steps run, for all layers or for some; ``kubernetes`` which cluster that is.
     ``hooks`` are told of what happens in a run, ``alerts`` say when somebody has to know of it.
     """
 
@@ -453,6 +461,8 @@ class Pipeline(Frozen):
     transformation: Stage | None = None
     hooks: tuple[Hook, ...] = ()
     alerts: Annotated[Alerts, alerts_given] = Alerts()
+    runtime: Runtime | dict[Layer, Runtime] = "local"
+    kubernetes: Kubernetes | None = None
     steps: tuple[Step, ...] = Field(min_length=1)
 
     @model_validator(mode="before")

@@ -14,6 +14,7 @@ from odibi.config.alerts import AlertRule, Alerts, Condition
 from odibi.config.hooks import Hook
 from odibi.config.lineage import LineageTo, OpenLineage
 from odibi.config.models import Connection, Pipeline, Resources, Retry, Step, Target, Write
+from odibi.config.runtime import Kubernetes, Mount, SparkPods
 from odibi.config.short import LATER_PIPELINE, LATER_STEP, VERBS
 from odibi.config.steptests import StepTest
 from odibi.config.telling import Logging, Metrics
@@ -72,6 +73,9 @@ _KEYS: Mapping[tuple[str, ...], _Keys] = {
     ("lineage",): _Keys(_names(LineageTo)),
     ("lineage", "openlineage"): _Keys(_names(OpenLineage)),
     ("steps", "*"): _Keys(_names(Step, *VERBS), frozenset({"dependsOn"}), LATER_STEP),
+    ("kubernetes",): _Keys(_names(Kubernetes)),
+    ("kubernetes", "volumes", "*"): _Keys(_names(Mount)),
+    ("kubernetes", "spark"): _Keys(_names(SparkPods)),
     ("hooks", "*"): _Keys(_names(Hook)),
     ("event_bus", "*"): _Keys(_names(Hook)),
     ("alerts",): _Keys(_names(Alerts)),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from odibi.config.base import Frozen
 from odibi.errors import nearest
@@ -25,14 +25,28 @@ Memory = Annotated[
     str, StringConstraints(pattern=r"^\d+(\.\d+)?\s*[KMGT](i?B|i)$"), AfterValidator(_in_bytes)
 ]
 
+ResourceName = Literal["cpu", "memory", "ephemeral-storage"]
+Quantity = Annotated[
+    str, BeforeValidator(str), StringConstraints(pattern=r"^\d+(\.\d+)?(m|[kMGT]|[KMGT]i)?$")
+]
+
 
 class Resources(Frozen):
     """What a step may have of the machine: ``memory`` such as ``200MB`` or ``2Gi``.
 
-    The step then computes in a process of its own, which is ended if it takes more.
+    The step then computes in a process of its own, which is ended if it takes more. ``requests`` and
+    ``limits`` are those of its pod, where it runs in one, in Kubernetes' own words.
     """
 
-    memory: Memory
+    memory: Memory | None = None
+    requests: dict[ResourceName, Quantity] = {}
+    limits: dict[ResourceName, Quantity] = {}
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Resources:
+        if self.memory is None and not self.requests and not self.limits:
+            raise ValueError("resources needs memory, requests or limits")
+        return self
 
 
 class RetryRule(Frozen):

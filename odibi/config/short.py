@@ -23,7 +23,6 @@ READ_INSTEAD = ("prefix", "url", "table", "tables", "query")
 LATER_STEP = frozenset(
     {
         "condition",
-        "runtime",
         "on_code_change",
         "fallback",
         "merge_strategy",
@@ -36,7 +35,6 @@ LATER_PIPELINE = frozenset(
     {
         "schedule",
         "dependencies",
-        "runtime",
         "on_code_change",
     }
 )

@@ -320,11 +320,11 @@ class _Builder:
             message = "backend: processes cannot be had with engine spark: a session cannot cross processes"
             self.problems.append(self.loaded.problem(("backend",), message, "remove backend"))
         spark: tuple[str, ...] = ()
-        if step.resources is not None and engine == "spark":
+        if step.memory is not None and engine == "spark":
             spark = ("its resources do not bound Spark: set spark.driver.memory and spark.executor.memory",)
         if observed.function is None:
             return spark
-        processes = processes or (step.resources is not None and engine != "spark")
+        processes = processes or (step.memory is not None and engine != "spark")
         known = {
             alias: None if dataset in self.guesses else self.schemas.get(dataset)
             for alias, dataset in observed.tables.items()

@@ -108,14 +108,14 @@ class RunContext:
         None is in this process: no thread can be ended, so what has a timeout is computed elsewhere.
         """
         step = planned.step
-        wanted = self.loaded.pipeline.backend == "processes" or step.timeout or step.resources
+        wanted = self.loaded.pipeline.backend == "processes" or step.timeout or step.memory
         if planned.command is None and not (wanted and can_move(planned.function, planned.engine)):
             return None
         from odibi.operations.process import Aside, Workers
 
         with self._lock:
             self._workers = self._workers or Workers(self.redactor.mask)
-        return Aside(self._workers, int(size_of(step.resources.memory)) if step.resources else None)
+        return Aside(self._workers, int(size_of(step.memory)) if step.memory else None)
 
     def engine(self, name: str) -> Engine:
         """The engine of that name, started when first asked for."""

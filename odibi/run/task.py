@@ -427,18 +427,18 @@ class _Attempt:
 
     def _bounded(self, result: _Computed) -> _Computed:
         """The result computed in such a process; that of a function was."""
-        resources = self.planned.step.resources
-        if self.aside is None or resources is None or not self._is_bounded():
+        memory = self.planned.step.memory
+        if self.aside is None or memory is None or not self._is_bounded():
             return result
         db = self.context.db
         frame = movable(self.engine, db, result.frame, result.schema)
-        frame = bounded(self.engine, db, frame, result.schema, resources.memory, self.aside)
+        frame = bounded(self.engine, db, frame, result.schema, memory, self.aside)
         return replace(result, frame=frame)
 
     def _is_bounded(self) -> bool:
         step = self.planned.step
         return (
-            step.resources is not None
+            step.memory is not None
             and self.engine.name in ENGINES
             and step.type not in (StepType.FUNCTION, StepType.COMMAND)
         )
