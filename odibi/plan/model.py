@@ -67,6 +67,7 @@ class PlannedStep:
         fresh: no earlier result may stand in for it.
         kept: its results that still stand, the newest first.
         declared: its checks.
+        size: the bytes that it reads, as far as they can be measured before the run.
     """
 
     index: int
@@ -100,6 +101,7 @@ class PlannedStep:
     kept: tuple[Kept, ...] = ()
     command: Command | None = None
     declared: Declared = field(default_factory=Declared)
+    size: int | None = None
 
     @property
     def tables(self) -> Mapping[str, str]:
