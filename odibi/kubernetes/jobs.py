@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import odibi
 from odibi.config.models import Node, StepType
 from odibi.config.quantity import quantity
 from odibi.config.runtime import Kubernetes, SparkPods, WorkloadClass
@@ -134,7 +133,7 @@ def labels_of(
         names.STEP_TYPE: types.pop() if len(types) == 1 else "several",
         names.STAGE: layers.pop() if len(layers) == 1 else "several",
         names.RUN_ID: names.label_value(run_id),
-        names.VERSION: names.label_value(odibi.__version__),
+        names.VERSION: names.label_value(names.odibi_version()),
         names.TASK: names.label_value(task),
         names.LOGICAL_DATE: loaded.logical_date.isoformat(),
         names.TARGET: names.label_value(loaded.target),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from importlib import import_module
 
 __all__ = [
     "APP",
@@ -28,6 +29,7 @@ __all__ = [
     "is_label",
     "job_name",
     "label_value",
+    "odibi_version",
     "prefix",
     "selector",
     "volume_name",
@@ -103,6 +105,11 @@ def is_label(text: str) -> bool:
 def volume_name(text: str) -> str:
     """A DNS label for what is named so: what is lost of the name is in a hash."""
     return f"{_slug(text)[:54].rstrip('-')}-{_hash(text)}"
+
+
+def odibi_version() -> str:
+    """That of this odibi. By name, because to a type checker the root package imports all others."""
+    return str(import_module("odibi").__version__)
 
 
 def selector(**labels: str) -> str:

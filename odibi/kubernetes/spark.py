@@ -12,7 +12,15 @@ from typing import Any
 from odibi.config.runtime import Kubernetes, SparkPods, WorkloadClass
 from odibi.errors import Permanent
 from odibi.kubernetes import names
-from odibi.kubernetes.pods import away_from, container_security, environment, mounts, pod_security, volumes
+from odibi.kubernetes.pods import (
+    SCRATCH,
+    away_from,
+    container_security,
+    environment,
+    mounts,
+    pod_security,
+    volumes,
+)
 from odibi.kubernetes.workload import node_selector, tolerations
 
 __all__ = ["CREDENTIALS", "EXECUTOR", "PORTS", "conf", "executor_pod"]
@@ -151,7 +159,7 @@ def executor_pod(
     container: Json = {
         "name": EXECUTOR,
         **({"command": list(command)} if command else {}),
-        "env": environment({"HOME": "/tmp", **cluster.env}, cluster.secrets, fields=False),  # noqa: S108
+        "env": environment({"HOME": SCRATCH, **cluster.env}, cluster.secrets, fields=False),
         "securityContext": container_security(),
         "volumeMounts": mounts(cluster.volumes),
     }

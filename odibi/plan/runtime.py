@@ -8,7 +8,7 @@ from typing import Literal
 from odibi.config.models import Pipeline, Step
 from odibi.operations.memory import size_of
 
-__all__ = ["Place", "runtime_of"]
+__all__ = ["Place", "may_leave", "runtime_of"]
 
 Place = Literal["local", "kubernetes"]
 
@@ -23,3 +23,9 @@ def runtime_of(pipeline: Pipeline, step: Step, size: int | None = None) -> Place
     if pipeline.kubernetes is None or size is None:
         return "local"
     return "kubernetes" if size > size_of(pipeline.kubernetes.threshold) else "local"
+
+
+def may_leave(pipeline: Pipeline) -> bool:
+    """Whether any step may run in the cluster."""
+    said = pipeline.runtime.values() if isinstance(pipeline.runtime, Mapping) else (pipeline.runtime,)
+    return any(each not in (None, "local") for each in (*said, *(step.runtime for step in pipeline.steps)))
