@@ -100,7 +100,11 @@ def _stages(loaded: Loaded) -> list[Json]:
     from odibi.kubernetes.jobs import cluster_of
     from odibi.kubernetes.manifest import job
     from odibi.kubernetes.stages import stages
+    from odibi.plan.runtime import may_leave
 
+    if may_leave(loaded.pipeline):
+        hint = "odibi k8s render prints those; stages are for runtime: local"
+        raise UsageError("--stages: steps of this pipeline have Jobs of their own", hint=hint)
     given = ("--date", loaded.logical_date.isoformat(), "--target", loaded.target)
     name = loaded.pipeline.pipeline
     found = stages(cluster_of(loaded), name, loaded.file, run_id=loaded.run_id, given=given)

@@ -1,0 +1,137 @@
+"""The Jobs of templates: their numbers, and that they hand data over through what outlives a pod."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from odibi.config.runtime import SecretKey
+from odibi.kubernetes.lint import lint
+from odibi.kubernetes.manifest import cron_job, job
+from odibi.kubernetes.stages import fetch, pipeline_request, sql_with_postgres, stages
+from tests.unit.kubernetes.requests import CLUSTER, golden
+
+CONFIG = "configs/ex5_data_processing.yaml"
+
+
+def four(**fields: Any) -> list[dict[str, Any]]:
+    cluster = CLUSTER.model_copy(update=fields)
+    return [job(request) for request in stages(cluster, "ex5_data_processing", CONFIG, run_id="r1")]
+
+
+def postgres() -> dict[str, Any]:
+    return sql_with_postgres(
+        CLUSTER, "shop", "revenue", "configs/shop.yaml", sql="revenue-sql",
+        password=SecretKey(secret="revenue-db", key="password"), run_id="r1",
+    )  # fmt: skip
+
+
+def test_the_four_stages() -> None:
+    golden("stages.yaml", four())
+
+
+def test_the_numbers_of_the_stages() -> None:
+    found = [
+        (
+            made["metadata"]["labels"]["stage"],
+            made["spec"]["backoffLimit"],
+            made["spec"]["activeDeadlineSeconds"],
+            *made["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"].values(),
+            *made["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"].values(),
+        )
+        for made in four()
+    ]
+    assert found == [
+        ("ingestion", 3, 600, "200m", "256Mi", "500m", "512Mi"),
+        ("validation", 2, 300, "200m", "256Mi", "500m", "512Mi"),
+        ("transformation", 2, 300, "300m", "512Mi", "600m", "1Gi"),
+        ("analytics", 2, 300, "300m", "512Mi", "600m", "1Gi"),
+    ]
+
+
+def test_stages_share_a_claim() -> None:
+    claims = {
+        volume["persistentVolumeClaim"]["claimName"]
+        for made in four()
+        for volume in made["spec"]["template"]["spec"]["volumes"]
+        if "persistentVolumeClaim" in volume
+    }
+    assert claims == {"lake"}
+    assert {made["spec"]["template"]["spec"]["containers"][0]["workingDir"] for made in four()} == {"/data"}
+
+
+def test_without_a_claim_data_is_where_the_config_says() -> None:
+    for made in four(volumes=()):
+        pod = made["spec"]["template"]["spec"]
+        assert [volume["name"] for volume in pod["volumes"]] == ["odibi-scratch"]
+        assert "workingDir" not in pod["containers"][0]
+        assert lint(made) == []
+
+
+def test_no_stage_waits_for_another() -> None:
+    for made in four():
+        assert "initContainers" not in made["spec"]["template"]["spec"]
+        assert lint(made) == []
+
+
+def test_a_pipeline_every_night() -> None:
+    made = cron_job(pipeline_request(CLUSTER, "ex5_data_processing", CONFIG), "0 2 * * *")
+    assert made["spec"]["schedule"] == "0 2 * * *"
+    container = made["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]
+    assert container["args"] == ["run", "/work/configs/ex5_data_processing.yaml"]
+    assert lint(made) == []
+
+
+def test_fetching() -> None:
+    request = fetch(
+        CLUSTER, "shop", "raw", "/work/configs/shop.yaml", server="sftp.example", path="/out", bucket="landing", run_id="r1"
+    )  # fmt: skip
+    made = job(request)
+    container = made["spec"]["template"]["spec"]["containers"][0]
+    env = {one["name"]: one.get("value") for one in container["env"]}
+    assert env["SFTP_SERVER"] == "sftp.example"
+    assert env["SFTP_PATH"] == "/out"
+    assert env["OUTPUT_BUCKET"] == "landing"
+    assert (env["PIPELINE_NAME"], env["STEP_NAME"]) == ("shop", "raw")
+    assert container["image"] == CLUSTER.image
+    assert container["resources"] == {
+        "requests": {"cpu": "500m", "memory": "512Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}
+    }  # fmt: skip
+    assert made["spec"]["backoffLimit"] == 3
+    assert made["metadata"]["labels"]["workload-class"] == "networkintensive"
+    assert lint(made) == []
+
+
+def test_sql_with_postgres() -> None:
+    golden("postgres.yaml", [postgres()])
+    assert lint(postgres()) == []
+
+
+def test_the_database_is_a_sidecar_that_is_ready_first() -> None:
+    pod = postgres()["spec"]["template"]["spec"]
+    (database,) = pod["initContainers"]
+    assert database["restartPolicy"] == "Always"
+    assert "pg_isready" in database["startupProbe"]["exec"]["command"]
+    assert database["resources"]["requests"] == {"cpu": "500m", "memory": "1Gi"}
+    (main,) = pod["containers"]
+    assert main["resources"] == {
+        "requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"cpu": "4", "memory": "8Gi"}
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["PG_PASSWORD", "POSTGRES_PASSWORD"])
+def test_the_password_is_known_to_the_cluster_only(name: str) -> None:
+    pod = postgres()["spec"]["template"]["spec"]
+    env = [one for each in (*pod["initContainers"], *pod["containers"]) for one in each["env"]]
+    (found,) = (one for one in env if one["name"] == name)
+    assert found["valueFrom"] == {"secretKeyRef": {"name": "revenue-db", "key": "password"}}
+
+
+def test_the_query_is_a_file() -> None:
+    pod = postgres()["spec"]["template"]["spec"]
+    assert {"name": "sql", "configMap": {"name": "revenue-sql"}} in pod["volumes"]
+    env = {one["name"]: one.get("value") for one in pod["containers"][0]["env"]}
+    assert (env["PG_HOST"], env["PG_USER"]) == ("127.0.0.1", "odibi")
+    assert (env["INPUT_BUCKET"], env["OUTPUT_BUCKET"]) == ("data-staging", "data-processed")
+    assert not any("SELECT" in str(value).upper() for value in env.values())
