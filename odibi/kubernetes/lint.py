@@ -13,7 +13,7 @@ from typing import Any
 from odibi.config.quantity import quantity
 from odibi.kubernetes.names import NAME
 from odibi.kubernetes.security import security
-from odibi.kubernetes.told import Finding
+from odibi.kubernetes.told import Finding, listed, mapping
 
 __all__ = ["RULES", "Finding", "lint"]
 
@@ -58,35 +58,29 @@ def lint(manifest: Mapping[str, Any]) -> list[Finding]:
 
 def _workload(manifest: Json) -> _Workload | None:
     kind = manifest.get("kind")
-    spec = _mapping(manifest.get("spec"))
+    spec = mapping(manifest.get("spec"))
     if kind == "Pod":
-        return _made("", "Pod", manifest, None, _mapping(manifest.get("metadata")), spec, "spec")
+        return _made("", "Pod", manifest, None, mapping(manifest.get("metadata")), spec, "spec")
     at = "spec"
     if kind == "CronJob":
         at = "spec.jobTemplate.spec"
-        spec = _mapping(_mapping(spec.get("jobTemplate")).get("spec"))
+        spec = mapping(mapping(spec.get("jobTemplate")).get("spec"))
     elif kind != "Job":
         return None
-    template = _mapping(spec.get("template"))
-    pod = _mapping(template.get("spec"))
-    return _made(
-        at, str(kind), manifest, spec, _mapping(template.get("metadata")), pod, f"{at}.template.spec"
-    )
+    template = mapping(spec.get("template"))
+    pod = mapping(template.get("spec"))
+    return _made(at, str(kind), manifest, spec, mapping(template.get("metadata")), pod, f"{at}.template.spec")
 
 
 def _made(
     at_job: str, kind: str, manifest: Json, job: Json | None, metadata: Json, pod: Json, at: str
 ) -> _Workload:
     containers = tuple(
-        (f"{at}.{key}[{number}]", _mapping(container))
+        (f"{at}.{key}[{number}]", container)
         for key in ("initContainers", "containers")
-        for number, container in enumerate(pod.get(key) or ())
+        for number, container in listed(pod.get(key))
     )
     return _Workload(at_job, kind, manifest, job, at_job, metadata, pod, at, containers)
-
-
-def _mapping(value: Any) -> Json:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _ends(workload: _Workload) -> Iterator[Finding]:
@@ -107,11 +101,11 @@ def _ends(workload: _Workload) -> Iterator[Finding]:
 
 
 def _labels(workload: _Workload) -> Iterator[Finding]:
-    places = [("metadata.labels", _mapping(workload.manifest.get("metadata")))]
+    places = [("metadata.labels", mapping(workload.manifest.get("metadata")))]
     if workload.job is not None:
         places.append((f"{workload.at_job}.template.metadata.labels", workload.metadata))
     for at, metadata in places:
-        if NAME not in _mapping(metadata.get("labels")):
+        if NAME not in mapping(metadata.get("labels")):
             yield Finding(
                 f"{at}[{NAME}]", "nothing finds it", f"give it the label {NAME}, and what it is part of"
             )
@@ -134,8 +128,8 @@ def _images(workload: _Workload) -> Iterator[Finding]:
 
 def _resources(workload: _Workload) -> Iterator[Finding]:
     for at, container in workload.containers:
-        resources = _mapping(container.get("resources"))
-        requests, limits = _mapping(resources.get("requests")), _mapping(resources.get("limits"))
+        resources = mapping(container.get("resources"))
+        requests, limits = mapping(resources.get("requests")), mapping(resources.get("limits"))
         for name in ("cpu", "memory"):
             if name not in requests:
                 yield Finding(
@@ -170,7 +164,8 @@ def _probes(workload: _Workload) -> Iterator[Finding]:
 def _commands(workload: _Workload) -> Iterator[Finding]:
     for at, container in workload.containers:
         for key in ("command", "args"):
-            text = " ".join(map(str, container.get(key) or ()))
+            given = container.get(key)
+            text = " ".join(map(str, given)) if isinstance(given, list | tuple) else str(given or "")
             if found := _INSTALLS.search(text):
                 message = f"it installs packages when it starts ({found[0]})"
                 yield Finding(f"{at}.{key}", message, "build them into the image")
@@ -181,14 +176,14 @@ def _commands(workload: _Workload) -> Iterator[Finding]:
 
 def _shared_data(workload: _Workload) -> Iterator[Finding]:
     """Data in an emptyDir: no other pod ever sees it."""
-    for number, volume in enumerate(workload.pod.get("volumes") or ()):
-        name = str(_mapping(volume).get("name", ""))
-        if "emptyDir" not in _mapping(volume):
+    for number, volume in listed(workload.pod.get("volumes")):
+        name = str(volume.get("name", ""))
+        if "emptyDir" not in volume:
             continue
         mounts = [
             str(mount.get("mountPath", ""))
             for _, container in workload.containers
-            for mount in container.get("volumeMounts") or ()
+            for _, mount in listed(container.get("volumeMounts"))
             if mount.get("name") == name
         ]
         if not all(_SCRATCH.search(each) for each in mounts) and not _SCRATCH.search(name):
@@ -200,7 +195,7 @@ def _shared_data(workload: _Workload) -> Iterator[Finding]:
 
 def _no_code(manifest: Json) -> Iterator[Finding]:
     """Code in a ConfigMap has another version than the image that runs it."""
-    for key, text in _mapping(manifest.get("data")).items():
+    for key, text in mapping(manifest.get("data")).items():
         if str(key).endswith(".py") or _PYTHON.search(str(text)):
             yield Finding(f"data[{key}]", "it holds Python code", "build the code into the image")
 

@@ -20,6 +20,7 @@ steps:
     read: {from: lake, path: a.csv}
     write: {to: lake}
 """
+CLUSTER = "kubernetes:\n  image: odibi:1.0\n  tasks: /tasks\n"
 LAYERS = "connect, ingest, transform, store, publish, bronze, silver, gold"
 NAMES = "use letters, digits, _ and -, and begin with a letter"
 
@@ -157,11 +158,133 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     "of a later version": (
-        step("name: a", "layer: silver", "sql: select 1", "condition: x", "runtime: local"),
+        step("name: a", "layer: silver", "sql: select 1", "condition: x", "on_code_change: rebuild"),
         [
             "12:5: step 'a': 'condition' is not available in this version of odibi (remove it)",
-            "13:5: step 'a': 'runtime' is not available in this version of odibi (remove it)",
+            "13:5: step 'a': 'on_code_change' is not available in this version of odibi (remove it)",
         ],
+    ),
+    # Where steps run, and what their pods are given
+    "a runtime that is none": (
+        step("name: a", "layer: silver", "sql: select 1", "runtime: kubernets", "workload_class: Compute"),
+        [
+            (
+                "12:14: step 'a': runtime: found 'kubernets' "
+                "(did you mean 'kubernetes'? allowed: local, kubernetes, auto)"
+            ),
+            (
+                "13:21: step 'a': workload_class: found 'Compute' "
+                "(allowed: NetworkIntensive, ComputeIntensive, MemoryIntensive, IOIntensive)"
+            ),
+        ],
+    ),
+    "a runtime without a cluster": (
+        step("name: a", "layer: silver", "sql: select 1", "runtime: auto")
+        + "runtime: {bronze: local, gold: kubernetes}\n",
+        [
+            "12:14: step 'a': runtime auto: the pipeline names no cluster (give kubernetes: {image, tasks})",
+            "13:10: runtime kubernetes: the pipeline names no cluster (give kubernetes: {image, tasks})",
+        ],
+    ),
+    "a runtime for all that is none": (
+        HEAD + CLUSTER + "runtime: kubernets\n",
+        ["12:10: runtime: found 'kubernets'; did you mean 'kubernetes'?"],
+    ),
+    "a runtime of no kind": (
+        HEAD + CLUSTER + "runtime: [gold]\n",
+        ["12:10: runtime: expected local, kubernetes or auto, or these by layer: {gold: kubernetes}"],
+    ),
+    "a runtime of an unknown layer": (
+        HEAD + CLUSTER + "runtime: {gould: kubernetes}\n",
+        ["12:10: runtime: unknown layer 'gould'; did you mean 'gold'?"],
+    ),
+    "a runtime of a layer that is none": (
+        HEAD + CLUSTER + "runtime: {gold: spark}\n",
+        ["12:10: runtime: found 'spark'; allowed: auto, kubernetes, local"],
+    ),
+    "keys of a cluster": (
+        HEAD
+        + "kubernetes: {image: odibi:1.0, task: /t, profil: seed, priority: urgent, spark: {executor: 2}}\n",
+        [
+            "9:32: unknown key 'task' (did you mean 'tasks'?)",
+            "9:42: unknown key 'profil' (did you mean 'profile'?)",
+            "9:66: kubernetes.priority: found 'urgent' (allowed: critical, high, normal, low)",
+            "9:82: unknown key 'executor' (did you mean 'executors'?)",
+        ],
+    ),
+    "a cluster without its image": (
+        HEAD + "kubernetes: {tasks: /t}\n",
+        ["9:13: 'kubernetes.image' is missing"],
+    ),
+    "an image without a tag": (
+        HEAD + "kubernetes: {image: odibi, tasks: /t}\n",
+        ["9:13: image: 'odibi' names no version: end it with a tag other than latest, or a digest"],
+    ),
+    "an image that changes": (
+        HEAD + "kubernetes: {image: 'odibi:latest', tasks: /t}\n",
+        ["9:13: image: 'odibi:latest' names no version: end it with a tag other than latest, or a digest"],
+    ),
+    "a volume of two kinds": (
+        HEAD + CLUSTER + "  volumes: [{name: a, mount: /a, claim: x, secret: y}]\n",
+        ["12:13: a volume is one of claim, host_path, secret, config_map and empty_dir: true"],
+    ),
+    "a volume of no kind": (
+        HEAD + CLUSTER + "  volumes: [{name: a, mount: /a}]\n",
+        ["12:13: a volume is one of claim, host_path, secret, config_map and empty_dir: true"],
+    ),
+    "a volume at no place": (
+        HEAD + CLUSTER + "  volumes: [{name: a, mount: a, claim: x}]\n",
+        ["12:30: kubernetes.volumes.0.mount: found 'a' (a path such as /data)"],
+    ),
+    "two volumes of one name": (
+        HEAD + CLUSTER + "  volumes: [{name: a, mount: /a, claim: x}, {name: a, mount: /b, claim: y}]\n",
+        ["10:3: volumes: 'a' is given twice"],
+    ),
+    "a variable from two places": (
+        HEAD + CLUSTER + "  env: {A: x}\n  secrets: {A: {secret: s, key: k}}\n",
+        ["10:3: 'A' is in env and in secrets"],
+    ),
+    "values of a cluster": (
+        HEAD + CLUSTER + "  threshold: much\n  namespace: Prod\n  backoff_limit: -1\n  env: {A: 5}\n"
+        "  secrets: {B: {secret: s}}\n  spark: {memory: 1GB, cores: 0}\n",
+        [
+            "12:14: kubernetes.threshold: found 'much' (such as 500MB)",
+            (
+                "13:14: kubernetes.namespace: found 'Prod' "
+                "(use small letters, digits, - and ., and begin and end with a letter or digit)"
+            ),
+            "14:18: kubernetes.backoff_limit: found -1, expected at least 0",
+            "15:12: kubernetes.env.A: expected text, found 5 (put it into quotes)",
+            "16:16: 'kubernetes.secrets.B.key' is missing",
+            "17:19: kubernetes.spark.memory: found '1GB' (such as 512m or 4g)",
+            "17:31: kubernetes.spark.cores: found 0, expected at least 1",
+        ],
+    ),
+    "more executors to begin with than ever": (
+        HEAD + CLUSTER + "  spark: {executors: 4, max_executors: 2}\n",
+        ["12:10: max_executors: 2 is less than executors: 4"],
+    ),
+    "quantities": (
+        step(
+            "name: a",
+            "layer: silver",
+            "sql: select 1",
+            "resources: {requests: {cpu: 500mm, memory: lots, disk: 5Gi}}",
+        ),
+        [
+            "12:33: step 'a': resources.requests.cpu: found '500mm' (such as 500m or 2)",
+            "12:48: step 'a': resources.requests.memory: found 'lots' (such as 512Mi or 4Gi)",
+            "12:60: step 'a': resources.requests.disk: found 'disk' (allowed: cpu, memory, ephemeral-storage)",
+        ],
+    ),
+    "more requested than allowed": (
+        step(
+            "name: a",
+            "layer: silver",
+            "sql: select 1",
+            "resources: {requests: {memory: 10Gi}, limits: {memory: 8Gi}}",
+        ),
+        ["12:16: step 'a': the step requests 10Gi of memory, and its limit is 8Gi"],
     ),
     "retries and limits": (
         step(

@@ -55,7 +55,11 @@ FULL = JobRequest(
     ttl=60,
     deadline=42,
     labels={"pipeline": "shop", "step": "orders", "stage": "silver", "run-id": "r1"},
-    annotations={"odibi.dev/pipeline": "shop", "odibi.dev/full-task": "orders", "odibi.dev/config-hash": "abc"},
+    annotations={
+        "odibi.dev/pipeline": "shop",
+        "odibi.dev/full-task": "orders",
+        "odibi.dev/config-hash": "abc",
+    },
     service_account="worker",
     token=True,
     workload_class="IOIntensive",

@@ -39,7 +39,9 @@ def test_executors_follow_the_work() -> None:
 
 
 def test_a_config_has_the_last_word() -> None:
-    found = settings(SparkPods(conf={"spark.kubernetes.executor.request.cores": "100m", "spark.task.maxFailures": "1"}))
+    found = settings(
+        SparkPods(conf={"spark.kubernetes.executor.request.cores": "100m", "spark.task.maxFailures": "1"})
+    )
     assert found["spark.kubernetes.executor.request.cores"] == "100m"
     assert found["spark.task.maxFailures"] == "1"
 

@@ -31,7 +31,9 @@ GB = 10**9
 
 
 def test_what_each_class_gets() -> None:
-    table = {name: {"requests": dict(BASE[name].requests), "limits": dict(BASE[name].limits)} for name in CLASSES}
+    table = {
+        name: {"requests": dict(BASE[name].requests), "limits": dict(BASE[name].limits)} for name in CLASSES
+    }
     golden("resources.yaml", [table])
 
 
@@ -78,13 +80,17 @@ def test_what_a_step_says_is_laid_over_its_class() -> None:
     [
         (
             Resources(requests={"memory": "10Gi"}),
-            "resources: the pod requests 10Gi of memory, and its limit is 8Gi "
-            "(raise limits.memory, or lower requests.memory)",
+            (
+                "resources: the pod requests 10Gi of memory, and its limit is 8Gi "
+                "(raise limits.memory, or lower requests.memory)"
+            ),
         ),
         (
             Resources(limits={"cpu": "1500m"}),
-            "resources: the pod requests 2 of cpu, and its limit is 1500m "
-            "(raise limits.cpu, or lower requests.cpu)",
+            (
+                "resources: the pod requests 2 of cpu, and its limit is 1500m "
+                "(raise limits.cpu, or lower requests.cpu)"
+            ),
         ),
     ],
 )
@@ -109,7 +115,11 @@ def test_memory_is_rounded_up() -> None:
     ("workload_class", "nodes", "taint"),
     [
         ("NetworkIntensive", {"workload-type": "network", "network-speed": "10gbps"}, "network-intensive"),
-        ("ComputeIntensive", {"workload-type": "compute", "cpu-type": "high-performance"}, "compute-intensive"),
+        (
+            "ComputeIntensive",
+            {"workload-type": "compute", "cpu-type": "high-performance"},
+            "compute-intensive",
+        ),
         ("MemoryIntensive", {"workload-type": "memory", "memory-class": "xlarge"}, "memory-intensive"),
         ("IOIntensive", {"workload-type": "storage", "disk-type": "nvme"}, "storage-intensive"),
     ],

@@ -1,0 +1,193 @@
+"""Which Jobs a plan means, and what they are given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from odibi.config.loaded import Loaded
+from odibi.errors import Permanent
+from odibi.kubernetes.jobs import groups, job_request, requests_of
+from odibi.kubernetes.lint import lint
+from odibi.kubernetes.manifest import job
+from odibi.kubernetes.names import job_name
+from odibi.kubernetes.request import JobRequest
+from odibi.plan import Plan
+from tests.unit.run.project import Project
+
+CLUSTER = {
+    "image": "odibi:1",
+    "spark_image": "odibi-spark:1",
+    "tasks": "/data/tasks/",
+    "namespace": "etl",
+    "volumes": [{"name": "data", "mount": "/data", "claim": "lake"}],
+    "env": {"REGION": "eu"},
+    "secrets": {"KEY": {"secret": "s", "key": "k"}},
+}
+RAW = {"name": "raw", "layer": "bronze", "sql": "SELECT 1 AS x"}
+
+
+@pytest.fixture
+def planned(tmp_path: Path) -> Any:
+    project = Project(tmp_path)
+
+    def plan(
+        steps: Sequence[Mapping[str, Any]], cluster: Mapping[str, Any] = CLUSTER, **fields: Any
+    ) -> tuple[Loaded, Plan]:
+        config = project.config([RAW, *steps], kubernetes=cluster, **fields)
+        return project.load(config), project.plan(config)
+
+    return plan
+
+
+def step(name: str, layer: str = "silver", **fields: Any) -> dict[str, Any]:
+    return {"name": name, "layer": layer, "inputs": ["raw"], "sql": "SELECT x FROM raw", **fields}
+
+
+def one(loaded: Loaded, plan: Plan) -> JobRequest:
+    (found,) = requests_of(loaded, plan)
+    return found
+
+
+def test_a_layer_shares_a_job_and_a_step_that_says_so_has_its_own(planned: Any) -> None:
+    steps = [
+        step("a"),
+        step("b", runtime="kubernetes"),
+        step("c"),
+        step("d", "gold"),
+        step("e", runtime="local"),
+    ]
+    loaded, plan = planned(steps, runtime={"silver": "kubernetes"})
+    found = {name: [each.name for each in tasks] for name, tasks in groups(loaded, plan).items()}
+    assert found == {"silver": ["a", "c"], "b": ["b"]}
+    assert [request.annotations["odibi.dev/steps"] for request in requests_of(loaded, plan)] == ["a,c", "b"]
+
+
+def test_what_is_not_run_has_no_job(planned: Any) -> None:
+    loaded, plan = planned([step("a")])
+    assert requests_of(loaded, plan) == ()
+
+
+def test_what_a_job_is_given(planned: Any) -> None:
+    loaded, plan = planned([step("a", runtime="kubernetes", workload_class="IOIntensive")])
+    found = job_request(
+        loaded, [plan["a"]], name="a", task_url="s3://tasks/1", task="shop/a", run_id="r1", attempt=2,
+        excluded_nodes=["node-1"],
+    )  # fmt: skip
+    assert found.name == job_name("shop", "a", "r1", 2)
+    assert (found.image, found.command, found.args) == ("odibi:1", (), ("worker", "s3://tasks/1"))
+    assert (found.namespace, found.service_account, found.token) == ("etl", "odibi", False)
+    assert found.env == {"REGION": "eu"}
+    assert found.secrets["KEY"].secret == "s"
+    assert found.volumes[0].claim == "lake"
+    assert (found.backoff_limit, found.ttl, found.deadline) == (3, 3600, 300)
+    assert found.excluded_nodes == ("node-1",)
+    assert found.requests == {"cpu": "1", "memory": "2Gi", "ephemeral-storage": "10Gi"}
+    assert found.limits["ephemeral-storage"] == "50Gi"
+    assert {**found.labels, "version": ""} == {
+        "pipeline": "shop", "step": "a", "step-type": "sql", "stage": "silver", "run-id": "r1", "version": "",
+        "odibi.dev/task": "shop-a-" + found.labels["odibi.dev/task"][-8:],
+        "odibi.dev/logical-date": "2026-01-05", "odibi.dev/target": "dev",
+    }  # fmt: skip
+    assert found.annotations["odibi.dev/config-hash"] == loaded.config_hash
+    assert found.annotations["odibi.dev/attempt"] == "2"
+    assert lint(job(found)) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "cluster", "pipeline", "deadline"),
+    [
+        ({}, {}, {}, 300),
+        ({"timeout": 42}, {}, {}, 42),
+        ({"timeout": 41.5}, {"deadline_seconds": 99}, {}, 42),
+        ({}, {"deadline_seconds": 99}, {}, 99),
+        ({}, {"deadline_seconds": 99}, {"timeout_seconds": 60}, 60),
+    ],
+)
+def test_when_it_is_ended(
+    planned: Any, fields: dict[str, Any], cluster: dict[str, Any], pipeline: dict[str, Any], deadline: int
+) -> None:
+    loaded, plan = planned([step("a", runtime="kubernetes", **fields)], {**CLUSTER, **cluster}, **pipeline)
+    assert one(loaded, plan).deadline == deadline
+
+
+def test_ingesting_may_take_longer_and_steps_in_one_pod_take_turns(planned: Any, tmp_path: Path) -> None:
+    read = {
+        "name": "files",
+        "layer": "bronze",
+        "read": {"from": "in", "path": "a.csv", "schema": {"x": "INTEGER"}},
+    }
+    Project(tmp_path).csv("in/a.csv", "x", [1])
+    loaded, plan = planned([read, step("a", timeout=10), step("b")], runtime={"silver": "kubernetes"})
+    assert one(loaded, plan).deadline == 310
+    found = job_request(loaded, [plan["files"]], name="f", task_url="u", task="t", run_id="r", attempt=1)
+    assert found.deadline == 600
+
+
+def test_spark_has_its_own_image_and_starts_its_executors(planned: Any) -> None:
+    spark = {"spark": {"driver_memory": "2g"}}
+    loaded, plan = planned([step("a", engine="spark", runtime="kubernetes")], {**CLUSTER, **spark})
+    found = one(loaded, plan)
+    assert (found.image, found.token) == ("odibi-spark:1", True)
+    assert found.env == {"SPARK_LOCAL_DIRS": "/tmp/spark", "REGION": "eu"}
+    assert found.ports == {"driver": 7078, "block-manager": 7079}
+    assert (found.requests["memory"], found.limits["memory"]) == ("2560Mi", "3072Mi")
+    assert lint(job(found)) == []
+
+
+def test_spark_without_an_image(planned: Any) -> None:
+    cluster = {name: value for name, value in CLUSTER.items() if name != "spark_image"}
+    loaded, plan = planned([step("a", engine="spark", runtime="kubernetes")], cluster)
+    with pytest.raises(Permanent) as caught:
+        requests_of(loaded, plan)
+    assert str(caught.value) == "a needs Spark, and no image with it is named (give kubernetes.spark_image)"
+
+
+def test_what_a_step_says_of_resources(planned: Any) -> None:
+    own = {"requests": {"cpu": "100m"}, "limits": {"memory": "6Gi"}}
+    loaded, plan = planned([step("a", runtime="kubernetes", resources=own)])
+    found = one(loaded, plan)
+    assert (found.requests, found.limits) == ({"cpu": "100m", "memory": "4Gi"}, {"cpu": "8", "memory": "6Gi"})
+
+
+def test_a_pod_has_room_for_the_memory_of_its_step(planned: Any) -> None:
+    loaded, plan = planned([step("a", runtime="kubernetes", resources={"memory": "16Gi"})])
+    assert one(loaded, plan).limits["memory"] == "20992Mi"  # a quarter more, and the worker's own
+
+
+def test_too_much_is_requested(planned: Any) -> None:
+    loaded, plan = planned([step("a", runtime="kubernetes", resources={"requests": {"memory": "10Gi"}})])
+    with pytest.raises(Permanent, match="the pod requests 10Gi of memory, and its limit is 8Gi"):
+        requests_of(loaded, plan)
+
+
+@pytest.mark.parametrize(
+    ("sql", "fields", "expected"),
+    [
+        ("SELECT x FROM raw", {}, "ComputeIntensive"),
+        ("SELECT x FROM raw", {"workload_class": "NetworkIntensive"}, "NetworkIntensive"),
+        (
+            f"SELECT raw.x FROM raw JOIN raw AS o ON o.x = raw.x {'AND raw.x > 0 ' * 80}",
+            {},
+            "MemoryIntensive",
+        ),
+    ],
+)
+def test_the_class_of_a_planned_step(planned: Any, sql: str, fields: dict[str, Any], expected: str) -> None:
+    loaded, plan = planned([{**step("a", runtime="kubernetes", **fields), "sql": sql}])
+    assert one(loaded, plan).workload_class == expected
+
+
+@pytest.mark.parametrize(("threshold", "leaves"), [("1B", {"files": ["files"]}), ("1GB", {})])
+def test_what_is_read_decides_where_auto_is(
+    planned: Any, tmp_path: Path, threshold: str, leaves: dict[str, list[str]]
+) -> None:
+    Project(tmp_path).csv("in/a.csv", "x", [1], [2])
+    read = {"name": "files", "layer": "bronze", "read": {"from": "in", "path": "a.csv"}, "runtime": "auto"}
+    loaded, plan = planned([read], {**CLUSTER, "threshold": threshold})
+    assert plan["files"].size == 9
+    assert plan["raw"].size is None
+    assert {name: [each.name for each in steps] for name, steps in groups(loaded, plan).items()} == leaves
