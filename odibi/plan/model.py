@@ -67,6 +67,7 @@ class PlannedStep:
         fresh: no earlier result may stand in for it.
         kept: its results that still stand, the newest first.
         declared: its checks.
+        runtime: where it runs.
     """
 
     index: int
@@ -100,6 +101,7 @@ class PlannedStep:
     kept: tuple[Kept, ...] = ()
     command: Command | None = None
     declared: Declared = field(default_factory=Declared)
+    runtime: str = "local"
 
     @property
     def tables(self) -> Mapping[str, str]:

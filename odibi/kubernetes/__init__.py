@@ -1,0 +1,1 @@
+"""Steps in pods of a Kubernetes cluster: manifests, submitting and following them, and the worker inside."""
