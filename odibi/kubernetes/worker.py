@@ -21,6 +21,7 @@ from odibi.config.load import load
 from odibi.config.loaded import Loaded
 from odibi.datasets.delta import Fence
 from odibi.errors import ConfigError, OdibiError, Permanent
+from odibi.home import Home
 from odibi.kubernetes import exchange
 from odibi.kubernetes.result import WorkerResult, lines, of_run
 from odibi.kubernetes.task import Task, parsed
@@ -104,6 +105,7 @@ def work(
                     full_refresh=task.rebuild,
                     no_cache=task.fresh,
                     fence=Fence(*task.fence) if task.fence is not None else None,
+                    home=Home.find({"ODIBI_HOME": str(Path(folder) / "home")}),  # of this pod only: another may do the same task later
                     planned=planned,
                     listener=report.changed,
                 )

@@ -120,7 +120,8 @@ class _Builder:
         ]
         self._refuse_shared_targets()
         self._refuse_missing_tables(planned, needed)
-        self.problems += out_of_reach(self.loaded, planned)
+        if not self.problems:  # places that could not be found out are told of first
+            self.problems += out_of_reach(self.loaded, planned)
         if self.problems:
             raise self._refusal()
         return Plan(tuple(with_sets(without_idle(planned))), self.seen.external)

@@ -346,23 +346,19 @@ class _Walker:
     def _ended_step(self, job: _Running, planned: PlannedStep, outcome: Outcome, at: datetime) -> None:
         name = planned.name
         before = self.walk.records[name]
-        attempts = (
-            (*before.attempts, *outcome.attempts)
-            if outcome.attempts
-            else (
-                *before.attempts,
-                AttemptRecord(
-                    number=len(before.attempts) + 1,
-                    of=policy_of(self.context.loaded.pipeline, planned.step).max_retries + 1,
-                    status=outcome.status,
-                    started_at=job.started_at,
-                    ended_at=at,
-                    delay=self.retries.delay(name),
-                    config_hash=self.context.loaded.config_hash,
-                    error=outcome.error,
-                ),
-            )
+        own = AttemptRecord(
+            number=1,
+            of=policy_of(self.context.loaded.pipeline, planned.step).max_retries + 1,
+            status=outcome.status,
+            started_at=job.started_at,
+            ended_at=at,
+            delay=self.retries.delay(name),
+            config_hash=self.context.loaded.config_hash,
+            error=outcome.error,
         )
+        made = enumerate(outcome.attempts or (own,), len(before.attempts) + 1)
+        numbered = (one.model_copy(update={"number": number}) for number, one in made)
+        attempts = (*before.attempts, *numbered)
         then, why = Strategy.ESCALATE, ""
         if outcome.status is StepStatus.FAILED and not self.halted and not outcome.attempts:
             then, why = self.retries.after(planned.step, attempts, outcome.failure)
