@@ -423,6 +423,48 @@ def alerts_deliveries(
     _do("alerts:deliveries", limit=limit, output=output)
 
 
+k8s = typer.Typer(no_args_is_help=True, help="Kubernetes: render, lint.")
+app.add_typer(k8s, name="k8s")
+
+
+@k8s.command(name="render")
+def k8s_render(
+    config: Config = None,
+    rbac: Annotated[
+        bool, typer.Option("--rbac", help="The service accounts with their roles instead.")
+    ] = False,
+    priority_classes: Annotated[
+        bool, typer.Option("--priority-classes", help="The four PriorityClass objects instead.")
+    ] = False,
+    stages: Annotated[
+        bool, typer.Option("--stages", help="A Job for each stage of the pipeline instead.")
+    ] = False,
+    schedule: Annotated[
+        str | None,
+        typer.Option("--schedule", metavar="CRON", help="A CronJob of the whole pipeline instead."),
+    ] = None,
+    target: Target = None,
+    date: Date = None,
+    param: Params = None,
+    output: Output = "text",
+) -> None:
+    """Print the Jobs that a run would submit to the cluster. Submits nothing."""
+    given = {"target": target, "date": date, "param": param}
+    _do(
+        "k8s:render", config=config, given=given, rbac=rbac, priority_classes=priority_classes, stages=stages,
+        schedule=schedule, output=output,
+    )  # fmt: skip
+
+
+@k8s.command(name="lint")
+def k8s_lint(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files of manifests; - for stdin.")],
+    output: Output = "text",
+) -> None:
+    """Find what is wrong with manifests before a cluster sees them."""
+    _do("k8s:lint", files=files, output=output)
+
+
 quarantine = typer.Typer(no_args_is_help=True, help="Rows that broke a rule: list, show, replay.")
 app.add_typer(quarantine, name="quarantine")
 

@@ -351,6 +351,21 @@ def _alerts_go_somewhere(view: _View) -> Iterator[Problem]:
             yield view.loaded.problem(at, message, hint, "error" if view.strict else "warning")
 
 
+def _runtimes_have_a_cluster(view: _View) -> Iterator[Problem]:
+    """What is to run in a cluster needs one."""
+    pipeline = view.loaded.pipeline
+    if pipeline.kubernetes is not None:
+        return
+    hint = "give kubernetes: {image, tasks}"
+    for_all = pipeline.runtime.values() if isinstance(pipeline.runtime, dict) else (pipeline.runtime,)
+    if said := next((each for each in for_all if each != "local"), None):
+        yield view.loaded.problem(("runtime",), f"runtime {said}: the pipeline names no cluster", hint)
+    for index, step in enumerate(view.steps):
+        if step.runtime not in (None, "local"):
+            message = f"runtime {step.runtime}: the pipeline names no cluster"
+            yield view.problem(index, ("runtime",), message, hint)
+
+
 RULES = (
     _unique_steps,
     _unique_datasets,
@@ -369,4 +384,5 @@ RULES = (
     _stages_say_enough,
     _hooks_mean_something,
     _alerts_go_somewhere,
+    _runtimes_have_a_cluster,
 )

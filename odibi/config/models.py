@@ -20,7 +20,7 @@ from odibi.config.hooks import Hook
 from odibi.config.increment import NewRows
 from odibi.config.lineage import LineageTo
 from odibi.config.retry import Resources, Retry, RetryRule, Success, refuse_success
-from odibi.config.runtime import SIZE, Kubernetes, Runtime, WorkloadClass
+from odibi.config.runtime import SIZE, Kubernetes, Runtime, WorkloadClass, refuse_runtime
 from odibi.config.short import expand_pipeline, expand_step
 from odibi.config.stages import Stage
 from odibi.config.steptests import StepTest
@@ -461,7 +461,9 @@ class Pipeline(Frozen):
     transformation: Stage | None = None
     hooks: tuple[Hook, ...] = ()
     alerts: Annotated[Alerts, alerts_given] = Alerts()
-    runtime: Runtime | dict[Layer, Runtime] = "local"
+    runtime: Annotated[
+        Runtime | dict[Layer, Runtime], BeforeValidator(partial(refuse_runtime, layers=list(Layer)))
+    ] = "local"
     kubernetes: Kubernetes | None = None
     steps: tuple[Step, ...] = Field(min_length=1)
 

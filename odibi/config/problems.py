@@ -146,6 +146,23 @@ _FORMS = {
     "late": "such as 2 days",
     "memory_limit": "such as 2GB or 80%",
     "resources.memory": "such as 200MB or 2Gi",
+    **{
+        f"resources.{side}.{name}": form
+        for side in ("requests", "limits")
+        for name, form in (
+            ("cpu", "such as 500m or 2"),
+            ("memory", "such as 512Mi or 4Gi"),
+            ("ephemeral-storage", "such as 10Gi"),
+        )
+    },
+    "engine_threshold": "such as 500MB",
+    "kubernetes.threshold": "such as 500MB",
+    "kubernetes.cluster_endpoint": "such as https://10.0.0.1:6443",
+    "kubernetes.spark.memory": "such as 512m or 4g",
+    "kubernetes.spark.driver_memory": "such as 512m or 4g",
+    "mount": "a path such as /data",
+    "host_path": "a path such as /data",
+    "kubernetes": "use small letters, digits, - and ., and begin and end with a letter or digit",
     "": "use letters, digits, _ and -, and begin with a letter",
 }
 
@@ -193,7 +210,8 @@ def _finding(
     if kind == "union_tag_not_found":
         return Finding(path, f"{label}: 'type' is missing")
     if kind == "string_pattern_mismatch":
-        form = _FORMS.get(label) or _FORMS.get(label.rpartition(".")[2]) or _FORMS[""]
+        known = (_FORMS.get(at) for at in (label, label.rpartition(".")[2], str(path[0] if path else "")))
+        form = next(filter(None, known), _FORMS[""])
         return Finding(path, f"{label}: found {found}", form, key=key)
     if kind in ("too_short", "string_too_short"):
         return Finding(path, f"{label}: at least {context['min_length']} is needed")

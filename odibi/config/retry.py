@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from odibi.config.base import Frozen
+from odibi.config.quantity import excessive
 from odibi.errors import nearest
 
 __all__ = ["AtLeast", "Resources", "Retry", "RetryRule", "Success", "needed_of", "refuse_success"]
@@ -46,6 +47,8 @@ class Resources(Frozen):
     def _says_something(self) -> Resources:
         if self.memory is None and not self.requests and not self.limits:
             raise ValueError("resources needs memory, requests or limits")
+        if said := excessive(dict(self.requests.items()), dict(self.limits.items())):
+            raise ValueError(f"the step {said}")
         return self
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, StringConstraints, model_validator
 
 from odibi.config.base import Frozen
+from odibi.errors import nearest
 
-__all__ = ["Kubernetes", "Mount", "Runtime", "SecretKey", "SparkPods", "WorkloadClass"]
+__all__ = ["Kubernetes", "Mount", "Runtime", "SecretKey", "SparkPods", "WorkloadClass", "refuse_runtime"]
 
 Runtime = Literal["local", "kubernetes", "auto"]
 """``auto`` is Kubernetes for steps that read more than the threshold."""
@@ -19,6 +21,19 @@ WorkloadClass = Literal["NetworkIntensive", "ComputeIntensive", "MemoryIntensive
 SIZE = r"^\d+(\.\d+)?\s*([KMGT]i?)?B$"
 
 _Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
+
+
+def refuse_runtime(given: Any, layers: Collection[str]) -> Any:
+    """What is given as runtime, for all layers or by layer. Raises ValueError with one sentence for all else."""
+    known = get_args(Runtime)
+    if isinstance(given, str | Mapping):
+        for layer, said in given.items() if isinstance(given, Mapping) else (("", given),):
+            if layer and layer not in layers:
+                raise ValueError(f"runtime: unknown layer {layer!r}; {nearest(layer, layers, 'layers')}")
+            if said not in known:
+                raise ValueError(f"runtime: found {said!r}; {nearest(said, known, 'allowed')}")
+        return given
+    raise ValueError("runtime: expected local, kubernetes or auto, or these by layer: {gold: kubernetes}")
 
 
 class SecretKey(Frozen):

@@ -11,13 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from odibi.errors import KubernetesError, OdibiError, Permanent
 from odibi.kubernetes import exchange, names
 from odibi.kubernetes.client import KINDS, Api
 from odibi.kubernetes.follow import CONTAINER, ended, is_executor, never, pod_record, unreadable, why_failed
-from odibi.kubernetes.jobs import job_request
+from odibi.kubernetes.jobs import called, job_request
 from odibi.kubernetes.manifest import job as manifest_of
 from odibi.kubernetes.outcomes import outcomes
 from odibi.kubernetes.result import WorkerResult, parsed
@@ -115,19 +116,24 @@ class Cluster:
         """A new Job that does the task."""
         loaded = self._context.loaded
         place = f"{self._config.tasks.rstrip('/')}/{task.pipeline}/{task.logical_date}/{task.task}"
-        called = steps[0].name if len(steps) == 1 else str(steps[0].step.layer)
         number = 1 + sum(one.startswith("attempt-") for one in exchange.names(place))
-        name = names.job_name(task.pipeline, called, task.run_id, number)
         folder = f"{place}/attempt-{number}"
         url = f"{folder}/{exchange.TASK}"
         exchange.put(url, task.model_dump_json())
         request = job_request(
-            loaded, steps, name=name, task_url=url, task=task.task, run_id=task.run_id, attempt=number,
-            namespace=self._api.namespace,
-        )  # fmt: skip
-        self._api.create(manifest_of(request))
-        self._say(task.steps, f"is given to the cluster as Job {name} in namespace {self._api.namespace}")
-        return name, url
+            loaded,
+            steps,
+            name=called(steps),
+            task_url=url,
+            task=task.task,
+            run_id=task.run_id,
+            attempt=number,
+        )
+        self._api.create(manifest_of(replace(request, namespace=self._api.namespace)))
+        self._say(
+            task.steps, f"is given to the cluster as Job {request.name} in namespace {self._api.namespace}"
+        )
+        return request.name, url
 
     def _delete(self, name: str) -> None:
         try:
@@ -201,14 +207,14 @@ class Cluster:
     def _stream(self, pod: str, steps: Sequence[PlannedStep]) -> None:
         """Print what a pod prints, as it does, on a thread of its own."""
         lines = self._logs.setdefault(pod, [])
-        called = steps[0].name if len(steps) == 1 else str(steps[0].step.layer)
+        whose = called(steps)
 
         def read() -> None:
             try:
                 for line in self._api.log(pod, CONTAINER):
                     lines.append(line)
                     del lines[:-LINES]
-                    sys.stderr.write(f"[{called}] {line}\n")
+                    sys.stderr.write(f"[{whose}] {line}\n")
             except OdibiError as error:
                 if not self._context.stopped.is_set():
                     self._warn(f"the log of pod {pod} could not be read: {error.message}")

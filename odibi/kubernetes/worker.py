@@ -105,7 +105,9 @@ def work(
                     full_refresh=task.rebuild,
                     no_cache=task.fresh,
                     fence=Fence(*task.fence) if task.fence is not None else None,
-                    home=Home.find({"ODIBI_HOME": str(Path(folder) / "home")}),  # of this pod only: another may do the same task later
+                    home=Home.find(
+                        {"ODIBI_HOME": str(Path(folder) / "home")}
+                    ),  # of this pod only: another may do the same task later
                     planned=planned,
                     listener=report.changed,
                 )

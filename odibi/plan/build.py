@@ -243,6 +243,7 @@ class _Builder:
                 sorted({name for query in (compiled or {}).values() for name in portable(query.meaning)})
             ),
             warnings=(*warnings, *too_large(self.loaded.pipeline, engine, size)),
+            size=size or None,
         )
 
     def _uses(

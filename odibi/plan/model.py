@@ -68,6 +68,7 @@ class PlannedStep:
         kept: its results that still stand, the newest first.
         declared: its checks.
         runtime: where it runs.
+        size: the bytes that it reads, as far as they can be measured before the run.
     """
 
     index: int
@@ -102,6 +103,7 @@ class PlannedStep:
     command: Command | None = None
     declared: Declared = field(default_factory=Declared)
     runtime: str = "local"
+    size: int | None = None
 
     @property
     def tables(self) -> Mapping[str, str]:

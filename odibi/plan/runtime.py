@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
     from odibi.errors import Problem
 
-__all__ = ["HERE", "out_of_reach", "runtime_of", "together"]
+__all__ = ["HERE", "groups", "may_leave", "out_of_reach", "runtime_of", "together"]
 
 HERE = "local"
 
@@ -28,6 +28,31 @@ def runtime_of(pipeline: Pipeline, step: Step, size: int) -> str:
         return named
     cluster = pipeline.kubernetes
     return "kubernetes" if cluster is not None and size > size_of(cluster.threshold) else HERE
+
+
+def may_leave(pipeline: Pipeline) -> bool:
+    """Whether any step may run elsewhere."""
+    said = pipeline.runtime.values() if isinstance(pipeline.runtime, Mapping) else (pipeline.runtime,)
+    return any(each not in (None, HERE) for each in (*said, *(step.runtime for step in pipeline.steps)))
+
+
+def groups(steps: Sequence[PlannedStep]) -> Iterator[tuple[PlannedStep, ...]]:
+    """The steps that will run elsewhere, as they go there together if everything else ends in time."""
+    plan = {planned.name: planned for planned in steps}
+    done: set[str] = set()
+    waiting = dict(plan)
+    while waiting:
+        ready = [name for name, planned in waiting.items() if done.issuperset(planned.upstream)]
+        near = [
+            name
+            for name in ready
+            if waiting[name].runtime == HERE or waiting[name].decision.action is not Action.RUN
+        ]
+        gone = near or [planned.name for planned in together(plan, ready[0], done, set())]
+        if not near:
+            yield tuple(plan[name] for name in gone)
+        done.update(gone)
+        waiting = {name: planned for name, planned in waiting.items() if name not in done}
 
 
 def together(

@@ -1,0 +1,161 @@
+"""``odibi k8s``: the manifests that a config means, and what is wrong with manifests."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from odibi.cli.config import load_config
+from odibi.cli.exits import Exit, NotFound, UsageError
+from odibi.cli.terminal import complain, say, say_json
+
+if TYPE_CHECKING:
+    from odibi.config.loaded import Loaded
+    from odibi.kubernetes.told import Finding
+
+__all__ = ["lint", "render"]
+
+Json = dict[str, Any]
+
+
+def render(
+    *, config: str | None, given: Mapping[str, Any], rbac: bool, priority_classes: bool, stages: bool,
+    schedule: str | None, output: str,
+) -> int:  # fmt: skip
+    """Print manifests: those asked for, or the Jobs that a run would submit."""
+    loaded = load_config(config, **given)
+    found: list[Json] = []
+    if rbac:
+        found += _rbac(loaded)
+    if priority_classes:
+        from odibi.kubernetes import manifest
+
+        found += manifest.priority_classes()
+    if stages:
+        found += _stages(loaded)
+    if schedule is not None:
+        found.append(_scheduled(loaded, schedule))
+    if not (rbac or priority_classes or stages or schedule is not None):
+        found += _jobs(loaded)
+        if not found:
+            complain(f"{loaded.pipeline.pipeline}: no step would run in the cluster")
+    if output == "json":
+        say_json(found)
+    elif found:
+        # Through JSON, so that no value that is used twice becomes an anchor.
+        say(
+            yaml.safe_dump_all(json.loads(json.dumps(found)), sort_keys=False, allow_unicode=True, width=110),
+            end="",
+        )
+    return Exit.SUCCESS
+
+
+def lint(*, files: Sequence[str], output: str) -> int:
+    """Tell what is wrong with the manifests in files; the exit code says whether anything is."""
+    from odibi.kubernetes.lint import lint as findings
+
+    told: list[tuple[str, str, Finding]] = []
+    seen = 0
+    for file in files:
+        for name, manifest in _manifests(file, told):
+            seen += 1
+            told += [(file, name, finding) for finding in findings(manifest)]
+    wrong = sum(finding.level == "error" for *_, finding in told)
+    if output == "json":
+        say_json([{"file": file, "object": name, **asdict(finding)} for file, name, finding in told])
+        return Exit.INVALID if wrong else Exit.SUCCESS
+    for line in dict.fromkeys(f"{file}: {name}: {finding}" for file, name, finding in told):
+        complain(line)
+    if wrong:
+        complain(f"{wrong} {'findings' if wrong > 1 else 'finding'}")
+        return Exit.INVALID
+    say(f"{seen} {'manifests are' if seen != 1 else 'manifest is'} clean")
+    return Exit.SUCCESS
+
+
+def _jobs(loaded: Loaded) -> list[Json]:
+    from odibi.kubernetes.jobs import requests_of
+    from odibi.kubernetes.manifest import job
+    from odibi.orchestrator import plan
+
+    return [job(request) for request in requests_of(loaded, plan(loaded))]
+
+
+def _rbac(loaded: Loaded) -> list[Json]:
+    from odibi.kubernetes.jobs import cluster_of
+    from odibi.kubernetes.rbac import submitter, worker
+
+    cluster = cluster_of(loaded)
+    namespace = cluster.namespace or "default"
+    return [*submitter(namespace), *worker(namespace, cluster.service_account)]
+
+
+def _stages(loaded: Loaded) -> list[Json]:
+    from odibi.kubernetes.jobs import cluster_of
+    from odibi.kubernetes.manifest import job
+    from odibi.kubernetes.stages import stages
+
+    given = ("--date", loaded.logical_date.isoformat(), "--target", loaded.target)
+    name = loaded.pipeline.pipeline
+    found = stages(cluster_of(loaded), name, loaded.file, run_id=loaded.run_id, given=given)
+    return [job(request) for request in found]
+
+
+def _scheduled(loaded: Loaded, schedule: str) -> Json:
+    from odibi.kubernetes.jobs import cluster_of
+    from odibi.kubernetes.manifest import cron_job
+    from odibi.kubernetes.rbac import SUBMITTER
+    from odibi.kubernetes.stages import pipeline_request
+    from odibi.plan.runtime import may_leave
+
+    if len(schedule.split()) != 5:
+        hint = "five fields: minute, hour, day, month, weekday, such as '0 2 * * *'"
+        raise UsageError(f"--schedule {schedule!r} is no schedule", hint=hint)
+    pipeline = loaded.pipeline
+    request = pipeline_request(
+        cluster_of(loaded), pipeline.pipeline, loaded.file, given=("--target", loaded.target)
+    )
+    if may_leave(pipeline):
+        request = replace(request, service_account=SUBMITTER, token=True)
+    return cron_job(request, schedule)
+
+
+def _manifests(file: str, told: list[tuple[str, str, Finding]]) -> Iterator[tuple[str, Json]]:
+    """Every object in a file with its kind and name; what is no object is told."""
+    from odibi.kubernetes.told import Finding
+
+    if file != "-" and not Path(file).is_file():
+        raise NotFound(f"{file}: there is no such file")
+    text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
+    try:
+        documents = list(yaml.safe_load_all(text))
+    except yaml.YAMLError as error:
+        told.append((file, "YAML", Finding("", " ".join(str(error).split()))))
+        return
+    for number, document in enumerate(documents, 1):
+        if document is None:
+            continue
+        items = (
+            document.get("items")
+            if isinstance(document, dict) and document.get("kind") == "List"
+            else [document]
+        )
+        for item in items or ():
+            if isinstance(item, dict):
+                metadata = item.get("metadata")
+                name = metadata.get("name", "") if isinstance(metadata, dict) else ""
+                yield f"{item.get('kind', 'object')}/{name}", item
+            else:
+                told.append(
+                    (
+                        file,
+                        f"document {number}",
+                        Finding("", "it is no object", "begin with apiVersion and kind"),
+                    )
+                )
