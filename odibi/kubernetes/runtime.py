@@ -18,7 +18,7 @@ from odibi.errors import KubernetesError, OdibiError, Permanent
 from odibi.kubernetes import exchange, names
 from odibi.kubernetes.client import KINDS, Api
 from odibi.kubernetes.follow import CONTAINER, ended, is_executor, never, pod_record, unreadable, why_failed
-from odibi.kubernetes.jobs import called, job_request
+from odibi.kubernetes.jobs import called, job_request, labels_of
 from odibi.kubernetes.manifest import job as manifest_of
 from odibi.kubernetes.outcomes import outcomes
 from odibi.kubernetes.result import WorkerResult, parsed
@@ -119,7 +119,8 @@ class Cluster:
         number = 1 + sum(one.startswith("attempt-") for one in exchange.names(place))
         folder = f"{place}/attempt-{number}"
         url = f"{folder}/{exchange.TASK}"
-        exchange.put(url, task.model_dump_json())
+        labels = labels_of(loaded, steps, name=called(steps), task=task.task, run_id=task.run_id)
+        exchange.put(url, task.model_copy(update={"labels": dict(labels)}).model_dump_json())
         request = job_request(
             loaded,
             steps,

@@ -41,8 +41,10 @@ class Task(Frozen):
         files: texts by where they stand beside the config.
         engine: of steps that name none.
         steps: what is to be computed, by name.
+        spark: whether any of them is computed by Spark.
         code: the code version that each was planned with.
         fence: the lock of the run that every commit carries.
+        labels: of everything in the cluster that belongs to it.
     """
 
     version: int = VERSION
@@ -60,7 +62,9 @@ class Task(Frozen):
     code: dict[str, str]
     fresh: bool = False
     rebuild: bool = False
+    spark: bool = False
     fence: tuple[str, int] | None = None
+    labels: dict[str, str] = {}
 
 
 def task_of(loaded: Loaded, steps: Sequence[PlannedStep], fence: Fence | None) -> Task:
@@ -93,6 +97,7 @@ def task_of(loaded: Loaded, steps: Sequence[PlannedStep], fence: Fence | None) -
         files=dict(_files(loaded)),
         engine=loaded.pipeline.engine,
         steps=tuple(code),
+        spark=any(planned.engine == "spark" for planned in steps),
         code=code,
         fresh=fresh,
         rebuild=rebuild,

@@ -23,6 +23,7 @@ from odibi.datasets.delta import Fence
 from odibi.errors import ConfigError, OdibiError, Permanent
 from odibi.home import Home
 from odibi.kubernetes import exchange
+from odibi.kubernetes.driver import lead
 from odibi.kubernetes.result import WorkerResult, lines, of_run
 from odibi.kubernetes.task import Task, parsed
 from odibi.orchestrator import Result
@@ -33,7 +34,6 @@ __all__ = ["work"]
 
 _QUIET = {
     "runtime": "local",
-    "kubernetes": None,
     "hooks": (),
     "alerts": Alerts(),
     "metrics": None,
@@ -93,6 +93,8 @@ def work(
     with tempfile.TemporaryDirectory(prefix="odibi-task-") as folder:
         try:
             loaded = _loaded(task, Path(folder), environ)
+            if task.spark and loaded.pipeline.kubernetes is not None:
+                lead(loaded.pipeline.kubernetes, task, Path(folder) / "spark", environ)
             with report_of(loaded) as report:
 
                 def planned(plan: Plan) -> None:
