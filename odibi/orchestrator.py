@@ -38,11 +38,12 @@ from odibi.run.final import final_result
 from odibi.run.recording import Hide, Recorder, begun, broken, ended, hiding
 from odibi.run.saving import Saver
 from odibi.run.signals import Signals, signals
-from odibi.run.turn import CANCEL, NEWS, fence, free_epoch, lock_name, locked
+from odibi.run.turn import CANCEL, NEWS, fence_of, free_epoch, lock_name, locked
 from odibi.run.walk import Listener, Walk, walk
 from odibi.unchanged import Request
 
 if TYPE_CHECKING:
+    from odibi.datasets.delta import Fence
     from odibi.metrics import MetricsManager
     from odibi.notify.bus import EventBus
     from odibi.record.checkpoints import Checkpoint
@@ -255,6 +256,7 @@ def run(
     bus: EventBus | None = None,
     log_format: str | None = None,
     keep_final: bool = False,
+    fence: Fence | None = None,
 ) -> Result:
     """Plan and run a pipeline, and record and tell what happened, on failure too.
 
@@ -275,6 +277,7 @@ def run(
         bus: has hooks that are told of events, beside those of the config.
         log_format: ``human`` or ``json``; what the environment or the pipeline says if None.
         keep_final: keep the result of the last steps that write nothing, for ``final_result``.
+        fence: the lock that commits carry, where this is a part of a run that holds it.
 
     Raises:
         ConfigError: nothing was run and nothing changed.
@@ -332,7 +335,7 @@ def run(
                 db,
                 intents,
                 binder,
-                fence(store, loaded, lock),
+                fence or fence_of(store, loaded, lock),
                 keeping,
                 home.landing,
                 redactor=redactor,

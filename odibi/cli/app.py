@@ -212,6 +212,14 @@ def _refuse_both(resume: bool, no_cache: bool, full_refresh: bool) -> None:
 
 
 @app.command()
+def worker(
+    task: Annotated[str, typer.Argument(metavar="TASK_URL", help="Where the task is, and its result goes.")],
+) -> None:
+    """Do the steps of a task that a run has sent to a cluster; pods run this, people do not."""
+    _do("worker", task=task)
+
+
+@app.command()
 def backfill(
     first: Annotated[str, typer.Option("--from", metavar="DATE", help="The first date, such as 2026-01-05.")],
     last: Annotated[str, typer.Option("--to", metavar="DATE", help="The last date; it is run too.")],

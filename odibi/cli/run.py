@@ -20,7 +20,7 @@ from odibi.unchanged import Request
 if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
 
-__all__ = ["execute", "run"]
+__all__ = ["code_of", "execute", "run"]
 
 
 def run(
@@ -53,7 +53,7 @@ def execute(loaded: Loaded, *, output: str, quiet: bool, **asked: Any) -> int:
     report: Reporter
     with not_found(), reporter(loaded, output=output, quiet=quiet) as report:
         result = start(loaded, planned=report.planned, listener=report.changed, **asked)
-    code = _code(result)
+    code = code_of(result)
     report.ended(result, code)
     if result.stuck:
         # A function that does not return holds a thread: waiting for it would be waiting for ever.
@@ -62,7 +62,8 @@ def execute(loaded: Loaded, *, output: str, quiet: bool, **asked: Any) -> int:
     return code
 
 
-def _code(result: Result) -> int:
+def code_of(result: Result) -> int:
+    """The exit code of a run."""
     if result.stopped == CANCEL:
         return 128 + signal.SIGTERM
     if result.stopped in signal.Signals.__members__:

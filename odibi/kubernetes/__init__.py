@@ -1,3 +1,1 @@
-"""Steps in pods of a cluster: what is asked of it, as plain values and manifests, before anybody talks to it."""
-
-from __future__ import annotations
+"""Steps in pods of a Kubernetes cluster: manifests, submitting and following them, and the worker inside."""

@@ -17,16 +17,16 @@ from odibi.kubernetes.request import JobRequest
 from odibi.kubernetes.spark import PORTS
 from odibi.kubernetes.workload import BASE, Given, classify, largest, merged, mib, most
 from odibi.operations.memory import size_of
-from odibi.plan.model import Action, Plan, PlannedStep
-from odibi.plan.runtime import runtime_of
+from odibi.plan.model import Plan, PlannedStep
+from odibi.plan.runtime import groups
 
 if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
 
 __all__ = [
+    "called",
     "deadline_of",
     "given_to",
-    "groups",
     "job_request",
     "labels_of",
     "requests_of",
@@ -191,19 +191,9 @@ def deadline_of(loaded: Loaded, steps: Sequence[PlannedStep]) -> int:
     return max(1, math.ceil(min(seconds, pipeline.timeout_seconds or seconds)))
 
 
-def groups(loaded: Loaded, plan: Plan) -> dict[str, tuple[PlannedStep, ...]]:
-    """The steps that are to run in the cluster, by the name of the task that does them.
-
-    A step that says so itself has a task of its own, all others of a layer share one.
-    """
-    found: dict[str, tuple[PlannedStep, ...]] = {}
-    for step in plan.steps:
-        if step.decision.action is not Action.RUN:
-            continue
-        if runtime_of(loaded.pipeline, step.step, step.size) == "kubernetes":
-            name = step.name if step.step.runtime is not None else str(step.step.layer)
-            found[name] = (*found.get(name, ()), step)
-    return found
+def called(steps: Sequence[PlannedStep]) -> str:
+    """What steps that go to the cluster together are called: a step by its name, others by their layer."""
+    return steps[0].name if len(steps) == 1 else str(steps[0].step.layer)
 
 
 def requests_of(
@@ -219,12 +209,12 @@ def requests_of(
         job_request(
             loaded,
             steps,
-            name=name,
-            task_url=f"{cluster_of(loaded).tasks.rstrip('/')}/{run}/{name}/1",
-            task=f"{loaded.pipeline.pipeline}/{name}/{loaded.logical_date}/{loaded.target}",
+            name=called(steps),
+            task_url=f"{cluster_of(loaded).tasks.rstrip('/')}/{run}/{called(steps)}/1",
+            task=f"{loaded.pipeline.pipeline}/{called(steps)}/{loaded.logical_date}/{loaded.target}",
             run_id=run,
             attempt=1,
             excluded_nodes=tuple(excluded_nodes),
         )
-        for name, steps in groups(loaded, plan).items()
+        for steps in groups(plan.steps)
     )

@@ -27,6 +27,7 @@ from odibi.plan.engines import Sizes, engine_of, too_large
 from odibi.plan.fingerprint import code_version, key_of, own_versions, parts_of, volatile
 from odibi.plan.graph import Cycle, graph, ordered
 from odibi.plan.model import Action, Decision, Origins, Plan, PlannedStep
+from odibi.plan.runtime import out_of_reach, runtime_of
 from odibi.plan.select import select
 from odibi.plan.writes import write_objections
 from odibi.relational.bind import Binder
@@ -119,6 +120,8 @@ class _Builder:
         ]
         self._refuse_shared_targets()
         self._refuse_missing_tables(planned, needed)
+        if not self.problems:  # places that could not be found out are told of first
+            self.problems += out_of_reach(self.loaded, planned)
         if self.problems:
             raise self._refusal()
         return Plan(tuple(with_sets(without_idle(planned))), self.seen.external)
@@ -235,6 +238,7 @@ class _Builder:
             rebuild=rebuild,
             fresh=step.name in self.fresh,
             kept=observed.kept,
+            runtime=runtime_of(self.loaded.pipeline, step, size),
             bound=tuple(
                 sorted({name for query in (compiled or {}).values() for name in portable(query.meaning)})
             ),

@@ -67,6 +67,7 @@ class PlannedStep:
         fresh: no earlier result may stand in for it.
         kept: its results that still stand, the newest first.
         declared: its checks.
+        runtime: where it runs.
         size: the bytes that it reads, as far as they can be measured before the run.
     """
 
@@ -101,6 +102,7 @@ class PlannedStep:
     kept: tuple[Kept, ...] = ()
     command: Command | None = None
     declared: Declared = field(default_factory=Declared)
+    runtime: str = "local"
     size: int | None = None
 
     @property

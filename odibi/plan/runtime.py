@@ -1,31 +1,124 @@
-"""Where a step runs: as it says, as is said for its layer or the pipeline, or by the size of what it reads."""
+"""Where a step runs: here, or on a runtime elsewhere, alone or together with others."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from odibi.config.models import Pipeline, Step
 from odibi.operations.memory import size_of
+from odibi.plan.model import Action, PlannedStep
 
-__all__ = ["Place", "may_leave", "runtime_of"]
+if TYPE_CHECKING:
+    from odibi.config.loaded import Loaded
+    from odibi.errors import Problem
 
-Place = Literal["local", "kubernetes"]
+__all__ = ["HERE", "groups", "may_leave", "out_of_reach", "runtime_of", "together"]
+
+HERE = "local"
 
 
-def runtime_of(pipeline: Pipeline, step: Step, size: int | None = None) -> Place:
-    """Where a step that reads ``size`` bytes runs; ``auto`` is here where nobody knows how many these are."""
-    for_all = pipeline.runtime
-    said = for_all.get(step.layer, "local") if isinstance(for_all, Mapping) else for_all
-    named = step.runtime or said
+def runtime_of(pipeline: Pipeline, step: Step, size: int) -> str:
+    """The runtime of a step that reads ``size`` bytes."""
+    said = pipeline.runtime
+    named: str = step.runtime or (said.get(step.layer, "local") if isinstance(said, Mapping) else said)
     if named != "auto":
         return named
-    if pipeline.kubernetes is None or size is None:
-        return "local"
-    return "kubernetes" if size > size_of(pipeline.kubernetes.threshold) else "local"
+    cluster = pipeline.kubernetes
+    return "kubernetes" if cluster is not None and size > size_of(cluster.threshold) else HERE
 
 
 def may_leave(pipeline: Pipeline) -> bool:
-    """Whether any step may run in the cluster."""
+    """Whether any step may run elsewhere."""
     said = pipeline.runtime.values() if isinstance(pipeline.runtime, Mapping) else (pipeline.runtime,)
-    return any(each not in (None, "local") for each in (*said, *(step.runtime for step in pipeline.steps)))
+    return any(each not in (None, HERE) for each in (*said, *(step.runtime for step in pipeline.steps)))
+
+
+def groups(steps: Sequence[PlannedStep]) -> Iterator[tuple[PlannedStep, ...]]:
+    """The steps that will run elsewhere, as they go there together if everything else ends in time."""
+    plan = {planned.name: planned for planned in steps}
+    done: set[str] = set()
+    waiting = dict(plan)
+    while waiting:
+        ready = [name for name, planned in waiting.items() if done.issuperset(planned.upstream)]
+        near = [
+            name
+            for name in ready
+            if waiting[name].runtime == HERE or waiting[name].decision.action is not Action.RUN
+        ]
+        gone = near or [planned.name for planned in together(plan, ready[0], done, set())]
+        if not near:
+            yield tuple(plan[name] for name in gone)
+        done.update(gone)
+        waiting = {name: planned for name, planned in waiting.items() if name not in done}
+
+
+def together(
+    plan: Mapping[str, PlannedStep], first: str, done: AbstractSet[str], busy: AbstractSet[str]
+) -> tuple[PlannedStep, ...]:
+    """The steps that go to the runtime as one: the first, and those that need nothing but these and what is done.
+
+    Steps that name their runtime themselves go alone, others with those of their layer; Spark has another image.
+
+    Args:
+        plan: all steps by name, in an order in which they can run.
+        first: a step that can start.
+        done: the steps that have ended.
+        busy: those that are under way.
+    """
+    group, chosen = _group(plan[first]), {first}
+    for name, planned in plan.items():
+        waits = name not in done and name not in busy and planned.decision.action is Action.RUN
+        if waits and _group(planned) == group and all(up in done or up in chosen for up in planned.upstream):
+            chosen.add(name)
+    return tuple(planned for name, planned in plan.items() if name in chosen)
+
+
+def _group(planned: PlannedStep) -> tuple[str, str, bool]:
+    step = planned.step
+    alone = step.name if step.runtime is not None or step.resources is not None else ""
+    return planned.runtime, alone or f"layer {step.layer}", planned.engine == "spark"
+
+
+def out_of_reach(loaded: Loaded, steps: Sequence[PlannedStep]) -> Iterator[Problem]:
+    """A problem for each step that runs elsewhere and could not: it reads or writes what is only here."""
+    cluster = loaded.pipeline.kubernetes
+    makers = {dataset: planned for planned in steps for dataset in planned.step.outputs.values()}
+    for planned in steps:
+        at, far = ("steps", planned.index), planned.runtime != HERE
+        for dataset in planned.inputs.values():
+            maker = makers.get(dataset)
+            if maker is not None and not maker.targets and maker.runtime != planned.runtime:
+                yield loaded.problem(
+                    at,
+                    f"step {planned.name!r} runs on {planned.runtime} and reads {dataset!r}, which {maker.name!r} "
+                    f"makes on {maker.runtime} and keeps nowhere",
+                    f"give {maker.name!r} a write, or both the same runtime",
+                )
+        if not far:
+            continue
+        if cluster is None:
+            message = f"step {planned.name!r} runs on kubernetes, and the pipeline names no cluster"
+            yield loaded.problem(at, message, "add kubernetes: {image: ..., tasks: ...}")
+            continue
+        mounts = [PurePosixPath(mount.mount) for mount in cluster.volumes if mount.shared]
+        for url in dict.fromkeys(_places(planned, makers)):
+            path = PurePosixPath(url.removeprefix("file://"))
+            if "://" in url.removeprefix("file://") or any(path.is_relative_to(mount) for mount in mounts):
+                continue
+            yield loaded.problem(
+                at,
+                f"step {planned.name!r} runs on kubernetes, where nothing is mounted at {url}",
+                "keep it in object storage, or below the mount of a claim or host_path in kubernetes.volumes",
+            )
+
+
+def _places(planned: PlannedStep, makers: Mapping[str, PlannedStep]) -> Iterator[str]:
+    if planned.source is not None:
+        yield planned.source.url
+    read = [makers[dataset] for dataset in planned.inputs.values() if dataset in makers]
+    for each in (planned, *read):
+        for group in each.targets.values():
+            yield from (target.url for target in group)

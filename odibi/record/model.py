@@ -219,6 +219,24 @@ class AttemptRecord(Frozen):
         return f"{self.number} of {self.of}" if self.number <= self.of else str(self.number)
 
 
+class PodRecord(Frozen):
+    """A pod that worked on a step: where, for how long, and how it ended.
+
+    Seconds are those that it waited for a node and its image, that its worker took to start, and that it worked.
+    """
+
+    name: str
+    job: str
+    node: str = ""
+    image: str = ""
+    status: str = ""  # Succeeded, Failed, Running, or what the cluster says, such as OOMKilled
+    reason: str = ""
+    waited: float | None = None
+    starting: float | None = None
+    worked: float | None = None
+    executors: int | None = None  # pods of Spark beside it
+
+
 class StepRecord(Frozen):
     """A step of a run: what was decided and why, and what came of it."""
 
@@ -257,6 +275,7 @@ class StepRecord(Frozen):
     quality: QualityRecord | None = None
     warnings: tuple[str, ...] = ()
     attempts: tuple[AttemptRecord, ...] = ()
+    pods: tuple[PodRecord, ...] = ()  # where it was computed, if that was not here
     error: ErrorRecord | None = None
 
     @property

@@ -29,6 +29,7 @@ from odibi.relational.bind import Binder
 from odibi.relational.schema import Schema
 from odibi.run.keeping import Keeping
 from odibi.run.lineage import Lineage
+from odibi.run.remote import RUNTIMES, Remote
 
 if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
@@ -91,6 +92,7 @@ class RunContext:
     _crossed: dict[tuple[str, str], Dataset] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _workers: Workers | None = None
+    _remotes: dict[str, Remote] = field(default_factory=dict)
 
     @cached_property
     def secrets(self) -> Secrets:
@@ -123,6 +125,13 @@ class RunContext:
             if name not in self._engines:
                 self._engines[name] = ENGINES.get(name)(self.db)
             return self._engines[name]
+
+    def remote(self, name: str) -> Remote:
+        """The runtime of that name, which is not this process."""
+        with self._lock:
+            if name not in self._remotes:
+                self._remotes[name] = RUNTIMES.get(name)(self)
+            return self._remotes[name]
 
     def go_on(self, permit: Permit) -> None:
         """Raises Stopped once the run was asked to end, or the attempt was."""
@@ -211,6 +220,8 @@ class RunContext:
         """Let go of what the engines started, and of the workers."""
         if self._workers is not None:
             self._workers.close()
+        for remote in self._remotes.values():
+            remote.close()
         for engine in self._engines.values():
             engine.close()
 

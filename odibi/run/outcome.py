@@ -12,10 +12,12 @@ from odibi.datasets.files import explain
 from odibi.errors import Elsewhere, OdibiError, ResourceExhausted, kinds_of
 from odibi.home import typed
 from odibi.record.model import (
+    AttemptRecord,
     CheckRecord,
     DatasetRecord,
     ErrorRecord,
     OperationRecord,
+    PodRecord,
     QualityRecord,
     SampleRecord,
     StepStatus,
@@ -42,6 +44,8 @@ class Outcome:
         peak_memory: of the step's own process, where it had one.
         synthetic: whether made-up rows stood in for a source.
         failure: what is to be known of an error to tell whether it may pass.
+        attempts: those that were made elsewhere; then what could be tried again was.
+        pods: where it was computed, if that was not here.
     """
 
     status: StepStatus
@@ -63,6 +67,8 @@ class Outcome:
     synthetic: bool = False
     error: ErrorRecord | None = None
     failure: Failure = field(default_factory=Failure)
+    attempts: tuple[AttemptRecord, ...] = ()
+    pods: tuple[PodRecord, ...] = ()
 
 
 def failed(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from odibi.config.models import StepType
 from odibi.datasets.consumed import CONSUMED
-from odibi.datasets.delta import Table, open_table
+from odibi.datasets.delta import Commit, Table, open_table
 from odibi.datasets.digest import Digest, Sample, measure, narrowed
 from odibi.datasets.kept import intact
 from odibi.datasets.landing import land
@@ -56,7 +56,7 @@ from odibi.run.retry import policy_of
 if TYPE_CHECKING:
     from odibi.quality.judge import Judge
 
-__all__ = ["attempt", "timed_out"]
+__all__ = ["attempt", "attempt_elsewhere", "timed_out"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,32 @@ def attempt(context: RunContext, planned: PlannedStep, permit: Permit) -> Outcom
         read_from = tried.source.url if tried is not None and tried.source is not None else ""
         outcome = failed(error, files, rules, sql_run, read_from)
         return replace(outcome, checks=tried.checks, quality=tried.quality) if tried is not None else outcome
+
+
+def attempt_elsewhere(context: RunContext, steps: Sequence[PlannedStep]) -> Mapping[str, Outcome]:
+    """Have the steps computed on their runtime; what became of each that was come to.
+
+    What they have committed there is what readers here see.
+    """
+    try:
+        outcomes = context.remote(steps[0].runtime).attempt(steps, context.stopped.is_set)
+        for planned in steps:
+            found = outcomes.get(planned.name)
+            if found is not None and found.status in (StepStatus.COMPLETED, StepStatus.REUSED):
+                context.pin(_commits(context, planned))
+    except BaseException as error:  # noqa: BLE001 - as in an attempt here
+        if isinstance(error, Stopped) or context.stopped.is_set():
+            return {planned.name: Outcome(StepStatus.CANCELLED) for planned in steps}
+        return {steps[0].name: failed(error)}
+    return outcomes
+
+
+def _commits(context: RunContext, planned: PlannedStep) -> dict[str, Commit]:
+    """The last commits of the step in its tables."""
+    mine = app_id(context.loaded, planned.step)
+    tables = {d: group[0] for d, group in planned.targets.items() if group[0].format == "delta"}
+    found = {dataset: ledger(target, mine) for dataset, target in tables.items()}
+    return {dataset: commit for dataset, commit in found.items() if commit is not None}
 
 
 def timed_out(planned: PlannedStep, log: tuple[str, ...] = ()) -> Outcome:
@@ -296,10 +322,8 @@ class _Attempt:
         targets = self.planned.targets
         if not targets or any(target.format != "delta" for group in targets.values() for target in group):
             return None
-        mine = app_id(self.context.loaded, self.planned.step)
-        found = {dataset: ledger(group[0], mine) for dataset, group in targets.items()}
-        commits = {dataset: commit for dataset, commit in found.items() if commit is not None}
-        if len(commits) < len(found) or any(commit.note.get("key") != key for commit in commits.values()):
+        commits = _commits(self.context, self.planned)
+        if len(commits) < len(targets) or any(commit.note.get("key") != key for commit in commits.values()):
             return None
         if self._volatile(inputs):
             return None

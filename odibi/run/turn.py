@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from odibi.record.locks import Lock
     from odibi.record.store import RunStore
 
-__all__ = ["CANCEL", "NEWS", "fence", "free_epoch", "lock_name", "locked"]
+__all__ = ["CANCEL", "NEWS", "fence_of", "free_epoch", "lock_name", "locked"]
 
 CANCEL = "odibi cancel"
 """What has stopped a run that was cancelled from elsewhere."""
@@ -56,7 +56,7 @@ def locked(store: RunStore, loaded: Loaded) -> Lock:
     return take(store, lock_name(loaded), loaded.run_id)
 
 
-def fence(store: RunStore, loaded: Loaded, lock: Lock) -> Fence:
+def fence_of(store: RunStore, loaded: Loaded, lock: Lock) -> Fence:
     """What the run's commits carry, so that tables refuse a run that has lost its lock.
 
     Locks of other run stores are others, also of one that was lost here.

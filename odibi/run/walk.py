@@ -24,12 +24,13 @@ from odibi.config.secrets import Redactor, is_secret
 from odibi.errors import DependencyFailed, Timeout
 from odibi.operations.memory import peak
 from odibi.plan.model import Action, Plan, PlannedStep
+from odibi.plan.runtime import HERE, together
 from odibi.record.model import AttemptRecord, ColumnRecord, ErrorRecord, StepRecord, StepStatus
 from odibi.run.context import Permit, RunContext
 from odibi.run.outcome import Outcome, failed
 from odibi.run.retries import Retries
 from odibi.run.retry import Strategy, policy_of
-from odibi.run.task import attempt, timed_out
+from odibi.run.task import attempt, attempt_elsewhere, timed_out
 
 __all__ = ["Listener", "Walk", "first_records", "walk"]
 
@@ -152,13 +153,18 @@ def walk(
 
 @dataclass
 class _Running:
-    """An attempt that is under way; ``deadline`` is on the monotonic clock."""
+    """An attempt that is under way, at one step or elsewhere at several; ``deadline`` is on the monotonic clock."""
 
-    planned: PlannedStep
+    steps: tuple[PlannedStep, ...]
     started_at: datetime
     deadline: float
     permit: Permit = field(default_factory=Permit)
     given_up: bool = False  # another thread works in the place of the one that hangs in it
+
+    @property
+    def far(self) -> bool:
+        """Whether it is made elsewhere, so that this process only waits."""
+        return self.steps[0].runtime != HERE
 
 
 class _Walker:
@@ -222,14 +228,24 @@ class _Walker:
     def _work(self) -> None:
         while (job := self.jobs.get()) is not None:
             job.permit.thread = threading.get_ident()
-            try:
-                outcome = attempt(self.context, job.planned, job.permit)
-            except BaseException as error:  # noqa: BLE001 - odibi's own fault: the walk would wait for ever
-                outcome = failed(error)
+            outcomes = self._tried(job)
             job.permit.thread = 0
-            self.events.put(("ended", (job, outcome, datetime.now(UTC))))
+            self.events.put(("ended", (job, outcomes, datetime.now(UTC))))
             if job.given_up:
                 return
+
+    def _tried(self, job: _Running) -> Mapping[str, Outcome]:
+        """What became of the steps of an attempt."""
+        try:
+            if job.far:
+                return attempt_elsewhere(self.context, job.steps)
+            return {job.steps[0].name: attempt(self.context, job.steps[0], job.permit)}
+        except BaseException as error:  # noqa: BLE001 - odibi's own fault: the walk would wait for ever
+            return {job.steps[0].name: failed(error)}
+
+    def _wait(self, job: _Running) -> None:
+        """Wait for what is made elsewhere, on a thread of its own: it takes no worker's place."""
+        self.events.put(("ended", (job, self._tried(job), datetime.now(UTC))))
 
     # --- time ----------------------------------------------------------------------------------
 
@@ -252,7 +268,8 @@ class _Walker:
                 # It may not publish any more; its thread is left to whatever it hangs in.
                 self.walk.stuck = job.given_up = True
                 self._hire()
-                self._ended(job, timed_out(job.planned), datetime.now(UTC))
+                (planned,) = job.steps
+                self._ended(job, {planned.name: timed_out(planned)}, datetime.now(UTC))
 
     def _end_in_time(self) -> None:
         self.walk.timed_out = True
@@ -267,6 +284,8 @@ class _Walker:
         while waiting and not self.halted:
             name = waiting.pop()
             planned = self.plan[name]
+            if name in self.running:  # it is made elsewhere together with what it waited for
+                continue
             if planned.decision.action is Action.RUN:
                 heapq.heappush(self.ready, (-self.height[name], planned.index, name))
                 if self.walk.records[name].status is StepStatus.WAITING:
@@ -284,40 +303,65 @@ class _Walker:
         return [other for other in self.after[name] if not self.open[other] and other not in ended]
 
     def _start_what_can(self) -> None:
-        while self.ready and len(self.running) < self.workers:
-            _, _, name = heapq.heappop(self.ready)
-            planned, now = self.plan[name], datetime.now(UTC)
-            if not self.walk.records[name].attempts:
-                self._update(name, status=StepStatus.RUNNING, started_at=now)
-            permit = Permit(number=len(self.walk.records[name].attempts) + 1)
-            job = _Running(planned, now, time.monotonic() + (planned.step.timeout or math.inf), permit)
-            self.running[name] = job
-            self.jobs.put(job)
+        later = []
+        while self.ready:
+            first = heapq.heappop(self.ready)
+            name, now = first[-1], datetime.now(UTC)
+            planned = self.plan[name]
+            if name in self.running:  # it went elsewhere with another step
+                continue
+            if planned.runtime == HERE:
+                if sum(not job.far for job in self.running.values()) >= self.workers:
+                    later.append(first)
+                    continue
+                permit = Permit(number=len(self.walk.records[name].attempts) + 1)
+                job = _Running((planned,), now, time.monotonic() + (planned.step.timeout or math.inf), permit)
+                self.jobs.put(job)
+            else:
+                done = {each for each, record in self.walk.records.items() if record.status.ended}
+                job = _Running(together(self.plan, name, done, self.running.keys()), now, math.inf)
+                threading.Thread(target=self._wait, args=(job,), daemon=True, name=f"odibi-{name}").start()
+            for each in job.steps:
+                self.running[each.name] = job
+                if not self.walk.records[each.name].attempts:
+                    self._update(each.name, status=StepStatus.RUNNING, started_at=now)
+        for entry in later:
+            heapq.heappush(self.ready, entry)
 
     # --- ending --------------------------------------------------------------------------------
 
-    def _ended(self, job: _Running, outcome: Outcome, at: datetime) -> None:
-        name = job.planned.name
-        if self.running.get(name) is not job:
-            return  # it was given up before
-        del self.running[name]
+    def _ended(self, job: _Running, outcomes: Mapping[str, Outcome], at: datetime) -> None:
+        for planned in job.steps:
+            if self.running.get(planned.name) is not job:
+                continue  # it was given up before
+            del self.running[planned.name]
+            if (outcome := outcomes.get(planned.name)) is not None:
+                self._ended_step(job, planned, outcome, at)
+            elif not self.walk.records[planned.name].status.ended:
+                # Nobody came to it: it waits again for what it needs, which failed and may be tried again.
+                self._update(planned.name, status=StepStatus.WAITING, started_at=None)
+                if not self.open[planned.name]:
+                    self._release([planned.name])
+
+    def _ended_step(self, job: _Running, planned: PlannedStep, outcome: Outcome, at: datetime) -> None:
+        name = planned.name
         before = self.walk.records[name]
-        attempts = (
-            *before.attempts,
-            AttemptRecord(
-                number=len(before.attempts) + 1,
-                of=policy_of(self.context.loaded.pipeline, job.planned.step).max_retries + 1,
-                status=outcome.status,
-                started_at=job.started_at,
-                ended_at=at,
-                delay=self.retries.delay(name),
-                config_hash=self.context.loaded.config_hash,
-                error=outcome.error,
-            ),
+        own = AttemptRecord(
+            number=1,
+            of=policy_of(self.context.loaded.pipeline, planned.step).max_retries + 1,
+            status=outcome.status,
+            started_at=job.started_at,
+            ended_at=at,
+            delay=self.retries.delay(name),
+            config_hash=self.context.loaded.config_hash,
+            error=outcome.error,
         )
+        made = enumerate(outcome.attempts or (own,), len(before.attempts) + 1)
+        numbered = (one.model_copy(update={"number": number}) for number, one in made)
+        attempts = (*before.attempts, *numbered)
         then, why = Strategy.ESCALATE, ""
-        if outcome.status is StepStatus.FAILED and not self.halted:
-            then, why = self.retries.after(job.planned.step, attempts, outcome.failure)
+        if outcome.status is StepStatus.FAILED and not self.halted and not outcome.attempts:
+            then, why = self.retries.after(planned.step, attempts, outcome.failure)
         if then is Strategy.RETRY:
             self._update(name, attempts=attempts)
             return
@@ -344,6 +388,7 @@ class _Walker:
             peak_memory=outcome.peak_memory or peak(os.getpid()),
             checks=outcome.checks,
             quality=outcome.quality,
+            pods=outcome.pods,
             warnings=(*before.warnings, *outcome.warnings),
             attempts=attempts,
             error=None if skipped else outcome.error,

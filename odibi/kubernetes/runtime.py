@@ -1,0 +1,264 @@
+"""Steps as Jobs of a cluster: submitted once, followed to their end, and taken over from a run that died.
+
+What a Job is to do tells it apart from any other (:class:`odibi.kubernetes.task.Task`): a run that finds one that
+does the same, of whatever run, waits for it instead of starting a second one.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from odibi.errors import KubernetesError, OdibiError, Permanent
+from odibi.kubernetes import exchange, names
+from odibi.kubernetes.client import KINDS, Api
+from odibi.kubernetes.follow import CONTAINER, ended, is_executor, never, pod_record, unreadable, why_failed
+from odibi.kubernetes.jobs import called, job_request, labels_of
+from odibi.kubernetes.manifest import job as manifest_of
+from odibi.kubernetes.outcomes import outcomes
+from odibi.kubernetes.result import WorkerResult, parsed
+from odibi.kubernetes.task import Task, task_of
+from odibi.plan.model import PlannedStep
+from odibi.record.model import PodRecord
+from odibi.run.context import Stopped
+from odibi.run.outcome import Outcome
+
+if TYPE_CHECKING:
+    from odibi.run.context import RunContext
+
+__all__ = ["Cluster"]
+
+PATIENCE = 60.0
+"""Seconds that a Job may have no pod that works, and a reason for it, before it is given up."""
+
+LOOK = 0.5
+"""Seconds between looks at whether the run was stopped."""
+
+LINES = 200
+"""Lines of a pod that are kept for its error."""
+
+
+class Cluster:
+    """The Jobs of one run.
+
+    Args:
+        context: of the run.
+
+    Raises:
+        KubernetesError: there is no such cluster, or it cannot be asked.
+    """
+
+    def __init__(self, context: RunContext) -> None:
+        config = context.loaded.pipeline.kubernetes
+        if config is None:  # the plan has refused that
+            raise Permanent("the pipeline names no cluster")
+        self._context, self._config = context, config
+        self._api = Api(config)
+        self._news = threading.Condition()
+        self._logs: dict[str, list[str]] = {}
+        loaded = context.loaded
+        self._labels = {
+            "pipeline": names.label_value(loaded.pipeline.pipeline),
+            names.LOGICAL_DATE: loaded.logical_date.isoformat(),
+            names.TARGET: names.label_value(loaded.target),
+        }
+        kinds = zip(KINDS, (self._labels, self._labels, None), strict=True)
+        self._jobs, self._pods, self._events = (self._api.watch(kind, labels) for kind, labels in kinds)
+        for watched in (self._jobs, self._pods, self._events):
+            watched.start(self._heard)
+        for watched in (self._jobs, self._pods):
+            while not watched.synced(LOOK):
+                if watched.refused is not None or context.stopped.is_set():
+                    self.close()
+                    raise watched.refused or Stopped("the run was stopped")
+
+    def close(self) -> None:
+        """Hear no more of the cluster."""
+        for watched in (self._jobs, self._pods, self._events):
+            watched.stop()
+
+    def attempt(self, steps: Sequence[PlannedStep], stopped: Callable[[], bool]) -> Mapping[str, Outcome]:
+        """Have a Job compute the steps, or wait for the one that does."""
+        task = task_of(self._context.loaded, steps, self._context.fence)
+        name, url = self._running(task, stopped) or self._submitted(task, steps)
+        try:
+            job = self._followed(name, steps, stopped)
+        except BaseException:
+            self._delete(name)
+            raise
+        result = self._result(url, job)
+        pods = self._records(name, result)
+        self._delete(name)
+        return outcomes(steps, result, pods)
+
+    # --- submitting ------------------------------------------------------------------------------
+
+    def _running(self, task: Task, stopped: Callable[[], bool]) -> tuple[str, str] | None:
+        """The Job that does the task already; one that does something else with the same steps is ended."""
+        for job in list(self._jobs.objects.values()):
+            notes = job.metadata.annotations or {}
+            if (job.metadata.labels or {}).get(names.TASK) == task.task:
+                if ended(job) != "Failed":
+                    self._say(task.steps, f"is done by Job {job.metadata.name} already, which is waited for")
+                    return job.metadata.name, str(job.spec.template.spec.containers[0].args[-1])
+            elif set(notes.get(names.FULL_STEPS, "").split(",")).isdisjoint(task.steps):
+                continue
+            self._delete(job.metadata.name)
+            self._until_gone(job.metadata.name, stopped)
+        return None
+
+    def _submitted(self, task: Task, steps: Sequence[PlannedStep]) -> tuple[str, str]:
+        """A new Job that does the task."""
+        loaded = self._context.loaded
+        place = f"{self._config.tasks.rstrip('/')}/{task.pipeline}/{task.logical_date}/{task.task}"
+        number = 1 + sum(one.startswith("attempt-") for one in exchange.names(place))
+        folder = f"{place}/attempt-{number}"
+        url = f"{folder}/{exchange.TASK}"
+        labels = labels_of(loaded, steps, name=called(steps), task=task.task, run_id=task.run_id)
+        exchange.put(url, task.model_copy(update={"labels": dict(labels)}).model_dump_json())
+        request = job_request(
+            loaded,
+            steps,
+            name=called(steps),
+            task_url=url,
+            task=task.task,
+            run_id=task.run_id,
+            attempt=number,
+        )
+        self._api.create(manifest_of(replace(request, namespace=self._api.namespace)))
+        self._say(
+            task.steps, f"is given to the cluster as Job {request.name} in namespace {self._api.namespace}"
+        )
+        return request.name, url
+
+    def _delete(self, name: str) -> None:
+        try:
+            self._api.delete(name)
+        except OdibiError as error:
+            self._warn(f"Job {name} could not be deleted: {error.message}")
+
+    # --- following -------------------------------------------------------------------------------
+
+    def _followed(self, name: str, steps: Sequence[PlannedStep], stopped: Callable[[], bool]) -> Any:
+        """The Job as it ended. Raises KubernetesError where none of its pods will ever work."""
+        streaming: set[str] = set()
+        since: float | None = None
+        told = ""
+        seen = False
+        while True:
+            with self._news:
+                job = self._jobs.objects.get(name)
+                seen = seen or job is not None
+                if job is not None and ended(job):
+                    return job
+                if job is None and seen:
+                    raise KubernetesError(f"Job {name} was deleted while it was waited for")
+                pods = self._pods_of(name)
+                why = never(pods, self._events_of(name))
+                self._news.wait(LOOK)
+            for pod in pods:
+                if pod.metadata.name not in streaming and pod.status.phase in (
+                    "Running",
+                    "Succeeded",
+                    "Failed",
+                ):
+                    streaming.add(pod.metadata.name)
+                    self._stream(pod.metadata.name, steps)
+            if stopped():
+                raise Stopped("the run was stopped")
+            if not why:
+                since = None
+                continue
+            if why != told:
+                self._warn(f"Job {name} waits: {why}")
+                told, since = why, since or time.monotonic()
+            elif since is not None and time.monotonic() - since > PATIENCE:
+                raise KubernetesError(f"Job {name} cannot run: {why}")
+
+    def _until_gone(self, job: str, stopped: Callable[[], bool]) -> None:
+        while job in self._jobs.objects or self._pods_of(job):
+            with self._news:
+                self._news.wait(LOOK)
+            if stopped():
+                raise Stopped("the run was stopped")
+
+    def _heard(self, _name: str, _object: Any) -> None:
+        with self._news:
+            self._news.notify_all()
+
+    def _pods_of(self, job: str) -> list[Any]:
+        return [
+            pod
+            for pod in list(self._pods.objects.values())
+            if (pod.metadata.labels or {}).get("job-name") == job and not is_executor(pod)
+        ]
+
+    def _events_of(self, job: str) -> list[Any]:
+        return [
+            event
+            for event in list(self._events.objects.values())
+            if event.involvedObject.name == job or str(event.involvedObject.name).startswith(f"{job}-")
+        ]
+
+    def _stream(self, pod: str, steps: Sequence[PlannedStep]) -> None:
+        """Print what a pod prints, as it does, on a thread of its own."""
+        lines = self._logs.setdefault(pod, [])
+        whose = called(steps)
+
+        def read() -> None:
+            try:
+                for line in self._api.log(pod, CONTAINER):
+                    lines.append(line)
+                    del lines[:-LINES]
+                    sys.stderr.write(f"[{whose}] {line}\n")
+            except OdibiError as error:
+                if not self._context.stopped.is_set():
+                    self._warn(f"the log of pod {pod} could not be read: {error.message}")
+
+        threading.Thread(target=read, daemon=True, name=f"odibi-log-{pod}").start()
+
+    # --- merging ---------------------------------------------------------------------------------
+
+    def _result(self, url: str, job: Any) -> WorkerResult:
+        """What the pods of a Job left, the one that came last; why there is nothing is raised."""
+        folder = url.rpartition("/")[0]
+        found = [
+            parsed(text, f"{folder}/{each}")
+            for each in exchange.names(folder)
+            if each.startswith("result-") and (text := exchange.get(f"{folder}/{each}")) is not None
+        ]
+        result = max(found, key=lambda one: one.ended_at, default=None)
+        name = job.metadata.name
+        if result is not None and (result.steps or not result.error):
+            return result
+        if result is not None:
+            raise Permanent(f"Job {name}: {result.error}")
+        if ended(job) == "Complete":
+            raise unreadable(folder)
+        pods = self._pods_of(name)
+        log = self._logs.get(pods[-1].metadata.name, []) if pods else []
+        raise why_failed(job, pods, self._events_of(name), log)
+
+    def _records(self, name: str, result: WorkerResult) -> tuple[PodRecord, ...]:
+        task = (
+            (self._jobs.objects[name].metadata.labels or {}).get(names.TASK)
+            if name in self._jobs.objects
+            else None
+        )
+        everything = list(self._pods.objects.values())
+        mine = [p for p in everything if is_executor(p) and (p.metadata.labels or {}).get(names.TASK) == task]
+        pods = sorted(self._pods_of(name), key=lambda pod: str(pod.metadata.creationTimestamp))
+        return tuple(pod_record(pod, name, result, len(mine)) for pod in pods)
+
+    def _say(self, steps: Sequence[str], said: str) -> None:
+        with suppress(OSError, ValueError):
+            sys.stderr.write(f"[{', '.join(steps)}] {said}\n")
+
+    def _warn(self, said: str) -> None:
+        with suppress(OSError, ValueError):
+            sys.stderr.write(f"odibi: {said}\n")

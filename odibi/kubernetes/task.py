@@ -1,0 +1,138 @@
+"""What a pod is to do, as a document: steps, date, run, and the texts they are declared by.
+
+It holds references, never what they stand for: secrets are looked up where the steps run. Functions are not in
+it: they are in the image, and a worker that finds others than the run was planned with refuses the task.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from odibi.config.base import Frozen
+from odibi.config.check import is_sql_file
+from odibi.errors import Permanent
+from odibi.plan.model import PlannedStep
+from odibi.record.rows import reason
+
+if TYPE_CHECKING:
+    from odibi.config.loaded import Loaded
+    from odibi.datasets.delta import Fence
+
+__all__ = ["VERSION", "Task", "parsed", "task_of"]
+
+VERSION = 1
+"""The version of the document; a worker of another odibi may know only older ones."""
+
+
+class Task(Frozen):
+    """Steps of a run, to be computed elsewhere.
+
+    Attributes:
+        version: of the document.
+        task: identifies the work: the same steps, declared alike, for the same date and inputs have the same.
+        config: which of ``files`` is the pipeline.
+        files: texts by where they stand beside the config.
+        engine: of steps that name none.
+        steps: what is to be computed, by name.
+        spark: whether any of them is computed by Spark.
+        code: the code version that each was planned with.
+        fence: the lock of the run that every commit carries.
+        labels: of everything in the cluster that belongs to it.
+    """
+
+    version: int = VERSION
+    task: str
+    pipeline: str
+    run_id: str
+    logical_date: str
+    target: str
+    params: dict[str, Any] = {}
+    config: str
+    config_hash: str
+    files: dict[str, str]
+    engine: str
+    steps: tuple[str, ...]
+    code: dict[str, str]
+    fresh: bool = False
+    rebuild: bool = False
+    spark: bool = False
+    fence: tuple[str, int] | None = None
+    labels: dict[str, str] = {}
+
+
+def task_of(loaded: Loaded, steps: Sequence[PlannedStep], fence: Fence | None) -> Task:
+    """The task of computing these steps of a plan.
+
+    Raises:
+        Permanent: a pipeline that was built in Python cannot be sent anywhere.
+    """
+    if not Path(loaded.file).is_file():
+        raise Permanent(
+            "a pipeline built in Python has no file that a worker could be given",
+            hint="declare it in a file, or run it here",
+        )
+    config = Path(loaded.file).name
+    code = {planned.name: planned.code for planned in steps}
+    keys = {planned.name: planned.key for planned in steps}
+    fresh, rebuild = any(planned.fresh for planned in steps), any(planned.rebuild for planned in steps)
+    day = loaded.logical_date.isoformat()
+    params = json.loads(json.dumps(dict(loaded.params), default=str))
+    same = [loaded.pipeline.pipeline, day, loaded.target, params, code, keys, fresh, rebuild]
+    return Task(
+        task=hashlib.blake2b(json.dumps(same, sort_keys=True).encode(), digest_size=10).hexdigest(),
+        pipeline=loaded.pipeline.pipeline,
+        run_id=loaded.run_id,
+        logical_date=day,
+        target=loaded.target,
+        params=params,
+        config=config,
+        config_hash=loaded.config_hash,
+        files=dict(_files(loaded)),
+        engine=loaded.pipeline.engine,
+        steps=tuple(code),
+        spark=any(planned.engine == "spark" for planned in steps),
+        code=code,
+        fresh=fresh,
+        rebuild=rebuild,
+        fence=tuple(fence) if fence is not None else None,
+    )
+
+
+def _files(loaded: Loaded) -> Iterator[tuple[str, str]]:
+    """The texts that declare the pipeline, by where a worker is to put them beside its config."""
+    home = Path(loaded.file).parent
+    origins = (document.file for document, _ in loaded.document.origins.values())
+    for file in dict.fromkeys((loaded.file, *origins)):
+        yield os.path.relpath(file, home), Path(file).read_text("utf-8")
+    for step in loaded.pipeline.steps:
+        found = loaded.find(step.value.strip()) if is_sql_file(step) else None
+        if found is not None:
+            yield step.value.strip(), found.read_text("utf-8")
+    for other in loaded.others.values():
+        yield from _files(other)
+
+
+def parsed(text: str, place: str) -> Task:
+    """The task of a document.
+
+    Raises:
+        Permanent: it is no task, or one of a newer odibi.
+    """
+    try:
+        data = json.loads(text)
+        version = data.get("version") if isinstance(data, Mapping) else None
+        if isinstance(version, int) and version > VERSION:
+            raise Permanent(
+                f"{place} is a task of version {version}, this odibi knows {VERSION}",
+                hint="build the image with the odibi that submits",
+            )
+        return Task.model_validate(data)
+    except (ValueError, ValidationError) as error:
+        raise Permanent(f"{place} is no task: {reason(error)}") from error

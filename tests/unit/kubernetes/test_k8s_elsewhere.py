@@ -1,0 +1,271 @@
+"""Steps that are done elsewhere by real workers: same rows, same keys, same decisions as here."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from odibi import orchestrator
+from odibi.errors import ConfigError, Permanent, Unavailable
+from odibi.kubernetes import exchange
+from odibi.kubernetes.result import parsed as result_of
+from odibi.kubernetes.task import parsed, task_of
+from odibi.orchestrator import Result
+from odibi.run.remote import RUNTIMES
+from tests.unit.kubernetes.elsewhere import Processes, worked
+from tests.unit.run.project import KEPT, Project, read, sql
+
+APPEND = {"to": "lake", "mode": "append"}
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(RUNTIMES._things, "kubernetes", Processes)
+    Processes.given, Processes.broken = [], []
+    project = Project(tmp_path)
+    project.csv("in/sales.csv", "who,price", ("ann", 3), ("bob", 4), ("ann", 5))
+    return project
+
+
+def far(project: Project, **said: Any) -> dict[str, Any]:
+    """The keys of a config that names a cluster."""
+    volumes = [{"name": "all", "host_path": str(project.root), "mount": str(project.root)}]
+    cluster = {"image": "odibi:1", "tasks": str(project.root / "tasks"), "volumes": volumes}
+    return {"kubernetes": cluster, "runtime": {"silver": "kubernetes"}, **said}
+
+
+def steps(query: str = "SELECT who, price FROM sales WHERE price > 3", **of_big: Any) -> list[dict[str, Any]]:
+    return [
+        read("sales", "sales.csv"),
+        sql("big", query, layer="silver", write=APPEND) | of_big,
+        sql("totals", "SELECT who, sum(price) AS total FROM big GROUP BY who", layer="silver"),
+        sql("best", "SELECT max(total) AS best FROM totals", layer="gold"),
+    ]
+
+
+def statuses(result: Result) -> dict[str, str]:
+    return {step.name: str(step.status) for step in result.run.steps}
+
+
+def test_a_layer_goes_as_one_and_the_run_goes_on(shop: Project) -> None:
+    result = shop.run(steps(), **far(shop))
+    assert result.success, result.error
+    assert Processes.given == [["big", "totals"]]
+    assert shop.rows("gold/best") == [(5,)]
+    big = result.run.steps[1]
+    assert (big.rows_out, big.writes[0].rows, len(big.attempts), big.key != "") == (2, 2, 1, True)
+    # nothing is done again, neither there nor here, wherever the steps run
+    again = shop.run(steps(), **far(shop))
+    assert set(statuses(again).values()) == {"reused"}
+    here = shop.run(steps(), **far(shop, runtime="local"))
+    assert set(statuses(here).values()) == {"reused"}
+    assert len(Processes.given) == 1
+
+
+def test_rows_are_those_of_a_run_here(shop: Project, tmp_path: Path) -> None:
+    assert shop.run(steps(), **far(shop)).success
+    other = Project(tmp_path / "here")
+    other.csv("in/sales.csv", "who,price", ("ann", 3), ("bob", 4), ("ann", 5))
+    assert other.run(steps()).success
+    for table in ("silver/big", "silver/totals", "gold/best"):
+        assert shop.rows(f"{table}") == other.rows(f"{table}")
+
+
+def test_a_step_that_names_its_runtime_goes_alone(shop: Project) -> None:
+    named = steps()
+    named[1]["runtime"] = "kubernetes"
+    assert shop.run(named, **far(shop, runtime="local")).success
+    assert Processes.given == [["big"]]
+
+
+def test_what_waits_for_a_step_here_goes_later(shop: Project) -> None:
+    given = [
+        read("sales", "sales.csv"),
+        sql("a", "SELECT * FROM sales", layer="silver"),
+        sql("middle", "SELECT * FROM a", layer="gold"),
+        sql("b", "SELECT * FROM middle", layer="silver"),
+    ]
+    assert shop.run(given, **far(shop)).success
+    assert Processes.given == [["a"], ["b"]]
+
+
+def test_a_step_that_fails_there_fails_here(shop: Project) -> None:
+    result = shop.run(steps("SELECT who, CAST(who AS INTEGER) AS price FROM sales"), **far(shop))
+    assert not result.success
+    assert statuses(result) == {"sales": "completed", "big": "failed", "totals": "not_run", "best": "not_run"}
+    (big,) = (step for step in result.run.steps if step.name == "big")
+    assert big.error is not None
+    assert "Could not convert string 'ann'" in big.error.message
+    mended = shop.run(steps(), **far(shop))
+    assert mended.success
+    assert shop.rows("gold/best") == [(5,)]
+
+
+def test_what_could_not_be_given_is_tried_again(shop: Project) -> None:
+    Processes.broken = [Unavailable("the cluster cannot be reached")]
+    result = shop.run(steps(), retry_delay=0, **far(shop))
+    assert result.success
+    assert Processes.given == [["big", "totals"], ["big", "totals"]]
+    assert [attempt.status for attempt in result.run.steps[1].attempts] == ["failed", "completed"]
+    assert [attempt.status for attempt in result.run.steps[2].attempts] == ["completed"]
+
+
+def test_an_error_of_the_runtime_is_that_of_the_step(shop: Project) -> None:
+    Processes.broken = [Permanent("cannot create jobs.batch in namespace etl")]
+    result = shop.run(steps(), **far(shop))
+    assert statuses(result) == {"sales": "completed", "big": "failed", "totals": "not_run", "best": "not_run"}
+    assert "cannot create jobs.batch" in result.error
+
+
+def test_other_code_in_the_image_is_refused(shop: Project) -> None:
+    shop.write("steps/own.py", "def score(sales):\n    return sales\n")
+    scored = {"name": "scored", "layer": "silver", "function": "steps.own:score", "write": KEPT}
+    loaded = shop.load([read("sales", "sales.csv"), scored], **far(shop))
+    assert orchestrator.run(loaded, chosen=["sales"]).success
+    plan = orchestrator.plan(loaded)
+    task = task_of(loaded, [step for step in plan.steps if step.runtime != "local"], None)
+    url = str(shop.root / "tasks/one/task.json")
+    exchange.put(url, task.model_dump_json())
+    image = shop.root / "image"
+    image.mkdir()
+    for body, said in (("    return sales.head(1)\n", "is another one here"), ("    return sales\n", "")):
+        shop.write("image/steps/own.py", f"def score(sales):\n{body}")
+        code, result, printed = worked(url, image)
+        assert result is not None, printed
+        assert said in result.error
+        assert code == (3 if said else 0), printed
+    assert len(shop.rows("silver/scored")) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "there is no task at"),
+        ("{", "is no task: Expecting property name"),
+        ('{"version": 99}', "a task of version 99, this odibi knows 1"),
+        ('{"version": 1, "task": "x"}', "is no task: pipeline: Field required"),
+        ('{"steps": "../../etc", "password": 1}', "is no task"),
+    ],
+)
+def test_a_task_that_is_none(tmp_path: Path, text: str | None, said: str) -> None:
+    url = str(tmp_path / "task.json")
+    if text is not None:
+        exchange.put(url, text)
+    code, result, printed = worked(url, tmp_path / "home")
+    assert (code, result) == (3, None)
+    assert said in printed
+    assert "Traceback" not in printed
+
+
+def test_a_task_cannot_write_outside_of_its_folder(shop: Project) -> None:
+    loaded = shop.load(steps(), **far(shop))
+    task = task_of(loaded, orchestrator.plan(loaded).steps[:1], None)
+    url = str(shop.root / "tasks/evil/task.json")
+    for name in ("/tmp/x.sql", "../x.sql"):
+        exchange.put(
+            url, task.model_copy(update={"files": {**task.files, name: "select 1"}}).model_dump_json()
+        )
+        code, result, _ = worked(url, shop.root / "home")
+        assert code == 3
+        assert result is not None
+        assert "which is not below its config" in result.error
+
+
+def test_equal_work_has_the_same_identity_whatever_run_it_is_of(shop: Project) -> None:
+    def identity(query: str = "SELECT 1 AS a", **fields: Any) -> str:
+        loaded = shop.load([sql("one", query, layer="silver")], **far(shop, **fields))
+        return task_of(loaded, orchestrator.plan(loaded).steps, None).task
+
+    assert identity() == identity("SELECT  1 as a -- the same")
+    assert (
+        len({identity(), identity("SELECT 2 AS a"), identity(date="2026-01-06"), identity(name="other")}) == 4
+    )
+
+
+def test_a_task_holds_references_and_no_secret(shop: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_TOKEN", "sentinel-value")
+    connections = {
+        "in": {"url": str(shop.root / "in")},
+        "lake": {"url": str(shop.root / "lake"), "format": "delta"},
+        "api": {"url": "https://localhost/orders", "options": {"headers": {"X-Token": "${env:SHOP_TOKEN}"}}},
+    }
+    loaded = shop.load(steps(), **far(shop, connections=connections))
+    text = task_of(loaded, orchestrator.plan(loaded).steps, None).model_dump_json()
+    assert "sentinel-value" not in text
+    assert "${env:SHOP_TOKEN}" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"kubernetes": None}, "runs on kubernetes, and the pipeline names no cluster"),
+        ({"volumes": []}, "where nothing is mounted at"),
+        ({"unkept": True}, "which 'big' makes on kubernetes and keeps nowhere"),
+    ],
+)
+def test_what_could_not_run_there_is_refused_before_anything_runs(
+    shop: Project, change: dict[str, Any], said: str
+) -> None:
+    fields, given = far(shop), steps()
+    if "volumes" in change:
+        fields["kubernetes"]["volumes"] = []
+    elif "unkept" in change:
+        del given[1]["write"]
+        given[3]["sql"] = "SELECT max(price) AS best FROM big"
+    else:
+        fields |= change
+    with pytest.raises(ConfigError, match=said):
+        shop.run(given, **fields)
+    assert not (shop.root / "lake").exists()
+
+
+def test_a_result_that_was_cut_off_is_none(tmp_path: Path) -> None:
+    whole = '{"format": "odibi result", "version": 1, "task": "t", "pod": "p", "node": "", "started_at": "2026-01-05T00:00:00+00:00"}\n'
+    end = '{"end": {"ended_at": "2026-01-05T00:00:01+00:00", "exit_code": 0, "error": ""}}\n'
+    assert result_of(whole + end, "r").exit_code == 0
+    for text in ("", whole, whole + end[:-10], end + whole, whole.replace("result", "story") + end):
+        with pytest.raises(Permanent, match="r is "):
+            result_of(text, "r")
+    newer = whole.replace('"version": 1', '"version": 2')
+    with pytest.raises(Permanent, match="version 2, which this odibi does not know"):
+        result_of(newer + end, "r")
+
+
+def test_a_worker_that_is_told_to_end_says_so(shop: Project) -> None:
+    shop.write("steps/own.py", "import time\n\ndef wait(sales):\n    time.sleep(60)\n    return sales\n")
+    waits = {"name": "waits", "layer": "silver", "function": "steps.own:wait", "write": KEPT}
+    loaded = shop.load([read("sales", "sales.csv"), waits], **far(shop))
+    assert orchestrator.run(loaded, chosen=["sales"]).success
+    task = task_of(loaded, [s for s in orchestrator.plan(loaded).steps if s.runtime != "local"], None)
+    url = str(shop.root / "tasks/one/task.json")
+    exchange.put(url, task.model_dump_json())
+    env = {**os.environ, "POD_NAME": "pod-1", "ODIBI_HOME": str(shop.root / "home"), "PYTHONUNBUFFERED": "1"}
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "odibi", "worker", url],
+        cwd=shop.root,
+        env=env,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert worker.stdout is not None
+    assert "started" in worker.stdout.readline()
+    worker.send_signal(signal.SIGTERM)
+    worker.communicate(timeout=60)
+    assert worker.returncode == 128 + signal.SIGTERM
+    found = result_of(exchange.get(str(shop.root / "tasks/one/result-pod-1.ndjson")) or "", "r")
+    assert (found.exit_code, [str(step.status) for step in found.steps]) == (143, ["cancelled"])
+
+
+def test_parsed_task_is_the_task(shop: Project) -> None:
+    loaded = shop.load(steps(), **far(shop))
+    task = task_of(loaded, orchestrator.plan(loaded).steps, None)
+    assert parsed(task.model_dump_json(), "t") == task
+    assert json.loads(task.model_dump_json())["version"] == 1
