@@ -14,14 +14,11 @@ from odibi.cli.exits import Exit, NotFound, UsageError
 from odibi.errors import Permanent
 from tests.unit.run.project import Project
 
-CLUSTER = {
-    "image": "odibi:1",
-    "tasks": "/data/tasks",
-    "volumes": [{"name": "d", "mount": "/data", "claim": "c"}],
-}
+CLUSTER = {"image": "odibi:1", "tasks": "/data/tasks"}
+KEPT = {"write": {"to": "lake"}}
 STEPS = [
-    {"name": "raw", "layer": "bronze", "sql": "SELECT 1 AS x"},
-    {"name": "clean", "layer": "silver", "inputs": ["raw"], "sql": "SELECT x FROM raw"},
+    {"name": "raw", "layer": "bronze", "sql": "SELECT 1 AS x", **KEPT},
+    {"name": "clean", "layer": "silver", "inputs": ["raw"], "sql": "SELECT x FROM raw", **KEPT},
 ]
 
 
@@ -34,7 +31,9 @@ class Command:
     def render(
         self, output: str = "text", cluster: Any = CLUSTER, runtime: Any = "local", **asked: Any
     ) -> Any:
-        config = self.project.config(STEPS, kubernetes=cluster, runtime=runtime)
+        volumes = [{"name": "d", "mount": str(self.project.root), "claim": "c"}]
+        given = None if cluster is None else {"volumes": volumes, **cluster}
+        config = self.project.config(STEPS, kubernetes=given, runtime=runtime)
         flags = {"rbac": False, "priority_classes": False, "stages": False, "schedule": None, **asked}
         self.code = k8s.render(config=config, given={}, output=output, **flags)
         printed = self.capsys.readouterr()
@@ -55,7 +54,7 @@ def command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Command:
 
 def test_render_prints_the_jobs_of_a_run(command: Command) -> None:
     (made,) = command.render(runtime={"silver": "kubernetes"})
-    assert made["metadata"]["labels"]["step"] == "silver"
+    assert made["metadata"]["labels"]["step"] == "clean"
     assert command.code == Exit.SUCCESS
     (same,) = command.render("json", runtime={"silver": "kubernetes"})
     assert same["kind"] == "Job"

@@ -10,7 +10,7 @@ import pytest
 
 from odibi.config.loaded import Loaded
 from odibi.errors import Permanent
-from odibi.kubernetes.jobs import groups, job_request, requests_of
+from odibi.kubernetes.jobs import job_request, requests_of
 from odibi.kubernetes.lint import lint
 from odibi.kubernetes.manifest import job
 from odibi.kubernetes.names import job_name
@@ -23,11 +23,11 @@ CLUSTER = {
     "spark_image": "odibi-spark:1",
     "tasks": "/data/tasks/",
     "namespace": "etl",
-    "volumes": [{"name": "data", "mount": "/data", "claim": "lake"}],
     "env": {"REGION": "eu"},
     "secrets": {"KEY": {"secret": "s", "key": "k"}},
 }
-RAW = {"name": "raw", "layer": "bronze", "sql": "SELECT 1 AS x"}
+KEPT = {"to": "lake"}
+RAW = {"name": "raw", "layer": "bronze", "sql": "SELECT 1 AS x", "write": KEPT}
 
 
 @pytest.fixture
@@ -37,14 +37,22 @@ def planned(tmp_path: Path) -> Any:
     def plan(
         steps: Sequence[Mapping[str, Any]], cluster: Mapping[str, Any] = CLUSTER, **fields: Any
     ) -> tuple[Loaded, Plan]:
-        config = project.config([RAW, *steps], kubernetes=cluster, **fields)
+        volumes = [{"name": "data", "mount": str(tmp_path), "claim": "lake"}]
+        config = project.config([RAW, *steps], kubernetes={"volumes": volumes, **cluster}, **fields)
         return project.load(config), project.plan(config)
 
     return plan
 
 
 def step(name: str, layer: str = "silver", **fields: Any) -> dict[str, Any]:
-    return {"name": name, "layer": layer, "inputs": ["raw"], "sql": "SELECT x FROM raw", **fields}
+    return {
+        "name": name,
+        "layer": layer,
+        "inputs": ["raw"],
+        "sql": "SELECT x FROM raw",
+        "write": KEPT,
+        **fields,
+    }
 
 
 def one(loaded: Loaded, plan: Plan) -> JobRequest:
@@ -61,9 +69,11 @@ def test_a_layer_shares_a_job_and_a_step_that_says_so_has_its_own(planned: Any) 
         step("e", runtime="local"),
     ]
     loaded, plan = planned(steps, runtime={"silver": "kubernetes"})
-    found = {name: [each.name for each in tasks] for name, tasks in groups(loaded, plan).items()}
-    assert found == {"silver": ["a", "c"], "b": ["b"]}
-    assert [request.annotations["odibi.dev/steps"] for request in requests_of(loaded, plan)] == ["a,c", "b"]
+    found = {
+        request.labels["step"]: request.annotations["odibi.dev/steps"]
+        for request in requests_of(loaded, plan)
+    }
+    assert found == {"silver": "a,c", "b": "b"}
 
 
 def test_what_is_not_run_has_no_job(planned: Any) -> None:
@@ -181,13 +191,18 @@ def test_the_class_of_a_planned_step(planned: Any, sql: str, fields: dict[str, A
     assert one(loaded, plan).workload_class == expected
 
 
-@pytest.mark.parametrize(("threshold", "leaves"), [("1B", {"files": ["files"]}), ("1GB", {})])
+@pytest.mark.parametrize(("threshold", "leaves"), [("1B", ["files"]), ("1GB", [])])
 def test_what_is_read_decides_where_auto_is(
-    planned: Any, tmp_path: Path, threshold: str, leaves: dict[str, list[str]]
+    planned: Any, tmp_path: Path, threshold: str, leaves: list[str]
 ) -> None:
     Project(tmp_path).csv("in/a.csv", "x", [1], [2])
-    read = {"name": "files", "layer": "bronze", "read": {"from": "in", "path": "a.csv"}, "runtime": "auto"}
+    read = {
+        "name": "files",
+        "layer": "bronze",
+        "read": {"from": "in", "path": "a.csv"},
+        "runtime": "auto",
+        "write": KEPT,
+    }
     loaded, plan = planned([read], {**CLUSTER, "threshold": threshold})
     assert plan["files"].size == 9
-    assert plan["raw"].size is None
-    assert {name: [each.name for each in steps] for name, steps in groups(loaded, plan).items()} == leaves
+    assert [request.labels["step"] for request in requests_of(loaded, plan)] == leaves

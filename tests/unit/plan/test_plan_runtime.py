@@ -23,21 +23,21 @@ def pipeline(runtime: Any, step: str | None, cluster: Any = CLUSTER) -> Pipeline
 @pytest.mark.parametrize(
     ("runtime", "step", "size", "expected"),
     [
-        ("local", None, None, "local"),
-        ("kubernetes", None, None, "kubernetes"),
-        ("kubernetes", "local", None, "local"),
-        ("local", "kubernetes", None, "kubernetes"),
-        ({"gold": "kubernetes"}, None, None, "kubernetes"),
-        ({"silver": "kubernetes"}, None, None, "local"),
-        ({"gold": "kubernetes"}, "local", None, "local"),
-        ("auto", None, None, "local"),
+        ("local", None, 0, "local"),
+        ("kubernetes", None, 0, "kubernetes"),
+        ("kubernetes", "local", 0, "local"),
+        ("local", "kubernetes", 0, "kubernetes"),
+        ({"gold": "kubernetes"}, None, 0, "kubernetes"),
+        ({"silver": "kubernetes"}, None, 0, "local"),
+        ({"gold": "kubernetes"}, "local", 0, "local"),
+        ("auto", None, 0, "local"),
         ("auto", None, 10**9, "local"),
         ("auto", None, 10**9 + 1, "kubernetes"),
         ({"gold": "auto"}, None, 2 * 10**9, "kubernetes"),
         ("kubernetes", "auto", 5, "local"),
     ],
 )
-def test_where_a_step_runs(runtime: Any, step: str | None, size: int | None, expected: str) -> None:
+def test_where_a_step_runs(runtime: Any, step: str | None, size: int, expected: str) -> None:
     made = pipeline(runtime, step)
     assert runtime_of(made, made.steps[0], size) == expected
 
