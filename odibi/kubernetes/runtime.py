@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi.errors import KubernetesError, OdibiError, Permanent, ResourceExhausted, Unavailable
 from odibi.kubernetes import exchange, names
-from odibi.kubernetes.client import KINDS, Api
+from odibi.kubernetes.client import KINDS, Api, Watched
 from odibi.kubernetes.follow import (
     CONTAINER,
     HOPELESS,

@@ -206,7 +206,7 @@ def test_a_task_holds_references_and_no_secret(shop: Project, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"kubernetes": None}, "runs on kubernetes, and the pipeline names no cluster"),
+        ({"kubernetes": None}, "runtime kubernetes: the pipeline names no cluster"),
         ({"volumes": []}, "where nothing is mounted at"),
         ({"unkept": True}, "which 'big' makes on kubernetes and keeps nowhere"),
     ],
