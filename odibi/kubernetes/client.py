@@ -15,10 +15,12 @@ from typing import Any
 import httpx2
 from lightkube import ApiError, Client, KubeConfig
 from lightkube.codecs import from_dict
+from lightkube.core import decoders
 from lightkube.core.exceptions import ConfigError as BadConfig
 from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import Event, Pod
 from lightkube.types import CascadeType
+from yaml import YAMLError
 
 from odibi.config.runtime import Kubernetes
 from odibi.errors import KubernetesError, OdibiError, Permanent, ResourceExhausted, Unavailable
@@ -50,10 +52,11 @@ class Api:
 
     def __init__(self, cluster: Kubernetes) -> None:
         self.calls = 0
+        _prepare()
         try:
             single = KubeConfig.from_env().get(context_name=cluster.context)
-        except (BadConfig, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            said = str(error) or type(error).__name__
+        except (BadConfig, OSError, ValueError, KeyError, TypeError, AttributeError, YAMLError) as error:
+            said = " ".join(str(error).split()) or type(error).__name__
             raise KubernetesError(
                 f"the description of the cluster cannot be read: {said}",
                 hint="see KUBECONFIG, ~/.kube/config, and context of kubernetes",
@@ -165,6 +168,18 @@ class _Missing(Permanent):
     """There is no object of that name."""
 
 
+_preparing = threading.Lock()
+
+
+def _prepare() -> None:
+    """Let msgspec look at the classes it decodes into while one thread only does: two at a time crash it (0.22)."""
+    with _preparing:
+        for kind in KINDS:
+            decoders.decode_list(b'{"items": []}', kind)
+        decoders.decode_watch_event(b'{"type": "", "object": {}}')
+        decoders.decode_status(b"{}")
+
+
 class Watched:
     """The objects of one kind as they are now; who wants to know of changes is told on a thread of its own.
 
@@ -196,8 +211,9 @@ class Watched:
         return self._synced.wait(seconds)
 
     def stop(self) -> None:
-        """Hear no more; the thread ends with its connection."""
+        """Hear no more; the thread ends with its connection, and holds nothing of the run until then."""
         self._over.set()
+        self._changed = lambda _name, _object: None
 
     def _run(self) -> None:
         failures, version = 0, None

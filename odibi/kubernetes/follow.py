@@ -10,13 +10,17 @@ from odibi.errors import KubernetesError, OdibiError, Permanent, ResourceExhaust
 from odibi.kubernetes.result import WorkerResult
 from odibi.record.model import PodRecord
 
-__all__ = ["CONTAINER", "ended", "is_executor", "never", "pod_record", "started", "why_failed"]
+__all__ = ["CONTAINER", "HOPELESS", "ended", "is_executor", "never", "pod_record", "started", "why_failed"]
 
 CONTAINER = "job-container"
 """The container of a pod that does its work."""
 
 NO_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 """What a container waits for that has no image."""
+
+
+HOPELESS = ("InvalidImageName", "ErrImageNeverPull", "violates PodSecurity")
+"""What no waiting helps against."""
 
 
 def ended(job: Any) -> str:

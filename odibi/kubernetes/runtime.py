@@ -14,10 +14,19 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from odibi.errors import KubernetesError, OdibiError, Permanent
+from odibi.errors import KubernetesError, OdibiError, Permanent, ResourceExhausted, Unavailable
 from odibi.kubernetes import exchange, names
-from odibi.kubernetes.client import KINDS, Api
-from odibi.kubernetes.follow import CONTAINER, ended, is_executor, never, pod_record, unreadable, why_failed
+from odibi.kubernetes.client import KINDS, Api, Watched
+from odibi.kubernetes.follow import (
+    CONTAINER,
+    HOPELESS,
+    ended,
+    is_executor,
+    never,
+    pod_record,
+    unreadable,
+    why_failed,
+)
 from odibi.kubernetes.jobs import called, job_request, labels_of
 from odibi.kubernetes.manifest import job as manifest_of
 from odibi.kubernetes.outcomes import outcomes
@@ -35,6 +44,9 @@ __all__ = ["Cluster"]
 
 PATIENCE = 60.0
 """Seconds that a Job may have no pod that works, and a reason for it, before it is given up."""
+
+ANSWER = 20.0
+"""Seconds in which a cluster must say what there is, when a run first asks."""
 
 LOOK = 0.5
 """Seconds between looks at whether the run was stopped."""
@@ -72,10 +84,19 @@ class Cluster:
         for watched in (self._jobs, self._pods, self._events):
             watched.start(self._heard)
         for watched in (self._jobs, self._pods):
-            while not watched.synced(LOOK):
-                if watched.refused is not None or context.stopped.is_set():
-                    self.close()
-                    raise watched.refused or Stopped("the run was stopped")
+            self._first(watched)
+
+    def _first(self, watched: Watched) -> None:
+        """Wait until it is known what there is. Raises what keeps it from being known."""
+        until = time.monotonic() + ANSWER
+        while not watched.synced(LOOK):
+            late = Unavailable(
+                f"the cluster at {self._api.server} cannot be reached: {watched.trouble or 'no answer'}"
+            )
+            why = watched.refused or (late if time.monotonic() > until else None)
+            if why is not None or self._context.stopped.is_set():
+                self.close()
+                raise why or Stopped("the run was stopped")
 
     def close(self) -> None:
         """Hear no more of the cluster."""
@@ -104,7 +125,9 @@ class Cluster:
             notes = job.metadata.annotations or {}
             if (job.metadata.labels or {}).get(names.TASK) == task.task:
                 if ended(job) != "Failed":
-                    self._say(task.steps, f"is done by Job {job.metadata.name} already, which is waited for")
+                    _say(
+                        f"[{', '.join(task.steps)}] is done by Job {job.metadata.name} already, which is waited for"
+                    )
                     return job.metadata.name, str(job.spec.template.spec.containers[0].args[-1])
             elif set(notes.get(names.FULL_STEPS, "").split(",")).isdisjoint(task.steps):
                 continue
@@ -131,16 +154,14 @@ class Cluster:
             attempt=number,
         )
         self._api.create(manifest_of(replace(request, namespace=self._api.namespace)))
-        self._say(
-            task.steps, f"is given to the cluster as Job {request.name} in namespace {self._api.namespace}"
-        )
+        _say(f"[{', '.join(task.steps)}] is given to {self._api.namespace} as Job {request.name}")
         return request.name, url
 
     def _delete(self, name: str) -> None:
         try:
             self._api.delete(name)
         except OdibiError as error:
-            self._warn(f"Job {name} could not be deleted: {error.message}")
+            _say(f"odibi: Job {name} could not be deleted: {error.message}")
 
     # --- following -------------------------------------------------------------------------------
 
@@ -174,11 +195,14 @@ class Cluster:
             if not why:
                 since = None
                 continue
+            if any(each in why for each in HOPELESS):
+                raise KubernetesError(f"Job {name} cannot run: {why}")
             if why != told:
-                self._warn(f"Job {name} waits: {why}")
+                _say(f"odibi: Job {name} waits: {why}")
                 told, since = why, since or time.monotonic()
             elif since is not None and time.monotonic() - since > PATIENCE:
-                raise KubernetesError(f"Job {name} cannot run: {why}")
+                said = f"Job {name} cannot run: {why}"
+                raise ResourceExhausted("quota", said) if "exceeded quota" in why else KubernetesError(said)
 
     def _until_gone(self, job: str, stopped: Callable[[], bool]) -> None:
         while job in self._jobs.objects or self._pods_of(job):
@@ -208,19 +232,8 @@ class Cluster:
     def _stream(self, pod: str, steps: Sequence[PlannedStep]) -> None:
         """Print what a pod prints, as it does, on a thread of its own."""
         lines = self._logs.setdefault(pod, [])
-        whose = called(steps)
-
-        def read() -> None:
-            try:
-                for line in self._api.log(pod, CONTAINER):
-                    lines.append(line)
-                    del lines[:-LINES]
-                    sys.stderr.write(f"[{whose}] {line}\n")
-            except OdibiError as error:
-                if not self._context.stopped.is_set():
-                    self._warn(f"the log of pod {pod} could not be read: {error.message}")
-
-        threading.Thread(target=read, daemon=True, name=f"odibi-log-{pod}").start()
+        given = (self._api, pod, called(steps), lines, self._context.stopped)
+        threading.Thread(target=_read, args=given, daemon=True, name=f"odibi-log-{pod}").start()
 
     # --- merging ---------------------------------------------------------------------------------
 
@@ -255,10 +268,19 @@ class Cluster:
         pods = sorted(self._pods_of(name), key=lambda pod: str(pod.metadata.creationTimestamp))
         return tuple(pod_record(pod, name, result, len(mine)) for pod in pods)
 
-    def _say(self, steps: Sequence[str], said: str) -> None:
-        with suppress(OSError, ValueError):
-            sys.stderr.write(f"[{', '.join(steps)}] {said}\n")
 
-    def _warn(self, said: str) -> None:
-        with suppress(OSError, ValueError):
-            sys.stderr.write(f"odibi: {said}\n")
+def _read(api: Api, pod: str, whose: str, lines: list[str], stopped: threading.Event) -> None:
+    """Print what a pod prints, as it does, and keep the last of it."""
+    try:
+        for line in api.log(pod, CONTAINER):
+            lines.append(line)
+            del lines[:-LINES]
+            _say(f"[{whose}] {line}")
+    except OdibiError as error:
+        if not stopped.is_set():
+            _say(f"odibi: the log of pod {pod} could not be read: {error.message}")
+
+
+def _say(line: str) -> None:
+    with suppress(OSError, ValueError):  # whoever listens, the run goes on
+        sys.stderr.write(f"{line}\n")

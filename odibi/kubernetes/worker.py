@@ -20,7 +20,7 @@ from odibi.config.lineage import LineageTo
 from odibi.config.load import load
 from odibi.config.loaded import Loaded
 from odibi.datasets.delta import Fence
-from odibi.errors import ConfigError, OdibiError, Permanent
+from odibi.errors import ConfigError, OdibiError, Permanent, Problem
 from odibi.home import Home
 from odibi.kubernetes import exchange
 from odibi.kubernetes.driver import lead
@@ -75,6 +75,7 @@ def work(
         The exit code, and whether a thread of a step still runs.
 
     Raises:
+        ConfigError: the task is one that this worker cannot do.
         Permanent: there is no such task, or the result cannot be left.
     """
     begun = datetime.now(UTC)
@@ -118,8 +119,14 @@ def work(
         except OdibiError as error:
             said = "; ".join(map(str, error.problems)) if isinstance(error, ConfigError) else error.message
             now = datetime.now(UTC)
-            exchange.put(place, lines(WorkerResult(**about, ended_at=now, exit_code=3, error=said)))
-            raise
+            final = isinstance(error, Permanent)
+            exchange.put(
+                place, lines(WorkerResult(**about, ended_at=now, exit_code=2 if final else 3, error=said))
+            )
+            if not final or isinstance(error, ConfigError):
+                raise
+            # Another pod would come to the same: the exit code is one that the Job does not try again after.
+            raise ConfigError([Problem(url, 0, 0, error.message, error.hint)]) from error
     exchange.put(
         place, lines(of_run(result.run, task.steps, **about, ended_at=datetime.now(UTC), exit_code=code))
     )

@@ -97,11 +97,7 @@ def out_of_reach(loaded: Loaded, steps: Sequence[PlannedStep]) -> Iterator[Probl
                     f"makes on {maker.runtime} and keeps nowhere",
                     f"give {maker.name!r} a write, or both the same runtime",
                 )
-        if not far:
-            continue
-        if cluster is None:
-            message = f"step {planned.name!r} runs on kubernetes, and the pipeline names no cluster"
-            yield loaded.problem(at, message, "add kubernetes: {image: ..., tasks: ...}")
+        if not far or cluster is None:  # a check of the config asks for one
             continue
         mounts = [PurePosixPath(mount.mount) for mount in cluster.volumes if mount.shared]
         for url in dict.fromkeys(_places(planned, makers)):
