@@ -11,7 +11,7 @@ import pytest
 from odibi.kubernetes import published
 from odibi.kubernetes.lint import lint
 from odibi.kubernetes.manifest import cron_job, job
-from tests.unit.kubernetes.requests import FULL
+from tests.unit.kubernetes.given import FULL
 
 Change = Callable[[dict[str, Any]], Any]
 POD = "spec.template.spec"

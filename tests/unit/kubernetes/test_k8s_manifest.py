@@ -13,7 +13,7 @@ from odibi.kubernetes.lint import lint
 from odibi.kubernetes.manifest import cron_job, job, priority_class, priority_classes
 from odibi.kubernetes.names import label_value
 from odibi.kubernetes.request import JobRequest
-from tests.unit.kubernetes.requests import FULL, golden, requests
+from tests.unit.kubernetes.given import FULL, golden, requests
 
 LEAST = JobRequest(name="a", image="odibi:1", deadline=1, requests={"cpu": "1"}, limits={"memory": "1Gi"})
 

@@ -10,7 +10,7 @@ from odibi.kubernetes.lint import lint
 from odibi.kubernetes.published import against_schema
 from odibi.kubernetes.security import security
 from odibi.kubernetes.spark import conf, executor_pod
-from tests.unit.kubernetes.requests import CLUSTER, golden
+from tests.unit.kubernetes.given import CLUSTER, golden
 
 POD = {
     "KUBERNETES_SERVICE_HOST": "10.0.0.1",

@@ -10,7 +10,7 @@ from odibi.config.runtime import SecretKey
 from odibi.kubernetes.lint import lint
 from odibi.kubernetes.manifest import cron_job, job
 from odibi.kubernetes.stages import fetch, pipeline_request, sql_with_postgres, stages
-from tests.unit.kubernetes.requests import CLUSTER, golden
+from tests.unit.kubernetes.given import CLUSTER, golden
 
 CONFIG = "configs/ex5_data_processing.yaml"
 

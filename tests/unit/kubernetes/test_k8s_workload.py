@@ -22,7 +22,7 @@ from odibi.kubernetes.workload import (
     node_selector,
     tolerations,
 )
-from tests.unit.kubernetes.requests import FULL, golden
+from tests.unit.kubernetes.given import FULL, golden
 
 CLASSES: tuple[WorkloadClass, ...] = get_args(WorkloadClass)
 JOIN = "SELECT * FROM a JOIN b USING (id)"
