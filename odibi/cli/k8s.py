@@ -107,7 +107,9 @@ def _stages(loaded: Loaded) -> list[Json]:
         raise UsageError("--stages: steps of this pipeline have Jobs of their own", hint=hint)
     given = ("--date", loaded.logical_date.isoformat(), "--target", loaded.target)
     name = loaded.pipeline.pipeline
-    found = stages(cluster_of(loaded), name, loaded.file, run_id=loaded.run_id, given=given)
+    found = stages(
+        cluster_of(loaded), name, loaded.file, run_id=loaded.run_id, given=given, steps=loaded.pipeline.steps
+    )
     return [job(request) for request in found]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from odibi.config.runtime import Kubernetes, SparkPods, WorkloadClass
 from odibi.errors import Permanent
 from odibi.kubernetes import names
+from odibi.kubernetes.manifest import priority_class
 from odibi.kubernetes.pods import (
     SCRATCH,
     away_from,
@@ -167,6 +168,7 @@ def executor_pod(
         "nodeSelector": {**node_selector(workload_class, cluster.profile), **cluster.node_selector},
         "tolerations": tolerations(workload_class, cluster.profile),
         "affinity": away_from(excluded_nodes),
+        "priorityClassName": priority_class(cluster.priority) if cluster.priority is not None else "",
     }
     own = {names.WORKLOAD_CLASS: workload_class.lower()}
     return {

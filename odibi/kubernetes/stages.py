@@ -11,11 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
+from odibi.config.models import Step
 from odibi.config.runtime import Kubernetes, Mount, SecretKey, WorkloadClass
+from odibi.errors import Permanent
 from odibi.kubernetes import names
 from odibi.kubernetes.manifest import job
 from odibi.kubernetes.pods import SCRATCH, container_security
 from odibi.kubernetes.request import JobRequest
+from odibi.plan.select import select
 
 __all__ = ["STAGES", "Stage", "fetch", "pipeline_request", "sql_with_postgres", "stages"]
 
@@ -34,6 +37,8 @@ class Stage:
     requests: tuple[str, str]
     limits: tuple[str, str]
 
+
+_ANALYTICS = "analytics"
 
 STAGES = (
     Stage(
@@ -83,7 +88,13 @@ POSTGRES = "docker.io/library/postgres:17.6-bookworm"
 
 
 def stages(
-    cluster: Kubernetes, pipeline: str, config: str, *, run_id: str, given: Sequence[str] = ()
+    cluster: Kubernetes,
+    pipeline: str,
+    config: str,
+    *,
+    run_id: str,
+    given: Sequence[str] = (),
+    steps: Sequence[Step] | None = None,
 ) -> tuple[JobRequest, ...]:
     """The Jobs of the four stages: each runs its steps of a config that the image holds.
 
@@ -93,13 +104,14 @@ def stages(
         config: the config's file in the image.
         run_id: tells these Jobs from those of another day.
         given: further arguments of ``odibi run``, such as the date.
+        steps: of the config; a stage without any has no Job. If None, each stage has some.
     """
     common = _common(cluster, pipeline, run_id)
     return tuple(
         replace(
             common,
             name=names.job_name(pipeline, stage.name, run_id, 1),
-            args=("run", _absolute(config), *stage.select, *given),
+            args=("run", _absolute(config), *selection, *given),
             requests=_pair(stage.requests),
             limits=_pair(stage.limits),
             backoff_limit=stage.backoff_limit,
@@ -114,7 +126,22 @@ def stages(
             annotations={**common.annotations, names.FULL_TASK: stage.name},
         )
         for stage in STAGES
+        if (selection := _selection(stage, steps))
     )
+
+
+def _selection(stage: Stage, steps: Sequence[Step] | None) -> tuple[str, ...]:
+    """What selects the steps of a stage, nothing where there are none: a selector that means nothing is an error."""
+    if steps is None:
+        return stage.select
+    before: dict[str, tuple[str, ...]] = {step.name: () for step in steps}
+    tagged = any(_ANALYTICS in step.tags for step in steps)
+    arguments = stage.select if tagged else stage.select[:2]
+    try:
+        select(steps, before, arguments[1:2], arguments[3:4])
+    except Permanent:
+        return ()
+    return arguments
 
 
 def pipeline_request(

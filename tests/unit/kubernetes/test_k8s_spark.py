@@ -69,7 +69,9 @@ def test_elsewhere_there_are_none(missing: list[str], message: str) -> None:
 
 def test_the_pod_of_an_executor() -> None:
     labels = {"pipeline": "shop", "run-id": "r/1"}
-    cluster = CLUSTER.model_copy(update={"profile": "seed", "node_selector": {"zone": "a"}})
+    cluster = CLUSTER.model_copy(
+        update={"profile": "seed", "node_selector": {"zone": "a"}, "priority": "high"}
+    )
     made = executor_pod(cluster, labels=labels, workload_class="MemoryIntensive", excluded_nodes=("node-1",))
     golden("executor.yaml", [made])
 

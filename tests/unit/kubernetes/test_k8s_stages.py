@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from odibi.config import load
+from odibi.config.models import Step
 from odibi.config.runtime import SecretKey
 from odibi.kubernetes.lint import lint
 from odibi.kubernetes.manifest import cron_job, job
-from odibi.kubernetes.stages import fetch, pipeline_request, sql_with_postgres, stages
+from odibi.kubernetes.stages import STAGES, fetch, pipeline_request, sql_with_postgres, stages
+from odibi.plan.select import select
 from tests.unit.kubernetes.given import CLUSTER, golden
 
 CONFIG = "configs/ex5_data_processing.yaml"
@@ -48,6 +52,31 @@ def test_the_numbers_of_the_stages() -> None:
         ("transformation", 2, 300, "300m", "512Mi", "600m", "1Gi"),
         ("analytics", 2, 300, "300m", "512Mi", "600m", "1Gi"),
     ]
+
+
+def test_every_step_of_the_example_has_its_stage() -> None:
+    steps = load(Path(__file__).parents[3] / CONFIG, date="2026-01-05").pipeline.steps
+    found = []
+    for stage in STAGES:
+        said = dict(zip(stage.select[::2], stage.select[1::2], strict=True))
+        chosen = [said["--select"]]
+        excluded = [said["--exclude"]] if "--exclude" in said else []
+        found.append(sorted(select(steps, {step.name: () for step in steps}, chosen, excluded)))
+    assert found[0] == ["raw_products", "raw_transactions", "raw_users"]
+    assert found[2] == ["transformed_products", "transformed_transactions", "transformed_users"]
+    assert sorted(name for names in found for name in names) == sorted(step.name for step in steps)
+
+
+def test_a_stage_without_steps_has_no_job() -> None:
+    steps = [Step(name=layer, layer=layer, sql="SELECT 1 AS x") for layer in ("bronze", "gold")]
+    found = stages(CLUSTER, "shop", "configs/shop.yaml", run_id="r1", steps=steps)
+    assert [request.args[2:] for request in found] == [
+        ("--select", "layer:bronze"),
+        ("--select", "layer:gold"),
+    ]
+    steps = [Step(name="a", layer="gold", sql="SELECT 1 AS x", tags=("analytics",))]
+    found = stages(CLUSTER, "shop", "configs/shop.yaml", run_id="r1", steps=steps)
+    assert [request.args[2:] for request in found] == [("--select", "tag:analytics")]
 
 
 def test_stages_share_a_claim() -> None:
