@@ -2,12 +2,18 @@
 
 PYTHON ?=# an interpreter of your choice, such as PYTHON=python3.12; otherwise the first that fits
 ARGS   ?=# passed on by test, bench and chaos, such as ARGS="-k delta" or ARGS="--sf 1"
+PYTHON_IMAGE ?=# the image that the images stand on, where it is not the public one of docker/Dockerfile
 
 VENV   := .venv
 BIN    := $(VENV)/bin
 PY     := $(BIN)/python
 PIP    := $(PY) -m pip --quiet --disable-pip-version-check
 DAYS   := 2026-01-01 2026-01-02 2026-01-03 2026-01-04 2026-01-05
+
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' odibi/__init__.py)
+CLUSTER := $(PY) tests/cluster/cluster.py
+# The first that answers: a docker without its daemon builds nothing.
+BUILDER  = $(shell for b in docker podman buildah; do $$b info >/dev/null 2>&1 && echo $$b && break; done)
 
 # Stamps say which extras .venv holds, so that a second call installs nothing.
 BASE   := $(VENV)/.installed
@@ -16,10 +22,10 @@ BENCH  := $(VENV)/.installed-bench
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run demo test check lint format bench chaos docs wheel clean
+.PHONY: help run demo test check lint format bench chaos docs wheel images cluster test-cluster cluster-down clean
 
 help:  ## Show this list
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
 run: $(BASE)  ## Install odibi into .venv and run configs/daily.yaml
 	@$(PY) -m odibi run configs/daily.yaml
@@ -61,6 +67,24 @@ docs: $(DEV)  ## Build the docs into build/docs/site, and check that their examp
 wheel: $(BASE)  ## Build the wheel into dist/
 	@$(PIP) wheel --no-deps --wheel-dir dist .
 	@ls dist/*.whl
+
+images:  ## Build the worker's and Spark's images with docker, podman or buildah (PYTHON_IMAGE=... for another base)
+	@builder="$(BUILDER)"; [ -n "$$builder" ] || { echo "no docker, podman or buildah answers" >&2; exit 1; }; \
+	set -ex; \
+	$$builder build $(PYTHON_IMAGE:%=--build-arg BASE=%) --file docker/Dockerfile --target dependencies \
+	    --tag odibi-dependencies:$(VERSION) .; \
+	$$builder build $(PYTHON_IMAGE:%=--build-arg BASE=%) --file docker/Dockerfile --tag odibi:$(VERSION) .; \
+	$$builder build --file docker/spark.Dockerfile --tag odibi-spark:$(VERSION) .
+
+cluster: | $(PY)  ## Build and start a Kubernetes on this machine (root, Linux, Go), unless KUBECONFIG names one
+	@$(CLUSTER) up
+
+test-cluster: $(DEV)  ## Run the tests that need a cluster, on the one of `make cluster` or of KUBECONFIG
+	@config="$${KUBECONFIG:-$$($(CLUSTER) kubeconfig)}"; [ -n "$$config" ] || exit 1; \
+	KUBECONFIG="$$config" $(PY) -m pytest tests/cluster $(ARGS)
+
+cluster-down: | $(PY)  ## Stop the cluster of `make cluster`
+	@$(CLUSTER) down
 
 clean:  ## Remove caches and built files (keeps .venv and .odibi)
 	@rm -rf build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis

@@ -155,17 +155,34 @@ def test_images_agree_with_the_project() -> None:
         (ROOT / "docker" / name).read_text(encoding="utf-8") for name in ("Dockerfile", "spark.Dockerfile")
     )
     assert f"--tag odibi:{__version__} " in base
-    assert f"ARG BASE=odibi:{__version__}\n" in spark
+    assert f"ARG BASE=odibi-dependencies:{__version__}\n" in spark
+    assert f"ARG ODIBI=odibi:{__version__}\n" in spark
     pins = {
         r.name: r.specifier for r in map(Requirement, PROJECT["project"]["optional-dependencies"]["spark"])
     }
     for name, pinned in re.findall(r"(pyspark|delta-spark)==(\S+)", spark):
         assert pinned in pins.pop(name)
     assert not pins
-    jars = re.findall(r"([\w.-]+\.jar) /opt/spark/jars/$", spark, re.MULTILINE)
-    settings = (ROOT / "docker" / "spark-defaults.conf").read_text(encoding="utf-8")
-    assert f"spark.jars {','.join(f'/opt/spark/jars/{jar}' for jar in jars)}\n" in settings
-    assert len(jars) == 2
+
+
+def test_images_hold_what_the_project_asks_for() -> None:
+    """Every version that the images pin is one that pyproject.toml allows, and no dependency is without."""
+    text = (ROOT / "docker" / "constraints.txt").read_text(encoding="utf-8")
+    pinned = dict(re.findall(r"^([\w.-]+)==(\S+)$", text, re.MULTILINE))
+    extras = PROJECT["project"]["optional-dependencies"]
+    named = set(Requirement(extras["all"][0]).extras) | {"spark"}
+    wanted = [*PROJECT["project"]["dependencies"], *(r for name in named for r in extras[name])]
+    for requirement in map(Requirement, wanted):
+        assert pinned[requirement.name] in requirement.specifier, requirement
+
+
+def test_the_jars_of_the_image_fit_its_spark() -> None:
+    jars = (ROOT / "docker" / "jars.xml").read_text(encoding="utf-8")
+    spark = (ROOT / "docker" / "spark.Dockerfile").read_text(encoding="utf-8")
+    versions = dict(re.findall(r"(pyspark|delta-spark)==(\S+)", spark))
+    major = ".".join(versions["pyspark"].split(".")[:2])
+    assert f"<delta.version>{versions['delta-spark']}</delta.version>" in jars
+    assert f"<artifactId>delta-spark_{major}_2.13</artifactId>" in jars
 
 
 def test_every_dependency_has_a_floor_and_a_reason() -> None:
