@@ -233,7 +233,11 @@ def load() -> None:
             f"oci:{LAYOUT}:{name}",
             stdout=subprocess.DEVNULL,
         )
-    index = json.loads((LAYOUT / "index.json").read_text("utf-8"))
+    file = LAYOUT / "index.json"
+    index = json.loads(file.read_text("utf-8"))
+    # An image that has a successor stays in the list, without a name.
+    index["manifests"] = [entry for entry in index["manifests"] if "annotations" in entry]
+    file.write_text(json.dumps(index), "utf-8")
     wanted: set[str] = set()
     for entry in index["manifests"]:
         name = entry["annotations"].pop("org.opencontainers.image.ref.name")
@@ -265,13 +269,13 @@ def load() -> None:
                     member = tarfile.TarInfo(path)
                     member.size = len(text)
                     tar.addfile(member, io.BytesIO(text))
-                for part in new:
-                    tar.add(blob(part), f"blobs/{part.replace(':', '/')}")
+                for name in new:
+                    tar.add(blob(name), f"blobs/{name.replace(':', '/')}")
         if process.returncode:
             sys.exit("cluster: the images cannot be imported")
-    for file in LAYOUT.glob("blobs/sha256/*"):
-        if f"sha256:{file.name}" not in wanted:
-            file.unlink()
+    for part in LAYOUT.glob("blobs/sha256/*"):
+        if f"sha256:{part.name}" not in wanted:
+            part.unlink()
 
 
 def blob(name: str) -> Path:
