@@ -109,12 +109,10 @@ class Cluster:
         name, url = self._running(task, stopped) or self._submitted(task, steps)
         try:
             job = self._followed(name, steps, stopped)
-        except BaseException:
+            result = self._result(url, job)
+            pods = self._records(name, result)
+        finally:
             self._delete(name)
-            raise
-        result = self._result(url, job)
-        pods = self._records(name, result)
-        self._delete(name)
         return outcomes(steps, result, pods)
 
     # --- submitting ------------------------------------------------------------------------------
