@@ -161,11 +161,10 @@ def build() -> None:
     stamp.write_text(now, "utf-8")
 
 
-def buildah(*command: str | Path, **options: Any) -> None:
+def buildah(*command: str | Path) -> str:
     """Run buildah on a store of our own."""
     store = ("--root", CACHE / "storage", "--runroot", CACHE / "storage-run", "--storage-driver", "overlay")
-    environment = os.environ | {"BUILDAH_ISOLATION": "chroot"}
-    run("buildah", *store, *command, env=environment, **options)
+    return output("buildah", *store, *command, env=os.environ | {"BUILDAH_ISOLATION": "chroot"})
 
 
 def image(name: str, file: Path, *arguments: str, context: Path = ROOT) -> None:
@@ -176,7 +175,7 @@ def image(name: str, file: Path, *arguments: str, context: Path = ROOT) -> None:
     for argument in arguments:
         options += ("--build-arg" if "=" in argument else "--target", argument)
     fixed = ("bud", "--quiet", "--layers", "--network", "host")
-    buildah(*fixed, *options, "--tag", name, "--file", file, context, stdout=subprocess.DEVNULL)
+    buildah(*fixed, *options, "--tag", name, "--file", file, context)
 
 
 def images() -> None:
@@ -224,22 +223,18 @@ def ctr(*command: str | Path, **options: Any) -> str:
 
 
 def load() -> None:
-    """Give the images to containerd, only those layers that it does not have."""
-    known = set(ctr("content", "ls", "--quiet").split())
-    for name in (PAUSE, WORKER, SPARK, TESTS):
-        buildah(
-            "push",
-            "--quiet",
-            "--disable-compression",
-            name,
-            f"oci:{LAYOUT}:{name}",
-            stdout=subprocess.DEVNULL,
-        )
-    file = LAYOUT / "index.json"
-    index = json.loads(file.read_text("utf-8"))
-    # An image that has a successor stays in the list, without a name.
-    index["manifests"] = [entry for entry in index["manifests"] if "annotations" in entry]
-    file.write_text(json.dumps(index), "utf-8")
+    """Give containerd the images that it does not have, and of those the layers that it does not have."""
+    stamp = CACHE / "loaded.json"
+    loaded = json.loads(stamp.read_text("utf-8")) if stamp.is_file() else {}
+    names = (PAUSE, WORKER, SPARK, TESTS)
+    built = {name: buildah("images", "--quiet", "--no-trunc", name) for name in names}
+    if loaded == built:
+        return
+    shutil.rmtree(LAYOUT, ignore_errors=True)
+    for name in names:
+        if loaded.get(name) != built[name]:
+            buildah("push", "--quiet", name, f"oci:{LAYOUT}:{name}")
+    index = json.loads((LAYOUT / "index.json").read_text("utf-8"))
     wanted: set[str] = set()
     for entry in index["manifests"]:
         name = entry["annotations"].pop("org.opencontainers.image.ref.name")
@@ -247,13 +242,11 @@ def load() -> None:
         manifest = json.loads(blob(entry["digest"]).read_text("utf-8"))
         parts = [entry, manifest["config"], *manifest["layers"]]
         wanted |= {part["digest"] for part in parts}
-    new = sorted(wanted - known)
-    if new:
-        say(f"importing {len(new)} of {len(wanted)} parts of images")
-        give(index, {name: blob(name) for name in new})
-    for part in LAYOUT.glob("blobs/sha256/*"):
-        if f"sha256:{part.name}" not in wanted:
-            part.unlink()
+    new = sorted(wanted - set(ctr("content", "ls", "--quiet").split()))
+    say(f"importing {len(new)} of {len(wanted)} parts of images")
+    give(index, {name: blob(name) for name in new})
+    shutil.rmtree(LAYOUT)
+    stamp.write_text(json.dumps(built), "utf-8")
 
 
 def give(index: dict[str, Any], blobs: dict[str, bytes | Path]) -> None:
@@ -546,6 +539,9 @@ def inside(pid: int) -> tuple[str, ...]:
 
 def up() -> None:
     """Build what has changed, start the cluster where it does not run, and wait for its node."""
+    if os.environ.get("KUBECONFIG") not in (None, "", str(KUBECONFIG)):
+        say(f"nothing to start: KUBECONFIG names {os.environ['KUBECONFIG']}")
+        return
     if os.geteuid() or sys.platform != "linux":
         sys.exit("cluster: needs root on Linux; elsewhere name a cluster with KUBECONFIG")
     begun = time.monotonic()
@@ -626,10 +622,20 @@ def clear() -> None:
             top.rmdir()
     if works("ip", "link", "show", LINK):
         run("ip", "link", "delete", LINK)
+    mounts = [line.split()[1] for line in Path("/proc/mounts").read_text("utf-8").splitlines()]
+    for mount in reversed([mount for mount in mounts if mount.startswith(f"{CACHE}/")]):
+        works("umount", "--lazy", mount)  # of a build that was ended in its middle
     for path in (CACHE / "kubelet", LOG):
         shutil.rmtree(path, ignore_errors=True)
     for path in (PID, SOCKET):
         path.unlink(missing_ok=True)
+
+
+def kubeconfig() -> None:
+    """Print where the settings of its clients are."""
+    if not serving():
+        sys.exit("cluster: it does not run; start it with `make cluster`")
+    print(KUBECONFIG)
 
 
 def tell() -> None:
@@ -648,7 +654,7 @@ def main() -> None:
         "build": build,
         "images": images,
         "code": code,
-        "kubeconfig": lambda: print(KUBECONFIG),
+        "kubeconfig": kubeconfig,
         "serve": serve,
     }
     parser = argparse.ArgumentParser(description=__doc__)
