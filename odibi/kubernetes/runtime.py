@@ -6,6 +6,7 @@ does the same, of whatever run, waits for it instead of starting a second one.
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
@@ -13,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from lightkube.resources.core_v1 import Pod
 
 from odibi.errors import KubernetesError, OdibiError, Permanent, ResourceExhausted, Unavailable
 from odibi.kubernetes import exchange, names
@@ -51,6 +54,9 @@ ANSWER = 20.0
 LOOK = 0.5
 """Seconds between looks at whether the run was stopped."""
 
+BEGUN = ("Running", "Succeeded", "Failed")
+"""Phases of a pod that has something to say."""
+
 LINES = 200
 """Lines of a pod that are kept for its error."""
 
@@ -73,6 +79,7 @@ class Cluster:
         self._api = Api(config)
         self._news = threading.Condition()
         self._logs: dict[str, list[str]] = {}
+        self._executors: dict[str, set[str]] = {}
         loaded = context.loaded
         self._labels = {
             "pipeline": names.label_value(loaded.pipeline.pipeline),
@@ -167,6 +174,7 @@ class Cluster:
         """The Job as it ended. Raises KubernetesError where none of its pods will ever work."""
         streaming: set[str] = set()
         since: float | None = None
+        silent: float | None = None
         told = ""
         seen = False
         while True:
@@ -180,12 +188,14 @@ class Cluster:
                 pods = self._pods_of(name)
                 why = never(pods, self._events_of(name))
                 self._news.wait(LOOK)
+            silent = (silent or time.monotonic()) if self._jobs.trouble else None
+            if silent is not None and time.monotonic() - silent > ANSWER:
+                _say(
+                    f"odibi: nothing is heard of the cluster, Job {name} goes on there: {self._jobs.trouble}"
+                )
+                silent = math.inf
             for pod in pods:
-                if pod.metadata.name not in streaming and pod.status.phase in (
-                    "Running",
-                    "Succeeded",
-                    "Failed",
-                ):
+                if pod.metadata.name not in streaming and pod.status.phase in BEGUN:
                     streaming.add(pod.metadata.name)
                     self._stream(pod.metadata.name, steps)
             if stopped():
@@ -195,10 +205,11 @@ class Cluster:
                 continue
             if any(each in why for each in HOPELESS):
                 raise KubernetesError(f"Job {name} cannot run: {why}")
+            since = since or time.monotonic()
             if why != told:
                 _say(f"odibi: Job {name} waits: {why}")
-                told, since = why, since or time.monotonic()
-            elif since is not None and time.monotonic() - since > PATIENCE:
+                told = why
+            elif time.monotonic() - since > PATIENCE:
                 said = f"Job {name} cannot run: {why}"
                 raise ResourceExhausted("quota", said) if "exceeded quota" in why else KubernetesError(said)
 
@@ -209,8 +220,12 @@ class Cluster:
             if stopped():
                 raise Stopped("the run was stopped")
 
-    def _heard(self, _name: str, _object: Any) -> None:
+    def _heard(self, name: str, found: Any) -> None:
         with self._news:
+            if isinstance(found, Pod) and found.metadata is not None and is_executor(found):
+                # Remembered, because it is gone before its Job ends.
+                task = str((found.metadata.labels or {}).get(names.TASK))
+                self._executors.setdefault(task, set()).add(name)
             self._news.notify_all()
 
     def _pods_of(self, job: str) -> list[Any]:
@@ -256,15 +271,9 @@ class Cluster:
         raise why_failed(job, pods, self._events_of(name), log)
 
     def _records(self, name: str, result: WorkerResult) -> tuple[PodRecord, ...]:
-        task = (
-            (self._jobs.objects[name].metadata.labels or {}).get(names.TASK)
-            if name in self._jobs.objects
-            else None
-        )
-        everything = list(self._pods.objects.values())
-        mine = [p for p in everything if is_executor(p) and (p.metadata.labels or {}).get(names.TASK) == task]
+        executors = len(self._executors.get(names.label_value(result.task), ()))
         pods = sorted(self._pods_of(name), key=lambda pod: str(pod.metadata.creationTimestamp))
-        return tuple(pod_record(pod, name, result, len(mine)) for pod in pods)
+        return tuple(pod_record(pod, name, result, executors) for pod in pods)
 
 
 def _read(api: Api, pod: str, whose: str, lines: list[str], stopped: threading.Event) -> None:

@@ -206,7 +206,7 @@ def test_python_and_yaml_give_the_same_plan(project: Project) -> None:
 # --- parameters ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["runtime"])
+@pytest.mark.parametrize("name", ["schedule"])
 def test_parameters_of_later_versions_are_refused_by_name(project: Project, name: str) -> None:
     with pytest.raises(ConfigError, match=f"{name!r} is not available in this version"):
         Orchestrator(steps=ex1(project.root), **{name: True})
