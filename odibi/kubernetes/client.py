@@ -68,10 +68,11 @@ class Api:
         self.server = str(single.cluster.server)
         self.namespace = cluster.namespace or str(single.namespace or "default")
         self._client = Client(config=single, namespace=self.namespace, timeout=PATIENCE)
+        self._http: httpx2.Client = self._client._client._client  # noqa: SLF001 - only it can be closed
 
     def close(self) -> None:
         """Let go of the connections."""
-        self._client._client._client.close()  # noqa: SLF001 - lightkube has no other way
+        self._http.close()
 
     def create(self, manifest: Mapping[str, Any], *, dry_run: bool = False) -> bool:
         """Create an object; False where there is one of that name. With ``dry_run`` the cluster only judges it."""
@@ -227,7 +228,9 @@ class Watched:
                     self._note(one.metadata.name, None if kind == "DELETED" else one)
                     if self._over.is_set():
                         return
-            except (ApiError, httpx2.HTTPError, OSError) as error:
+            except (ApiError, httpx2.HTTPError, OSError, RuntimeError) as error:
+                if self._over.is_set():  # the client was closed under it
+                    return
                 code = error.status.code if isinstance(error, ApiError) else None
                 if code == 410:  # forgotten: what is there is listed anew
                     version = None

@@ -96,11 +96,8 @@ def why_failed(job: Any, pods: Sequence[Any], events: Iterable[Any], log: Sequen
             hint="raise memory in limits of resources",
         )  # fmt: skip
     if "No space left" in said or "ephemeral" in died:
-        return ResourceExhausted(
-            "disk",
-            f"pod {last.metadata.name if last else name}: {died or said}",
-            hint="raise ephemeral-storage",
-        )
+        what = f"pod {last.metadata.name}: {' '.join(filter(None, (died, said)))}"
+        return ResourceExhausted("disk", what, hint="raise ephemeral-storage in requests and limits")
     if died:
         return KubernetesError(f"pod {last.metadata.name} failed: {died}{f': {said}' if said else ''}")
     refused = next((e.message for e in events if e.type == "Warning" and e.reason == "FailedCreate"), "")

@@ -109,6 +109,7 @@ class Cluster:
         """Hear no more of the cluster."""
         for watched in (self._jobs, self._pods, self._events):
             watched.stop()
+        self._api.close()
 
     def attempt(self, steps: Sequence[PlannedStep], stopped: Callable[[], bool]) -> Mapping[str, Outcome]:
         """Have a Job compute the steps, or wait for the one that does."""

@@ -1,0 +1,220 @@
+"""Talking to a cluster whose connections break, and that refuses: a server on this machine that answers as one does."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from lightkube.resources.batch_v1 import Job
+
+from odibi.config.runtime import Kubernetes
+from odibi.errors import KubernetesError, OdibiError, ResourceExhausted, Unavailable
+from odibi.kubernetes.client import Api, Watched
+
+JOBS = "/apis/batch/v1/namespaces/etl/jobs"
+MANIFEST = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "a"}, "spec": {"template": {"spec": {"containers": []}}}}  # fmt: skip
+
+
+class Cluster:
+    """Answers by method and path; ``asked`` is what came, in order."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.answers: dict[str, Callable[[Any, dict[str, list[str]]], tuple[int, list[Any]]]] = {}
+
+    def job(self, name: str, version: int) -> dict[str, Any]:
+        return {**MANIFEST, "metadata": {"name": name, "resourceVersion": str(version)}}
+
+    def refuse(self, method: str, code: int, message: str) -> None:
+        self.answers[method] = lambda _body, _query: (
+            code,
+            [{"kind": "Status", "code": code, "message": message}],
+        )
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    known = Cluster()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _answer(self) -> None:
+            path, query = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
+            assert path.startswith(JOBS), path
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            kind = "WATCH" if "watch" in query else self.command
+            known.asked.append(f"{kind} {query.get('resourceVersion', [''])[0]}".strip())
+            code, lines = known.answers[kind](json.loads(body or b"{}"), query)
+            text = "".join(json.dumps(line) + "\n" for line in lines).encode()
+            self.send_response(code)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        do_GET = do_POST = do_DELETE = _answer  # noqa: N815 - the names that http.server calls
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        described = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
+            "users": [{"name": "u", "user": {"token": "t"}}],
+            "contexts": [{"name": "d", "context": {"cluster": "c", "user": "u", "namespace": "etl"}}],
+            "current-context": "d",
+        }
+        (tmp_path / "kubeconfig").write_text(json.dumps(described))
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+        yield known
+        server.shutdown()
+
+
+Asking = Callable[..., Api]
+
+
+@pytest.fixture
+def api() -> Iterator[Asking]:
+    """Makes what asks the cluster, and closes it after the test."""
+    made: list[Api] = []
+
+    def ask(**more: Any) -> Api:
+        made.append(Api(Kubernetes(image="odibi:1", tasks="/tasks", **more)))
+        return made[-1]
+
+    yield ask
+    for each in made:
+        each.close()
+
+
+def test_the_namespace_is_that_of_the_context_or_of_the_config(cluster: Cluster, api: Asking) -> None:
+    assert (api().namespace, api(namespace="other").namespace) == ("etl", "other")
+    assert api(cluster_endpoint="http://127.0.0.1:1").server == "http://127.0.0.1:1"
+    assert cluster.asked == [], "nothing is asked before it must"
+
+
+REFUSED = [
+    ("POST", 403, "jobs.batch is forbidden: User x cannot create", KubernetesError, "cannot create jobs.batch in namespace etl"),
+    ("POST", 403, "jobs is forbidden: exceeded quota: q", ResourceExhausted, "the quota of namespace etl is used up"),
+    ("POST", 404, 'namespaces "etl" not found', KubernetesError, "there is no namespace 'etl'"),
+    ("POST", 403, "because it is being terminated", KubernetesError, "namespace etl is being deleted"),
+    ("POST", 422, "spec.template: Required value", KubernetesError, "refuses to create jobs.batch: spec.template"),
+    ("POST", 500, "etcdserver: request timed out", Unavailable, "the cluster answered 500"),
+    ("POST", 401, "Unauthorized", KubernetesError, "cannot create jobs.batch"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "code", "message", "kind", "said"), REFUSED)
+def test_what_is_refused(
+    cluster: Cluster, api: Asking, method: str, code: int, message: str, kind: type[OdibiError], said: str
+) -> None:
+    cluster.refuse(method, code, message)
+    with pytest.raises(kind, match=said):
+        api().create(MANIFEST)
+
+
+def test_creating_twice_is_creating_once(cluster: Cluster, api: Asking) -> None:
+    cluster.answers["POST"] = lambda body, _query: (201, [body])
+    assert api().create(MANIFEST)
+    cluster.refuse("POST", 409, 'jobs.batch "a" already exists')
+    assert not api().create(MANIFEST)
+
+
+def test_deleting_what_is_gone_is_done_and_what_resists_is_forced(cluster: Cluster, api: Asking) -> None:
+    cluster.refuse("DELETE", 404, 'jobs.batch "a" not found')
+    api().delete("a")
+    queries: list[dict[str, list[str]]] = []
+
+    def once(_body: Any, query: dict[str, list[str]]) -> tuple[int, list[Any]]:
+        queries.append(query)
+        return (500, [{"kind": "Status", "code": 500, "message": "no"}]) if len(queries) == 1 else (200, [{}])
+
+    cluster.answers["DELETE"] = once
+    api().delete("a")
+    assert [query.get("gracePeriodSeconds") for query in queries] == [None, ["0"]]
+    assert [query["propagationPolicy"] for query in queries] == [["Background"], ["Background"]]
+
+
+def test_no_answer_is_unavailable(cluster: Cluster, api: Asking) -> None:
+    assert cluster.asked == []
+    with pytest.raises(Unavailable, match="cannot be reached"):
+        api(cluster_endpoint="http://127.0.0.1:9").create(MANIFEST)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "apiVersion: v1\nkind: Config\ncontexts: []\n"])
+def test_a_kubeconfig_that_is_none(
+    text: str, api: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken").write_text(text)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "broken"))
+    with pytest.raises(KubernetesError, match="cluster"):
+        api()
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "nowhere"))
+    with pytest.raises(KubernetesError, match="nowhere"):
+        api()
+
+
+def follow(watched: Watched, until: Callable[[], bool]) -> list[tuple[str, bool]]:
+    """What a watch tells until something is so: names, and whether there is such an object."""
+    heard: list[tuple[str, bool]] = []
+    news = threading.Condition()
+
+    def changed(name: str, found: Any) -> None:
+        with news:
+            heard.append((name, found is not None))
+            news.notify_all()
+
+    watched.start(changed)
+    with news:
+        assert news.wait_for(until, 20), heard
+    watched.stop()
+    return heard
+
+
+def test_a_watch_goes_on_where_it_broke_off_and_misses_nothing(cluster: Cluster, api: Asking) -> None:
+    """The stream ends after each event, once with an error; then the cluster has forgotten where it was."""
+    lists = [
+        (10, [cluster.job("a", 9)]),
+        (30, [cluster.job("b", 20), cluster.job("c", 29)]),  # a went while nobody listened
+    ]
+    streams: list[tuple[int, list[Any]]] = [
+        (200, [{"type": "ADDED", "object": cluster.job("b", 11)}]),
+        (503, [{"kind": "Status", "code": 503, "message": "restarting"}]),
+        (200, [{"type": "MODIFIED", "object": cluster.job("b", 12)}, {"type": "BOOKMARK", "object": cluster.job("", 13)}]),
+        (200, [{"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "too old"}}]),
+        (200, [{"type": "DELETED", "object": cluster.job("c", 31)}]),
+    ]  # fmt: skip
+
+    def listed(_body: Any, _query: dict[str, list[str]]) -> tuple[int, list[Any]]:
+        version, jobs = lists.pop(0)
+        return 200, [{"kind": "JobList", "metadata": {"resourceVersion": str(version)}, "items": jobs}]
+
+    cluster.answers["GET"] = listed
+    cluster.answers["WATCH"] = lambda _body, _query: streams.pop(0) if streams else (200, [])
+    watched = api().watch(Job, None)
+    follow(watched, lambda: not streams and set(watched.objects) == {"b"})
+    assert watched.objects["b"].metadata.resourceVersion == "20"
+    assert [each for each in cluster.asked if each.startswith("GET")] == ["GET", "GET"]
+    assert [each for each in cluster.asked if each.startswith("WATCH")][:5] == [
+        "WATCH 10", "WATCH 11", "WATCH 11", "WATCH 13", "WATCH 30"
+    ]  # fmt: skip
+    assert watched.trouble == ""
+
+
+def test_a_watch_that_may_not_be_says_so(cluster: Cluster, api: Asking) -> None:
+    cluster.refuse("GET", 403, "jobs.batch is forbidden")
+    watched = api().watch(Job, None)
+    follow(watched, lambda: watched.refused is not None)
+    assert watched.refused is not None
+    assert "cannot watch jobs.batch in namespace etl" in watched.refused.message
