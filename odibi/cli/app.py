@@ -423,7 +423,7 @@ def alerts_deliveries(
     _do("alerts:deliveries", limit=limit, output=output)
 
 
-k8s = typer.Typer(no_args_is_help=True, help="Kubernetes: render, lint.")
+k8s = typer.Typer(no_args_is_help=True, help="Kubernetes: render, lint, delete.")
 app.add_typer(k8s, name="k8s")
 
 
@@ -463,6 +463,19 @@ def k8s_lint(
 ) -> None:
     """Find what is wrong with manifests before a cluster sees them."""
     _do("k8s:lint", files=files, output=output)
+
+
+@k8s.command(name="delete")
+def k8s_delete(
+    config: Config = None,
+    orphans: Annotated[
+        bool, typer.Option("--orphans", help="Only those whose run is not under way.")
+    ] = False,
+    target: Target = None,
+    output: Output = "text",
+) -> None:
+    """Delete the Jobs of a pipeline with their pods; what they have committed stays."""
+    _do("k8s:delete", config=config, target=target, orphans=orphans, output=output)
 
 
 quarantine = typer.Typer(no_args_is_help=True, help="Rows that broke a rule: list, show, replay.")

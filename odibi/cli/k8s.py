@@ -1,10 +1,11 @@
-"""``odibi k8s``: the manifests that a config means, and what is wrong with manifests."""
+"""``odibi k8s``: the manifests that a config means, what is wrong with manifests, and what is left in a cluster."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +14,14 @@ import yaml
 
 from odibi.cli.config import load_config
 from odibi.cli.exits import Exit, NotFound, UsageError
+from odibi.cli.runs import store_of
 from odibi.cli.terminal import complain, say, say_json
 
 if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
     from odibi.kubernetes.told import Finding
 
-__all__ = ["lint", "render"]
+__all__ = ["delete", "lint", "render"]
 
 Json = dict[str, Any]
 
@@ -77,6 +79,48 @@ def lint(*, files: Sequence[str], output: str) -> int:
         return Exit.INVALID
     say(f"{seen} {'manifests are' if seen != 1 else 'manifest is'} clean")
     return Exit.SUCCESS
+
+
+def delete(*, config: str | None, target: str | None, orphans: bool, output: str) -> int:
+    """Delete the Jobs of a pipeline with their pods, and tell which."""
+    from odibi.kubernetes import names
+    from odibi.kubernetes.client import Api
+    from odibi.kubernetes.jobs import cluster_of
+
+    loaded = load_config(config, target=target)
+    labels = {
+        **names.MANAGED,
+        names.PIPELINE: names.label_value(loaded.pipeline.pipeline),
+        names.TARGET: names.label_value(loaded.target),
+    }
+    with closing(Api(cluster_of(loaded))) as api:
+        living = _living() if orphans else frozenset()
+        found = [
+            (str(job.metadata.name), job.metadata.labels[names.RUN_ID])
+            for job in api.jobs(labels)
+            if job.metadata.labels.get(names.RUN_ID) not in living
+        ]
+        for name, _ in found:
+            api.delete(name)
+        namespace = api.namespace
+    if output == "json":
+        say_json([{"job": name, "run_id": run, "namespace": namespace} for name, run in found])
+        return Exit.SUCCESS
+    for name, run in found:
+        say(f"deleted {name} of run {run[:8]}")
+    if not found:
+        what = "has no Job" if not orphans else "has no Job of a run that is over"
+        say(f"{loaded.pipeline.pipeline} {what} in namespace {namespace}")
+    return Exit.SUCCESS
+
+
+def _living() -> frozenset[str]:
+    """The runs that are under way, by the run store of this project."""
+    from odibi.record.model import RunStatus
+
+    with store_of() as store:
+        runs = store.runs(limit=1000) if store is not None else ()
+        return frozenset(run.run_id for run in runs if run.status is RunStatus.RUNNING)
 
 
 def _jobs(loaded: Loaded) -> list[Json]:

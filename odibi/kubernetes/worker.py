@@ -115,7 +115,7 @@ def work(
                     listener=report.changed,
                 )
                 code = code_of(result)
-                report.ended(result, code)
+                report.ended(replace(result, story=None), code)  # the one of this pod goes with it
         except OdibiError as error:
             said = "; ".join(map(str, error.problems)) if isinstance(error, ConfigError) else error.message
             now = datetime.now(UTC)
