@@ -54,6 +54,9 @@ ANSWER = 20.0
 LOOK = 0.5
 """Seconds between looks at whether the run was stopped."""
 
+REST = 5.0
+"""Seconds for the last lines of pods that have ended."""
+
 BEGUN = ("Running", "Succeeded", "Failed")
 """Phases of a pod that has something to say."""
 
@@ -79,6 +82,7 @@ class Cluster:
         self._api = Api(config)
         self._news = threading.Condition()
         self._logs: dict[str, list[str]] = {}
+        self._readers: dict[str, threading.Thread] = {}
         self._executors: dict[str, set[str]] = {}
         loaded = context.loaded
         self._labels = {
@@ -117,6 +121,7 @@ class Cluster:
         name, url = self._running(task, stopped) or self._submitted(task, steps)
         try:
             job = self._followed(name, steps, stopped)
+            self._read_to_the_end(name, steps)
             result = self._result(url, job)
             pods = self._records(name, result)
         finally:
@@ -173,7 +178,6 @@ class Cluster:
 
     def _followed(self, name: str, steps: Sequence[PlannedStep], stopped: Callable[[], bool]) -> Any:
         """The Job as it ended. Raises KubernetesError where none of its pods will ever work."""
-        streaming: set[str] = set()
         since: float | None = None
         silent: float | None = None
         told = ""
@@ -196,9 +200,7 @@ class Cluster:
                 )
                 silent = math.inf
             for pod in pods:
-                if pod.metadata.name not in streaming and pod.status.phase in BEGUN:
-                    streaming.add(pod.metadata.name)
-                    self._stream(pod.metadata.name, steps)
+                self._stream(pod, steps)
             if stopped():
                 raise Stopped("the run was stopped")
             if not why:
@@ -243,11 +245,25 @@ class Cluster:
             if event.involvedObject.name == job or str(event.involvedObject.name).startswith(f"{job}-")
         ]
 
-    def _stream(self, pod: str, steps: Sequence[PlannedStep]) -> None:
+    def _stream(self, pod: Any, steps: Sequence[PlannedStep]) -> None:
         """Print what a pod prints, as it does, on a thread of its own."""
-        lines = self._logs.setdefault(pod, [])
-        given = (self._api, pod, called(steps), lines, self._context.stopped)
-        threading.Thread(target=_read, args=given, daemon=True, name=f"odibi-log-{pod}").start()
+        name = pod.metadata.name
+        if name in self._readers or pod.status.phase not in BEGUN:
+            return
+        lines = self._logs.setdefault(name, [])
+        given = (self._api, name, called(steps), lines, self._context.stopped)
+        self._readers[name] = threading.Thread(
+            target=_read, args=given, daemon=True, name=f"odibi-log-{name}"
+        )
+        self._readers[name].start()
+
+    def _read_to_the_end(self, job: str, steps: Sequence[PlannedStep]) -> None:
+        """Read what the pods of a Job that has ended have printed, before it is deleted."""
+        until = time.monotonic() + REST
+        for pod in self._pods_of(job):
+            self._stream(pod, steps)
+            if (reader := self._readers.get(pod.metadata.name)) is not None:
+                reader.join(max(0.0, until - time.monotonic()))
 
     # --- merging ---------------------------------------------------------------------------------
 
