@@ -117,8 +117,10 @@ def _died(pod: Any) -> str:
     return ": ".join(filter(None, (pod.status.reason, pod.status.message)))
 
 
-def pod_record(pod: Any, job: str, result: WorkerResult | None, executors: int) -> PodRecord:
-    """What is recorded of a pod."""
+def pod_record(
+    pod: Any, job: str, result: WorkerResult | None, executors: int, *, gone: bool = False
+) -> PodRecord:
+    """What is recorded of a pod, as it was seen last; one that is ``gone`` was deleted before its Job ended."""
     began = started(pod)
     made = pod.metadata.creationTimestamp
     waited = (began - made).total_seconds() if began is not None and made is not None else None
@@ -128,7 +130,7 @@ def pod_record(pod: Any, job: str, result: WorkerResult | None, executors: int) 
         job=job,
         node=pod.spec.nodeName or "",
         image=pod.spec.containers[0].image or "",
-        status=str(pod.status.phase or ""),
+        status="Deleted" if gone else str(pod.status.phase or ""),
         reason=_died(pod),
         waited=waited,
         starting=max(0.0, (result.started_at - began).total_seconds()) if own and result and began else None,

@@ -54,6 +54,9 @@ ANSWER = 20.0
 LOOK = 0.5
 """Seconds between looks at whether the run was stopped."""
 
+SIGNALLED = 128
+"""Exit codes from here on are of signals."""
+
 REST = 5.0
 """Seconds for the last lines of pods that have ended."""
 
@@ -84,6 +87,7 @@ class Cluster:
         self._logs: dict[str, list[str]] = {}
         self._readers: dict[str, threading.Thread] = {}
         self._executors: dict[str, set[str]] = {}
+        self._seen: dict[str, Any] = {}
         loaded = context.loaded
         self._labels = {
             "pipeline": names.label_value(loaded.pipeline.pipeline),
@@ -117,7 +121,7 @@ class Cluster:
 
     def attempt(self, steps: Sequence[PlannedStep], stopped: Callable[[], bool]) -> Mapping[str, Outcome]:
         """Have a Job compute the steps, or wait for the one that does."""
-        task = task_of(self._context.loaded, steps, self._context.fence)
+        task = task_of(self._context.loaded, steps, self._context.fence, self._read(steps))
         name, url = self._running(task, stopped) or self._submitted(task, steps)
         try:
             job = self._followed(name, steps, stopped)
@@ -168,6 +172,13 @@ class Cluster:
         _say(f"[{', '.join(task.steps)}] is given to {self._api.namespace} as Job {request.name}")
         return request.name, url
 
+    def _read(self, steps: Sequence[PlannedStep]) -> dict[str, str]:
+        """The data version of what the steps read and do not make."""
+        made = {dataset for planned in steps for dataset in planned.step.outputs.values()}
+        asked = {dataset for planned in steps for dataset in planned.inputs.values()} - made
+        engine = self._context.engine("duckdb")
+        return {dataset: self._context.dataset(dataset, engine).version for dataset in sorted(asked)}
+
     def _delete(self, name: str) -> None:
         try:
             self._api.delete(name)
@@ -209,9 +220,9 @@ class Cluster:
             if any(each in why for each in HOPELESS):
                 raise KubernetesError(f"Job {name} cannot run: {why}")
             since = since or time.monotonic()
-            if why != told:
+            if (kind := why.partition(" (")[0]) != told:
                 _say(f"odibi: Job {name} waits: {why}")
-                told = why
+                told = kind
             elif time.monotonic() - since > PATIENCE:
                 said = f"Job {name} cannot run: {why}"
                 raise ResourceExhausted("quota", said) if "exceeded quota" in why else KubernetesError(said)
@@ -229,6 +240,8 @@ class Cluster:
                 # Remembered, because it is gone before its Job ends.
                 task = str((found.metadata.labels or {}).get(names.TASK))
                 self._executors.setdefault(task, set()).add(name)
+            elif isinstance(found, Pod):
+                self._seen[name] = found
             self._news.notify_all()
 
     def _pods_of(self, job: str) -> list[Any]:
@@ -277,10 +290,10 @@ class Cluster:
         ]
         result = max(found, key=lambda one: one.ended_at, default=None)
         name = job.metadata.name
-        if result is not None and (result.steps or not result.error):
-            return result
-        if result is not None:
+        if result is not None and result.error:
             raise Permanent(f"Job {name}: {result.error}")
+        if result is not None and (result.exit_code < SIGNALLED or ended(job) == "Complete"):
+            return result  # what a pod says that was told to end is that it was: the Job knows why
         if ended(job) == "Complete":
             raise unreadable(folder)
         pods = self._pods_of(name)
@@ -289,8 +302,11 @@ class Cluster:
 
     def _records(self, name: str, result: WorkerResult) -> tuple[PodRecord, ...]:
         executors = len(self._executors.get(names.label_value(result.task), ()))
-        pods = sorted(self._pods_of(name), key=lambda pod: str(pod.metadata.creationTimestamp))
-        return tuple(pod_record(pod, name, result, executors) for pod in pods)
+        pods = [pod for pod in self._seen.values() if (pod.metadata.labels or {}).get("job-name") == name]
+        return tuple(
+            pod_record(pod, name, result, executors, gone=pod.metadata.name not in self._pods.objects)
+            for pod in sorted(pods, key=lambda pod: str(pod.metadata.creationTimestamp))
+        )
 
 
 def _read(api: Api, pod: str, whose: str, lines: list[str], stopped: threading.Event) -> None:

@@ -67,8 +67,17 @@ class Task(Frozen):
     labels: dict[str, str] = {}
 
 
-def task_of(loaded: Loaded, steps: Sequence[PlannedStep], fence: Fence | None) -> Task:
+def task_of(
+    loaded: Loaded, steps: Sequence[PlannedStep], fence: Fence | None, read: Mapping[str, str] | None = None
+) -> Task:
     """The task of computing these steps of a plan.
+
+    Args:
+        loaded: the config.
+        steps: in an order in which they can run.
+        fence: the lock of the run.
+        read: the data version of each dataset that they read and do not make, as it is now: with the code it tells
+            tasks apart. Their keys do not, because a plan made before these datasets knows none.
 
     Raises:
         Permanent: a pipeline that was built in Python cannot be sent anywhere.
@@ -80,11 +89,11 @@ def task_of(loaded: Loaded, steps: Sequence[PlannedStep], fence: Fence | None) -
         )
     config = Path(loaded.file).name
     code = {planned.name: planned.code for planned in steps}
-    keys = {planned.name: planned.key for planned in steps}
+    own = {planned.name: dict(planned.own) for planned in steps}
     fresh, rebuild = any(planned.fresh for planned in steps), any(planned.rebuild for planned in steps)
     day = loaded.logical_date.isoformat()
     params = json.loads(json.dumps(dict(loaded.params), default=str))
-    same = [loaded.pipeline.pipeline, day, loaded.target, params, code, keys, fresh, rebuild]
+    same = [loaded.pipeline.pipeline, day, loaded.target, params, code, own, dict(read or {}), fresh, rebuild]
     return Task(
         task=hashlib.blake2b(json.dumps(same, sort_keys=True).encode(), digest_size=10).hexdigest(),
         pipeline=loaded.pipeline.pipeline,

@@ -124,6 +124,9 @@ def attempt_elsewhere(context: RunContext, steps: Sequence[PlannedStep]) -> Mapp
         if isinstance(error, Stopped) or context.stopped.is_set():
             return {planned.name: Outcome(StepStatus.CANCELLED) for planned in steps}
         return {steps[0].name: failed(error)}
+    if not outcomes:  # they would be given there again and again
+        silent = Permanent(f"{steps[0].runtime} does not say what became of {steps[0].name!r}")
+        return {steps[0].name: failed(silent)}
     return outcomes
 
 

@@ -190,6 +190,28 @@ def test_equal_work_has_the_same_identity_whatever_run_it_is_of(shop: Project) -
     )
 
 
+def test_the_task_of_a_run_that_died_is_that_of_the_one_that_goes_on(shop: Project) -> None:
+    """Whether what it reads was made by that run or stands already."""
+
+    def identity(read: str = "1") -> str:
+        loaded = shop.load(steps(), **far(shop))
+        given = [step for step in orchestrator.plan(loaded).steps if step.runtime != "local"]
+        return task_of(loaded, given, None, {"sales": read}).task
+
+    before = identity()
+    assert orchestrator.run(shop.load(steps(), **far(shop)), chosen=["sales"]).success
+    assert identity() == before
+    assert identity("2") != before
+
+
+def test_a_runtime_that_says_nothing_is_not_asked_for_ever(
+    shop: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Processes, "attempt", lambda _self, _steps, _stopped: {})
+    result = shop.run(steps(), **far(shop))
+    assert "does not say what became of 'big'" in result.error
+
+
 def test_a_task_holds_references_and_no_secret(shop: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOP_TOKEN", "sentinel-value")
     connections = {
