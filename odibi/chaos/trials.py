@@ -238,7 +238,7 @@ def _must(ended: Ended, date: str) -> None:
 
 def _tried(scratch: _Scratch, points: Sequence[Point], seed: int) -> Iterator[Trial]:
     """The trials in their order; who listens to no more of them has none begun any more."""
-    with ThreadPoolExecutor(1 if scratch.fresh else LANES) as pool:
+    with ThreadPoolExecutor(LANES) as pool:
         yield from pool.map(lambda each: _trial(scratch, each[0], each[1], seed), enumerate(points))
 
 
