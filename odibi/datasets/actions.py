@@ -33,7 +33,6 @@ def actions(url: str, staged: Staged) -> list[Any]:
             stats=_statistics(part, staged.schema),
         )
         for part in staged.parts
-        if part.rows  # a file without rows is left for the sweep of unused files
     ]
 
 

@@ -46,7 +46,7 @@ def write_delta(
     folders = [intents.folder(target.url)]
     try:
         staged = _staged(engine, rewrite.frame, change.schema, folders[0], incoming.partitions)
-        staged = _judged(db, intents, staged, rewrite, handle, kept, change, target, job, folders)
+        staged = _filled(_judged(db, intents, staged, rewrite, handle, kept, change, target, job, folders))
         sets = parts_of_schema(change.schema, job.sets)
         found, sample = measure(
             db, staged.location, rounded=job.rounded, sample=job.sample, masked=job.masked, sets=sets
@@ -104,7 +104,7 @@ def write_delta(
             part=part_of(other, job),
             where=rewrite.own,
         )
-    if same:
+    if same or not staged.parts:
         discard(target.url, folders[0])
     # An overwrite's table is its parts; of the others readers see more than what was staged.
     table = None if target.mode is WriteMode.OVERWRITE else open_table(target.url, version)
@@ -168,11 +168,10 @@ def _staged_beside(
     if rewrite.beside is None:
         return []
     folders.append(intents.folder(target.url, "_odibi"))
-    remembered = _staged(engine, rewrite.beside, rewrite.beside_schema, folders[1], ())
-    found = [part.path for part in remembered.parts if part.rows]
-    if not found:
+    remembered = _filled(_staged(engine, rewrite.beside, rewrite.beside_schema, folders[1], ()))
+    if not remembered.parts:
         discard(target.url, folders.pop())
-    return found
+    return [part.path for part in remembered.parts]
 
 
 def _staged(engine: Engine, frame: Frame, schema: Schema, folder: str, partitions: Sequence[str]) -> Staged:
@@ -182,6 +181,14 @@ def _staged(engine: Engine, frame: Frame, schema: Schema, folder: str, partition
     cross("after staging", place)
     _refuse_empty_partitions(staged)
     return staged
+
+
+def _filled(staged: Staged) -> Staged:
+    """What was staged without the files that hold no rows: no commit names them, so they would stay for ever."""
+    for part in staged.parts:
+        if not part.rows:
+            Path(part.path).unlink()
+    return dataclasses.replace(staged, parts=tuple(part for part in staged.parts if part.rows))
 
 
 def _already_there(handle: Table | None, target: Target, job: Job, written: str) -> Commit | None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import logging
+import queue
 import sys
+import threading
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -31,6 +33,9 @@ VARIABLE = "ODIBI_LOG_FORMAT"
 _FORMATS = ("human", "json")
 _UTF8, _ASCII = json.JSONEncoder(ensure_ascii=False), json.JSONEncoder()
 _NEVER = logging.CRITICAL + 1
+
+TOGETHER = 0.05
+"""Seconds in which entries are gathered: a thread that wakes for each is in the way of those that work."""
 
 
 def wanted(loaded: Loaded, format: str | None = None) -> Logging | None:
@@ -61,6 +66,8 @@ def json_line(entry: Entry, ascii: bool = False) -> str:
 class Log:
     """Writes the entries of a run as they come; a context manager, and a listener of steps.
 
+    It writes on a thread of its own: who waits for a disk or a pipe must not be the one that starts steps.
+
     Args:
         to: where and how; None for the logger ``odibi``.
 
@@ -76,6 +83,9 @@ class Log:
         self._handler: logging.StreamHandler[IO[str]] | None = None
         self._run: RunRecord | None = None
         self._told: set[tuple[str, str, int | None]] = set()
+        self._waiting: queue.SimpleQueue[tuple[StepRecord | RunRecord, datetime] | None] = queue.SimpleQueue()
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="odibi-log", daemon=True)
         if to is None:
             self._on = parent.hasHandlers()
             return
@@ -87,9 +97,12 @@ class Log:
         self._logger.addHandler(self._handler)
 
     def __enter__(self) -> Self:
+        if self._on:
+            self._thread.start()
         return self
 
     def __exit__(self, *raised: object) -> None:
+        self._finish()
         if self._handler is not None:
             self._handler.close()
 
@@ -100,16 +113,36 @@ class Log:
 
     def __call__(self, step: StepRecord) -> None:
         """A step has changed."""
-        if self._on and self._run is not None:
-            for entry in of_step(self._run, step, datetime.now(UTC)):
-                key = (entry.step, entry.reason, entry.attempt)
-                if key not in self._told:
-                    self._told.add(key)
-                    self._write(entry)
+        if self._on:
+            self._waiting.put((step, datetime.now(UTC)))
 
     def ended(self, run: RunRecord) -> None:
-        """The run has ended."""
-        self._write(of_run_end(run, datetime.now(UTC)))
+        """The run has ended; when this returns, all of it is written."""
+        self._waiting.put((run, datetime.now(UTC)))
+        self._finish()
+
+    def _finish(self) -> None:
+        if self._thread.is_alive():
+            self._waiting.put(None)
+            self._ending.set()
+            self._thread.join()
+
+    def _work(self) -> None:
+        while (waiting := self._waiting.get()) is not None:
+            record, at = waiting
+            with suppress(Exception):  # of a handler that the program around us has set up
+                self._write(of_run_end(record, at)) if isinstance(record, RunRecord) else self._tell(
+                    record, at
+                )
+            if self._waiting.empty():
+                self._ending.wait(TOGETHER)
+
+    def _tell(self, step: StepRecord, at: datetime) -> None:
+        for entry in of_step(self._run, step, at) if self._run is not None else ():
+            key = (entry.step, entry.reason, entry.attempt)
+            if key not in self._told:
+                self._told.add(key)
+                self._write(entry)
 
     def _write(self, entry: Entry) -> None:
         if self._on and self._logger.isEnabledFor(getattr(logging, entry.level)):
