@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -19,6 +20,9 @@ __all__ = ["LOST", "PATIENCE", "Ended", "Job", "processes", "run_in_child"]
 
 PATIENCE = 600.0
 """Seconds after which a child that does not end is taken for stuck."""
+
+BETWEEN = 0.2
+"""Seconds between looks for something to kill."""
 
 LOST = 255
 """What multiprocessing says of a child where it could not read how that has ended; odibi never ends so."""
@@ -48,19 +52,24 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a child ended: ``code`` is None where it did not and had to be killed."""
+    """How a child ended: ``code`` is None where it did not and had to be killed; ``hit`` if a part of it elsewhere was."""
 
     code: int | None
     said: str
+    hit: bool = False
 
     @property
     def killed(self) -> bool:
         """Whether the kill that was asked for came in time. If it is not known it did: the record tells."""
-        return self.code in (-signal.SIGKILL, LOST)
+        return self.hit or self.code in (-signal.SIGKILL, LOST)
 
 
-def run_in_child(job: Job) -> Ended:
-    """Run the job in a child process and wait for it."""
+def run_in_child(job: Job, strike: Callable[[], bool] | None = None) -> Ended:
+    """Run the job in a child process and wait for it.
+
+    With ``strike`` it is not the child that is killed: this is called until it says that it has killed something.
+    """
+    hit = False
     log = job.folder / "log"
     if job.fresh:
         child: BaseProcess = multiprocessing.get_context("spawn").Process(target=_child, args=(job, str(log)))
@@ -71,12 +80,16 @@ def run_in_child(job: Job) -> Ended:
     child.start()
     try:
         child.join(PATIENCE if job.kill_after is None else job.kill_after)
-        stuck = child.is_alive() and job.kill_after is None
+        if strike is not None:
+            while child.is_alive() and not (hit := strike()):
+                child.join(BETWEEN)
+            child.join(PATIENCE)
+        stuck = child.is_alive() and (job.kill_after is None or strike is not None)
     finally:
         child.kill()
         child.join()
     said = log.read_text("utf-8", "replace") if log.exists() else ""
-    return Ended(None if stuck else child.exitcode, said)
+    return Ended(None if stuck else child.exitcode, said, hit)
 
 
 def processes(folder: Path) -> list[str]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from odibi.config.alerts import NOBODY_TOLD
 from odibi.config.load import load
 from odibi.config.loaded import Loaded
@@ -14,6 +16,7 @@ from odibi.config.models import Step
 from odibi.errors import Permanent
 from odibi.home import Home
 from odibi.plan.model import Plan
+from odibi.plan.runtime import may_leave
 
 __all__ = ["Asked", "Unfit", "home_in", "moved", "refuse_elsewhere"]
 
@@ -40,6 +43,8 @@ def home_in(folder: Path) -> Home:
 def moved(asked: Asked, date: str | None, folder: Path) -> Loaded:
     """The pipeline for a date, with every connection that it writes to below the folder.
 
+    Where steps run elsewhere a config of the same name is written there, because it is the text that they are given.
+
     Raises:
         ConfigError: the config is wrong.
         Unfit: a step writes where no other folder can be put in its place.
@@ -62,13 +67,34 @@ def moved(asked: Asked, date: str | None, folder: Path) -> Loaded:
                 f"step {step.name!r} reads from the connection {step.params['from']!r}, which is also written to",
                 hint="give what is read from outside a connection of its own",
             )
+    urls = {name: str(folder / "lake" / name) for name in pipeline.connections if name in written}
+    if may_leave(pipeline):
+        config = _rewritten(loaded, urls, folder)
+        loaded = load(config, date=date, target=asked.target, params=asked.params, engine=asked.engine)
+        pipeline = loaded.pipeline
     places = {
-        name: place.model_copy(update={"url": str(folder / "lake" / name), "options": {}})
-        for name, place in pipeline.connections.items()
-        if name in written
+        name: pipeline.connections[name].model_copy(update={"url": url, "options": {}})
+        for name, url in urls.items()
     }
     connections = {**pipeline.connections, **places}
     return replace(loaded, pipeline=pipeline.model_copy(update={"connections": connections, **NOBODY_TOLD}))
+
+
+def _rewritten(loaded: Loaded, urls: Mapping[str, str], folder: Path) -> Path:
+    """The config as a file in the folder, which names other places to write to and to leave tasks in."""
+    data = yaml.safe_load(Path(loaded.file).read_text("utf-8"))
+    if loaded.others or not {"connections", "kubernetes"} <= data.keys():
+        raise Unfit(
+            "steps that run elsewhere are given a config, and this one cannot be written anew",
+            hint="give it connections and kubernetes of its own, and no inputs of other pipelines",
+        )
+    for name, url in urls.items():
+        data["connections"][name] = {**data["connections"][name], "url": url}
+    data["kubernetes"]["tasks"] = str(folder / "tasks")
+    config = folder / "config" / Path(loaded.file).name
+    config.parent.mkdir(exist_ok=True)
+    config.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), "utf-8")
+    return config
 
 
 def refuse_elsewhere(plan: Plan, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,10 @@ __all__ = ["Point", "found", "spread", "timed"]
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Where a run is killed: at a crossing, such as ``before commit: silver/orders #1``, or after some milliseconds."""
+    """Where a run is killed: at a crossing, such as ``before commit: silver/orders #1``, or after some milliseconds.
+
+    ``after 1200 ms: executor`` kills a part of it that is elsewhere, and lets the run itself go on.
+    """
 
     date: str
     moment: str
@@ -25,15 +29,24 @@ class Point:
     @property
     def kind(self) -> str:
         """The kind of moment, whatever table it is of."""
-        return (
-            "at any time" if self.milliseconds is not None else self.moment.rpartition(" #")[0].split(":")[0]
-        )
+        if self.milliseconds is None:
+            return self.moment.rpartition(" #")[0].split(":")[0]
+        return f"{self.victim} at any time".strip()
 
     @property
     def milliseconds(self) -> int | None:
         """The time of a kill that is not at a crossing."""
-        words = self.moment.split(" ")
-        return int(words[1]) if len(words) == 3 and words[0] == "after" and words[2] == "ms" else None
+        found = _TIMED.fullmatch(self.moment)
+        return int(found[1]) if found else None
+
+    @property
+    def victim(self) -> str:
+        """What is killed elsewhere; empty where it is the process of the run."""
+        found = _TIMED.fullmatch(self.moment)
+        return found[2] or "" if found else ""
+
+
+_TIMED = re.compile(r"after (\d+) ms(?:: ([\w-]+))?")
 
 
 def found(text: str, every: Sequence[Point]) -> Point:
@@ -54,7 +67,14 @@ def spread(every: Sequence[Point], count: int | None, chance: random.Random) -> 
     return [*every] * rounds + [every[int((number + chance.random()) * stretch)] for number in range(rest)]
 
 
-def timed(seconds: Mapping[str, float], count: int, chance: random.Random) -> list[Point]:
-    """Random times within the runs of each date, which take so many seconds."""
-    days = [chance.choice(sorted(seconds)) for _ in range(count)]
-    return [Point(day, f"after {round(chance.uniform(0, seconds[day]) * 1000)} ms") for day in days]
+def timed(
+    seconds: Mapping[str, float], count: int, chance: random.Random, victims: Sequence[str] = ("",)
+) -> list[Point]:
+    """Random times within the runs of each date, which take so many seconds; the victims take turns."""
+    found = []
+    for number in range(count):
+        day = chance.choice(sorted(seconds))
+        victim = victims[number % len(victims)]
+        moment = f"after {round(chance.uniform(0, seconds[day]) * 1000)} ms"
+        found.append(Point(day, f"{moment}: {victim}" if victim else moment))
+    return found

@@ -12,10 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 
 from odibi.chaos import verdict
 from odibi.chaos.child import LOST, Ended, Job, processes, run_in_child
+from odibi.chaos.elsewhere import Elsewhere
 from odibi.chaos.holdings import recorded
 from odibi.chaos.place import Asked, Unfit, home_in, moved, refuse_elsewhere
 from odibi.chaos.points import Point, found, spread, timed
@@ -89,6 +91,7 @@ class _Scratch:
 
     root: Path
     asked: Asked
+    elsewhere: Elsewhere | None = None
     fresh: bool = False
     days: list[_Day] = field(default_factory=list)
 
@@ -98,8 +101,20 @@ class _Scratch:
     def copy(self, of: Path, name: str) -> Path:
         return Path(shutil.copytree(of, self.root / name))
 
-    def run(self, date: str, folder: Path, arm: str = "", kill_after: float | None = None) -> Ended:
-        return run_in_child(Job(self.asked, date, folder, arm, self.fresh, kill_after))
+    def run(
+        self, date: str, folder: Path, arm: str = "", kill_after: float | None = None, victim: str = ""
+    ) -> Ended:
+        strike = partial(self.elsewhere.kill, victim) if self.elsewhere is not None and victim else None
+        return run_in_child(Job(self.asked, date, folder, arm, self.fresh, kill_after), strike)
+
+    @property
+    def victims(self) -> tuple[str, ...]:
+        """What kills at random times take in turn; the empty one is the run itself."""
+        return ("", *(self.elsewhere.victims if self.elsewhere is not None else ()))
+
+    def alive(self, folder: Path) -> list[str]:
+        """What of a run in the folder has not ended, here or elsewhere."""
+        return processes(folder) + (self.elsewhere.alive() if self.elsewhere is not None else [])
 
 
 def chaos(
@@ -110,6 +125,7 @@ def chaos(
     timed_kills: int = 0,
     seed: int = 1,
     at: str | None = None,
+    elsewhere: Elsewhere | None = None,
     begun: Callable[[Chaos], None] = lambda _: None,
     told: Callable[[Trial], None] = lambda _: None,
 ) -> Chaos:
@@ -122,6 +138,7 @@ def chaos(
         timed_kills: how many kills at random times, besides.
         seed: equal seeds choose equal points and times.
         at: the one point to kill at.
+        elsewhere: where steps run that do not run here; kills at random times take turns between its parts and the run.
         begun: told what was found before the first kill.
         told: told of every trial.
 
@@ -131,7 +148,9 @@ def chaos(
     """
     started = time.monotonic()
     with _scratch() as root:
-        scratch = _Scratch(root, asked)
+        scratch = _Scratch(root, asked, elsewhere)
+        if elsewhere is not None:
+            root.chmod(0o777)  # steps elsewhere run as somebody else
         days = [_day(scratch, each) for each in dates] or _two_days(scratch)
         for day in days:
             scratch.fresh |= any(step.engine == "spark" for step in _checked(scratch, day).steps)
@@ -143,7 +162,7 @@ def chaos(
         chosen = (
             [found(at, every)]
             if at
-            else [*spread(every, points, chance), *timed(lasting, timed_kills, chance)]
+            else [*spread(every, points, chance), *timed(lasting, timed_kills, chance, scratch.victims)]
         )
         plan = scratch.plan(days[-1], scratch.root / "base")
         report = Chaos(
@@ -238,7 +257,7 @@ def _must(ended: Ended, date: str) -> None:
 
 def _tried(scratch: _Scratch, points: Sequence[Point], seed: int) -> Iterator[Trial]:
     """The trials in their order; who listens to no more of them has none begun any more."""
-    with ThreadPoolExecutor(LANES) as pool:
+    with ThreadPoolExecutor(LANES if scratch.elsewhere is None else 1) as pool:
         yield from pool.map(lambda each: _trial(scratch, each[0], each[1], seed), enumerate(points))
 
 
@@ -252,7 +271,7 @@ def _trial(scratch: _Scratch, number: int, point: Point, seed: int) -> Trial:
     plan = scratch.plan(point.date, folder)
     wreck = verdict.wreck(plan, folder, before)
     ended = scratch.run(point.date, folder)
-    wrong = _wrong(day, plan, folder, before, wreck, [killed, second], ended)
+    wrong = _wrong(scratch, day, plan, folder, before, wreck, [killed, second], ended)
     kept = ""
     if wrong:
         kept = str(folder.rename(folder.with_name(f"failed-{number}")))
@@ -263,7 +282,7 @@ def _trial(scratch: _Scratch, number: int, point: Point, seed: int) -> Trial:
 
 def _killed(scratch: _Scratch, folder: Path, point: Point) -> Ended:
     if point.milliseconds is not None:
-        return scratch.run(point.date, folder, kill_after=point.milliseconds / 1000)
+        return scratch.run(point.date, folder, kill_after=point.milliseconds / 1000, victim=point.victim)
     return scratch.run(point.date, folder, f"kill {point.moment}")
 
 
@@ -275,8 +294,8 @@ def _again(scratch: _Scratch, folder: Path, day: _Day, chance: random.Random) ->
 
 
 def _wrong(
-    day: _Day, plan: Plan, folder: Path, before: Sequence[str], found: verdict.Wreck, killed: Sequence[Ended],
-    ended: Ended,
+    scratch: _Scratch, day: _Day, plan: Plan, folder: Path, before: Sequence[str], found: verdict.Wreck,
+    killed: Sequence[Ended], ended: Ended,
 ) -> list[str]:  # fmt: skip
     """Everything that is not as it should be after the next run."""
     for each in killed:
@@ -291,9 +310,9 @@ def _wrong(
     (folder / "log").unlink(missing_ok=True)
     wrong += verdict.left_over(plan, folder)
     deadline = time.monotonic() + LINGER
-    while (alive := processes(folder)) and time.monotonic() < deadline:
+    while (alive := scratch.alive(folder)) and time.monotonic() < deadline:
         time.sleep(0.2)
-    return wrong + [f"a process of the killed run is still alive: {each}" for each in alive]
+    return wrong + [f"still alive of the killed run: {each}" for each in alive]
 
 
 def _code(ended: Ended) -> str:

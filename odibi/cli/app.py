@@ -597,6 +597,14 @@ def chaos(
     seed: Annotated[
         int, typer.Option("--seed", metavar="N", min=0, help="Equal seeds choose equal points.")
     ] = 1,
+    runtime: Annotated[
+        str,
+        typer.Option(
+            "--runtime",
+            metavar="RUNTIME",
+            help="kubernetes: kill pods too, at random times (30 if not said).",
+        ),
+    ] = "local",
     target: Target = None,
     date: Annotated[
         list[str] | None,
@@ -611,7 +619,7 @@ def chaos(
     """Kill runs at every moment that counts, run again, and see that nothing is lost, doubled or redone."""
     _do(
         "chaos", config=config, given={"target": target, "param": param, "engine": engine}, dates=date or (),
-        points=points, timed=timed, at=at, seed=seed, output=output,
+        points=points, timed=timed, at=at, seed=seed, runtime=runtime, output=output,
     )  # fmt: skip
 
 

@@ -8,24 +8,35 @@ from functools import partial
 from typing import Any
 
 import odibi
+from odibi.chaos.elsewhere import Elsewhere
 from odibi.chaos.place import Asked, Unfit
 from odibi.chaos.trials import Chaos, Trial
 from odibi.chaos.trials import chaos as tried
 from odibi.cli.config import find_config, parameters
 from odibi.cli.exits import Exit, UsageError
 from odibi.cli.terminal import paint, say, say_json
+from odibi.config.load import load
+from odibi.errors import nearest
+from odibi.plan.runtime import HERE, may_leave
+from odibi.run.remote import RUNTIMES
 from odibi.story.text import count
 
 __all__ = ["chaos"]
 
+RANDOM = 30
+"""Kills at random times where steps run elsewhere, if nobody says how many."""
+
 
 def chaos(
     *, config: str | None, given: Mapping[str, Any], dates: Sequence[str], points: int | None, timed: int,
-    at: str | None, seed: int, output: str,
+    at: str | None, seed: int, runtime: str, output: str,
 ) -> int:  # fmt: skip
     """Try the points, and print a certificate or the first one that failed and how to see it again."""
     file = find_config(config)
     asked = Asked(file, given["target"], parameters(given["param"]), given["engine"])
+    elsewhere = _elsewhere(asked, runtime)
+    if elsewhere is not None:  # there each kill costs a minute
+        points, timed = points or 0, timed or (0 if points else RANDOM)
     text = output == "text"
     done: list[Trial] = []
 
@@ -37,16 +48,36 @@ def chaos(
     begun = partial(_begun, file) if text else lambda _: None
     try:
         result = tried(
-            asked, dates=dates, points=points, timed_kills=timed, at=at, seed=seed, begun=begun, told=told
-        )
+            asked, dates=dates, points=points, timed_kills=timed, at=at, seed=seed, elsewhere=elsewhere,
+            begun=begun, told=told,
+        )  # fmt: skip
     except Unfit as error:
         raise UsageError(error.message, hint=error.hint) from error
-    again = _command(file, given, seed, result)
+    again = _command(file, {**given, "runtime": runtime if elsewhere is not None else None}, seed, result)
     if text:
         _ended(file, result, seed, again)
     else:
         say_json(_as_data(file, result, seed, again))
     return Exit.SUCCESS if result.failed is None else Exit.FAILED
+
+
+def _elsewhere(asked: Asked, runtime: str) -> Elsewhere | None:
+    """The runtime whose parts are killed too; None for the one here. Raises UsageError where no step runs there."""
+    if runtime == HERE:
+        return None
+    if runtime not in RUNTIMES:
+        raise UsageError(f"unknown runtime {runtime!r}", hint=nearest(runtime, (HERE, *RUNTIMES), "runtimes"))
+    pipeline = load(asked.config, target=asked.target, params=asked.params, engine=asked.engine).pipeline
+    if pipeline.kubernetes is None or not may_leave(pipeline):
+        raise UsageError(f"no step of {asked.config} runs on {runtime}", hint="give runtime and kubernetes")
+    from odibi.kubernetes.victims import Victims
+
+    spark = "spark" in (
+        pipeline.engine,
+        *pipeline.engines.values(),
+        *(step.engine for step in pipeline.steps),
+    )
+    return Victims(pipeline.kubernetes, pipeline.pipeline, spark=spark)
 
 
 def _begun(file: str, found: Chaos) -> None:
@@ -91,7 +122,7 @@ def _command(file: str, given: Mapping[str, Any], seed: int, result: Chaos) -> s
     words = ["odibi", "chaos", file, "--at", str(result.failed.point), "--seed", str(seed)]
     for date in result.dates:
         words += ["--date", date]
-    for name in ("engine", "target"):
+    for name in ("engine", "target", "runtime"):
         words += [f"--{name}", given[name]] if given[name] else []
     for each in given["param"] or ():
         words += ["--param", each]

@@ -97,6 +97,20 @@ class Api:
         with self._telling("list", "Job"):
             return list(self._client.list(Job, namespace=self.namespace, labels=dict(labels)))
 
+    def pods(self, labels: Mapping[str, str]) -> list[Any]:
+        """The pods with these labels."""
+        with self._telling("list", "Pod"):
+            return list(self._client.list(Pod, namespace=self.namespace, labels=dict(labels)))
+
+    def end(self, pod: str) -> bool:
+        """Delete a pod at once, without letting it end what it does; whether there was one."""
+        try:
+            with self._telling("delete", "Pod"):
+                self._client.delete(Pod, pod, namespace=self.namespace, grace_period=0)
+        except _Missing:
+            return False
+        return True
+
     def delete(self, name: str) -> None:
         """Delete a Job with all that belongs to it; at once if the cluster does not want to do it gently."""
         try:

@@ -34,7 +34,7 @@ from odibi.kubernetes.jobs import called, job_request, labels_of
 from odibi.kubernetes.manifest import job as manifest_of
 from odibi.kubernetes.outcomes import outcomes
 from odibi.kubernetes.result import WorkerResult, parsed
-from odibi.kubernetes.task import Task, task_of
+from odibi.kubernetes.task import Task, read_by, task_of
 from odibi.plan.model import PlannedStep
 from odibi.record.model import PodRecord
 from odibi.run.context import Stopped
@@ -121,7 +121,7 @@ class Cluster:
 
     def attempt(self, steps: Sequence[PlannedStep], stopped: Callable[[], bool]) -> Mapping[str, Outcome]:
         """Have a Job compute the steps, or wait for the one that does."""
-        task = task_of(self._context.loaded, steps, self._context.fence, self._read(steps))
+        task = task_of(self._context.loaded, steps, self._context.fence, read_by(self._context, steps))
         name, url = self._running(task, stopped) or self._submitted(task, steps)
         try:
             job = self._followed(name, steps, stopped)
@@ -171,13 +171,6 @@ class Cluster:
         self._api.create(manifest_of(replace(request, namespace=self._api.namespace)))
         _say(f"[{', '.join(task.steps)}] is given to {self._api.namespace} as Job {request.name}")
         return request.name, url
-
-    def _read(self, steps: Sequence[PlannedStep]) -> dict[str, str]:
-        """The data version of what the steps read and do not make."""
-        made = {dataset for planned in steps for dataset in planned.step.outputs.values()}
-        asked = {dataset for planned in steps for dataset in planned.inputs.values()} - made
-        engine = self._context.engine("duckdb")
-        return {dataset: self._context.dataset(dataset, engine).version for dataset in sorted(asked)}
 
     def _delete(self, name: str) -> None:
         try:

@@ -24,8 +24,9 @@ from odibi.record.rows import reason
 if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
     from odibi.datasets.delta import Fence
+    from odibi.run.context import RunContext
 
-__all__ = ["VERSION", "Task", "parsed", "task_of"]
+__all__ = ["VERSION", "Task", "parsed", "read_by", "task_of"]
 
 VERSION = 1
 """The version of the document; a worker of another odibi may know only older ones."""
@@ -76,8 +77,8 @@ def task_of(
         loaded: the config.
         steps: in an order in which they can run.
         fence: the lock of the run.
-        read: the data version of each dataset that they read and do not make, as it is now: with the code it tells
-            tasks apart. Their keys do not, because a plan made before these datasets knows none.
+        read: what :func:`read_by` says: with the code it tells tasks apart. Their keys do not, because a plan made
+            before these datasets knows none.
 
     Raises:
         Permanent: a pipeline that was built in Python cannot be sent anywhere.
@@ -93,7 +94,11 @@ def task_of(
     fresh, rebuild = any(planned.fresh for planned in steps), any(planned.rebuild for planned in steps)
     day = loaded.logical_date.isoformat()
     params = json.loads(json.dumps(dict(loaded.params), default=str))
-    same = [loaded.pipeline.pipeline, day, loaded.target, params, code, own, dict(read or {}), fresh, rebuild]
+    to = sorted(target.url for planned in steps for group in planned.targets.values() for target in group)
+    same = [
+        *(loaded.pipeline.pipeline, day, loaded.target, params, code, own, dict(read or {}), fresh, rebuild),
+        to,
+    ]
     return Task(
         task=hashlib.blake2b(json.dumps(same, sort_keys=True).encode(), digest_size=10).hexdigest(),
         pipeline=loaded.pipeline.pipeline,
@@ -112,6 +117,29 @@ def task_of(
         rebuild=rebuild,
         fence=tuple(fence) if fence is not None else None,
     )
+
+
+def read_by(context: RunContext, steps: Sequence[PlannedStep]) -> dict[str, str]:
+    """The data version of each dataset that the steps read and do not make, as it is now.
+
+    What is not kept is made there once more: then the code counts that makes it, and the data that it reads.
+    """
+    makers = {made: planned for planned in context.plan.steps for made in planned.step.outputs.values()}
+    engine = context.engine("duckdb")
+    there = {dataset for planned in steps for dataset in planned.step.outputs.values()}
+    found: dict[str, str] = {}
+    waiting = [dataset for planned in steps for dataset in planned.inputs.values()]
+    while waiting:
+        dataset = waiting.pop()
+        maker = makers.get(dataset)
+        if dataset in found or dataset in there:
+            continue
+        if maker is None or maker.targets.get(dataset):
+            found[dataset] = context.dataset(dataset, engine).version
+        else:
+            found[dataset] = maker.code
+            waiting += maker.inputs.values()
+    return dict(sorted(found.items()))
 
 
 def _files(loaded: Loaded) -> Iterator[tuple[str, str]]:

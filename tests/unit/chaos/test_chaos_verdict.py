@@ -128,6 +128,9 @@ def test_points() -> None:
     assert found("2026-01-05 before commit: a/b #3", every) == every[2]
     (late,) = timed({"2026-01-05": 2.0}, 1, random.Random(1))
     assert 0 <= (late.milliseconds or -1) <= 2000
+    run, pod = timed({"2026-01-05": 2.0}, 2, random.Random(1), ("", "pod"))
+    assert (run.victim, run.kind, pod.victim, pod.kind) == ("", "at any time", "pod", "pod at any time")
+    assert found(str(pod), [*every, run]) == pod
     assert found(str(late), every) == late
     with pytest.raises(Unfit, match="no run comes to 'x'"):
         found("x", every)

@@ -13,7 +13,7 @@ from odibi.errors import KubernetesError
 from odibi.kubernetes import exchange
 from odibi.kubernetes.outcomes import outcomes
 from odibi.kubernetes.result import WorkerResult, parsed
-from odibi.kubernetes.task import task_of
+from odibi.kubernetes.task import read_by, task_of
 from odibi.plan.model import PlannedStep
 from odibi.run.context import RunContext
 from odibi.run.outcome import Outcome
@@ -48,7 +48,7 @@ class Processes:
         if self.broken:
             raise self.broken.pop()
         assert self.folder is not None
-        task = task_of(self.context.loaded, steps, self.context.fence)
+        task = task_of(self.context.loaded, steps, self.context.fence, read_by(self.context, steps))
         folder = f"{self.folder.tasks}/{task.task}-{len(self.given)}"
         exchange.put(f"{folder}/{exchange.TASK}", task.model_dump_json())
         code, result, printed = worked(f"{folder}/{exchange.TASK}", Path(folder) / "home")

@@ -97,6 +97,42 @@ def test_what_waits_for_a_step_here_goes_later(shop: Project) -> None:
     assert Processes.given == [["a"], ["b"]]
 
 
+def test_what_is_not_kept_is_made_again_where_it_is_read(shop: Project) -> None:
+    given = [
+        read("sales", "sales.csv"),
+        sql("tidy", "SELECT upper(who) AS who, price FROM sales", layer="silver", write=None),
+        sql("kept", "SELECT * FROM tidy WHERE price > 3", layer="silver"),
+        sql("total", "SELECT sum(price) AS total FROM tidy", layer="gold"),
+    ]
+    both = {"silver": "kubernetes", "gold": "kubernetes"}
+    assert shop.run(given, **far(shop, runtime=both)).success
+    assert Processes.given == [["tidy", "kept"], ["total"]]
+    assert shop.rows("gold/total") == [(12,)]
+
+
+def test_tasks_that_write_elsewhere_or_read_what_is_made_otherwise_are_others(shop: Project) -> None:
+    def task(query: str, lake: str) -> str:
+        given = [
+            read("sales", "sales.csv"),
+            sql("tidy", query, layer="silver", write=None),
+            sql("total", "SELECT sum(price) AS total FROM tidy", layer="gold", runtime="kubernetes"),
+        ]
+        connections = {
+            "lake": {"url": str(shop.root / lake), "format": "delta"},
+            "in": {"url": str(shop.root / "in")},
+        }
+        assert shop.run(given, **far(shop, connections=connections)).success
+        (last,) = (shop.root / "tasks").glob(f"*-{len(Processes.given)}")
+        return last.name.partition("-")[0]
+
+    one = task("SELECT price FROM sales", "lake")
+    other, third = (
+        task("SELECT price FROM sales", "other"),
+        task("SELECT price + 1 AS price FROM sales", "third"),
+    )
+    assert len({one, other, third}) == 3
+
+
 def test_a_step_that_fails_there_fails_here(shop: Project) -> None:
     result = shop.run(steps("SELECT who, CAST(who AS INTEGER) AS price FROM sales"), **far(shop))
     assert not result.success

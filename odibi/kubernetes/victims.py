@@ -1,0 +1,49 @@
+"""What of a pipeline's runs is in a cluster, for those who want to kill it there."""
+
+from __future__ import annotations
+
+from odibi.config.runtime import Kubernetes
+from odibi.errors import OdibiError
+from odibi.kubernetes import names
+from odibi.kubernetes.client import Api
+from odibi.kubernetes.follow import is_executor
+
+__all__ = ["Victims"]
+
+
+class Victims:
+    """The pods and Jobs of a pipeline.
+
+    Args:
+        config: of the cluster.
+        pipeline: its name.
+        spark: whether any of its steps has executors.
+
+    Raises:
+        KubernetesError: no cluster is described.
+    """
+
+    def __init__(self, config: Kubernetes, pipeline: str, *, spark: bool) -> None:
+        self.victims: tuple[str, ...] = ("pod", "executor") if spark else ("pod",)
+        self._api = Api(config)
+        self._labels = {names.PIPELINE: names.label_value(pipeline)}
+
+    def kill(self, victim: str) -> bool:
+        """Delete one that works, at once: the pod of a Job, or an executor. False while there is none."""
+        try:
+            for pod in self._api.pods(self._labels):
+                phase = pod.status.phase if pod.status is not None else ""
+                if phase == "Running" and is_executor(pod) == (victim == "executor"):
+                    return self._api.end(str(pod.metadata.name))
+        except OdibiError:  # it may answer the next time; the run is told of that itself
+            pass
+        return False
+
+    def alive(self) -> list[str]:
+        """The Jobs and pods there are, whatever they do."""
+        found = [
+            (kind, one)
+            for kind, list_ in (("Job", self._api.jobs), ("pod", self._api.pods))
+            for one in list_(self._labels)
+        ]
+        return [f"{kind} {one.metadata.name}" for kind, one in found]
