@@ -724,6 +724,12 @@ def metrics(
 
 
 @app.command()
+def results(name: RunName = None, output: Output = "text") -> None:
+    """Show what became of each step of a run, and which pods it ran in; no cluster is asked."""
+    _do("results", name=name, output=output)
+
+
+@app.command()
 def cancel(
     name: Annotated[
         str, typer.Argument(metavar="RUN", help="A run, by the beginning of its id, or a pipeline.")

@@ -125,10 +125,10 @@ def _source(one: Mount) -> Json:
 
 
 def away_from(nodes: Iterable[str]) -> Json:
-    """The node affinity that keeps a pod off these nodes; empty for none."""
+    """The node affinity that sends a pod to other nodes than these if there are any; empty for none."""
     # A field takes one value at a time. The label of the host name is not the node's name everywhere.
     fields = [{"key": "metadata.name", "operator": "NotIn", "values": [node]} for node in nodes]
     if not fields:
         return {}
-    terms = [{"matchFields": fields}]
-    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
+    terms = [{"weight": 100, "preference": {"matchFields": fields}}]
+    return {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": terms}}

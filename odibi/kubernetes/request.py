@@ -30,7 +30,7 @@ class JobRequest:
         completions: how many of its pods must succeed; None is one.
         token: whether its pods talk to the cluster, as the service account.
         profile: ``seed`` places pods by workload class.
-        excluded_nodes: names of nodes where no pod of it may run.
+        excluded_nodes: names of nodes where its pods should not run, if there are others.
         ports: that its pods listen on, by name.
         working_dir: of the container; empty is the image's own.
     """

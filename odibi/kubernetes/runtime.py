@@ -88,6 +88,7 @@ class Cluster:
         self._readers: dict[str, threading.Thread] = {}
         self._executors: dict[str, set[str]] = {}
         self._seen: dict[str, Any] = {}
+        self._avoided: dict[str, set[str]] = {}
         loaded = context.loaded
         self._labels = {
             "pipeline": names.label_value(loaded.pipeline.pipeline),
@@ -127,10 +128,21 @@ class Cluster:
             job = self._followed(name, steps, stopped)
             self._read_to_the_end(name, steps)
             result = self._result(url, job)
-            pods = self._records(name, result)
+            found = outcomes(steps, result, self._records(name, result))
+        except OdibiError:
+            self._avoid_nodes_of(name, steps)
+            raise
         finally:
             self._delete(name)
-        return outcomes(steps, result, pods)
+        if any(outcome.error is not None for outcome in found.values()):
+            self._avoid_nodes_of(name, steps)
+        return found
+
+    def _avoid_nodes_of(self, name: str, steps: Sequence[PlannedStep]) -> None:
+        """Have the next attempt made on other nodes than those where this one failed, if there are any."""
+        pods = (pod for pod in self._seen.values() if (pod.metadata.labels or {}).get("job-name") == name)
+        nodes = {str(pod.spec.nodeName) for pod in pods if pod.spec.nodeName}
+        self._avoided.setdefault(called(steps), set()).update(nodes)
 
     # --- submitting ------------------------------------------------------------------------------
 
@@ -167,6 +179,7 @@ class Cluster:
             task=task.task,
             run_id=task.run_id,
             attempt=number,
+            excluded_nodes=sorted(self._avoided.get(called(steps), ())),
         )
         self._api.create(manifest_of(replace(request, namespace=self._api.namespace)))
         _say(f"[{', '.join(task.steps)}] is given to {self._api.namespace} as Job {request.name}")

@@ -155,7 +155,7 @@ def executor_pod(
         labels: of the Job whose driver it is.
         workload_class: of the step.
         command: in place of the image's own.
-        excluded_nodes: where it may not run.
+        excluded_nodes: where it should not run, if there are others.
     """
     container: Json = {
         "name": EXECUTOR,

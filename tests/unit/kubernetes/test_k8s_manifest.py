@@ -114,9 +114,8 @@ def test_failures_that_another_pod_would_repeat_end_the_job() -> None:
 
 
 def test_pods_keep_off_nodes_where_they_failed() -> None:
-    affinity = pod(job(FULL))["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
-    (term,) = affinity["nodeSelectorTerms"]
-    assert term["matchFields"] == [
+    (term,) = pod(job(FULL))["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert term["preference"]["matchFields"] == [
         {"key": "metadata.name", "operator": "NotIn", "values": ["node-1"]},
         {"key": "metadata.name", "operator": "NotIn", "values": ["node-2"]},
     ]

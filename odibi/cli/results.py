@@ -1,0 +1,48 @@
+"""``odibi results``: what became of a run's steps and where, when their pods are long gone."""
+
+from __future__ import annotations
+
+from odibi.cli.exits import Exit
+from odibi.cli.runs import run_of
+from odibi.cli.terminal import say, say_json, table
+from odibi.metrics.summary import summary
+from odibi.record.model import StepRecord
+from odibi.story.text import NONE, count, duration, sentence
+
+__all__ = ["results"]
+
+
+def results(*, name: str | None, output: str) -> int:
+    """Print the summary report of a run: it was merged from what the workers left, and asks no cluster."""
+    run = run_of(name, "odibi results")
+    if output == "json":
+        pods = {step.name: [pod.model_dump(mode="json") for pod in step.pods] for step in run.steps}
+        found = summary(run)
+        say_json({**found, "nodes": [{**node, "pods": pods[node["node"]]} for node in found["nodes"]]})
+        return Exit.SUCCESS
+    say(sentence(run))
+    rows = [
+        (
+            step.name,
+            step.status.value.replace("_", " "),
+            count(step.rows_out) if step.rows_out is not None else NONE,
+            duration(step.seconds) if step.seconds is not None else NONE,
+            _where(step),
+        )
+        for step in run.steps
+    ]
+    say(table(("Step", "Status", "Rows", "Duration", "Where"), rows, right=("Rows", "Duration")))
+    for step in run.steps:
+        if step.error is not None and step.error.message:
+            say(f"{step.name}: {step.error.message}")
+    return Exit.SUCCESS
+
+
+def _where(step: StepRecord) -> str:
+    """The pods that worked on the step, each with its node and how it ended if that was not well."""
+    said = []
+    for pod in step.pods:
+        executors = f" with {count(pod.executors, 'executor')}" if pod.executors else ""
+        ended = f" ({pod.status})" if pod.status not in ("", "Succeeded") else ""
+        said.append(f"{pod.name} on {pod.node or 'no node'}{executors}{ended}")
+    return ", ".join(said) or "here"
