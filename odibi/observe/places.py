@@ -106,6 +106,9 @@ class Places:
             group = self.notes.guarded((*at, "write"), make)
             if group:
                 found[name] = group
+                for target in group:
+                    if target.format == "delta":
+                        self.db.reach_table(target.url)
         return found
 
     def _named_target(
@@ -288,6 +291,8 @@ class Places:
     ) -> Seen | Problem | None:
         """The source as it is now; ``missing()`` where nothing is, None where looking at it is a problem itself."""
         before = len(self.notes.problems)
+        if source.format == "delta":
+            self.db.reach_table(source.url)
         seen = self.notes.guarded(at, partial(look, self.db, source, expected))
         if seen is not None and seen.table_version is not None and self.sized:
             seen = replace(seen, bytes=table_bytes(source.url, seen.table_version))
