@@ -47,7 +47,7 @@ def write_delta(
     folders = [intents.folder(target.url)]
     try:
         staged = _staged(db, engine, rewrite.frame, change.schema, folders[0], incoming.partitions)
-        staged = _judged(db, intents, staged, rewrite, handle, kept, change, target, job, folders)
+        staged = _judged(db, engine, intents, staged, rewrite, handle, kept, change, target, job, folders)
         sets = parts_of_schema(change.schema, job.sets)
         found, sample = measure(
             db, staged.location, rounded=job.rounded, sample=job.sample, masked=job.masked, sets=sets
@@ -116,7 +116,7 @@ def write_delta(
 
 
 def _judged(
-    db: Database, intents: Intents, staged: Staged, rewrite: Rewrite, handle: Table | None, kept: Table | None,
+    db: Database, engine: Engine, intents: Intents, staged: Staged, rewrite: Rewrite, handle: Table | None, kept: Table | None,
     change: Change, target: Target, job: Job, folders: list[str],
 ) -> Staged:  # fmt: skip
     """The staged rows that may stay, once the table may become what they make of it.
@@ -142,6 +142,8 @@ def _judged(
         place = _near(db, folders[0], frozenset())
         staged = copied(db.computing(), query, staged.schema, place, staged.partitions)
         discard(target.url, folders.pop())
+        if target.url.partition("://")[0] in engine.stores:  # whose workers may not see this disk
+            staged = brought(staged, target.url, folders[0])
     table = scan(staged.location)
     size = staged.bytes + sum(file.bytes for file in stay)
     if others:

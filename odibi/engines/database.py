@@ -155,6 +155,12 @@ class Database:
         with self._lock:
             return tuple(url for routes in self._routes.values() for url in routes.tables.values())
 
+    def lend(self, database: duckdb.DuckDBPyConnection) -> None:
+        """Let another database read what this one reaches."""
+        with self._lock:
+            for routes in self._routes.values():
+                database.register_filesystem(routes)
+
     def new_name(self) -> str:
         """A table or folder name nobody has used in this run."""
         with self._lock:

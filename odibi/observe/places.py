@@ -27,6 +27,7 @@ from odibi.observe.connections import opened, refuse_outside
 from odibi.observe.increments import state_of
 from odibi.observe.notes import Notes, Place
 from odibi.observe.servers import asked_of
+from odibi.places import is_remote
 from odibi.relational.schema import Column, Schema
 
 if TYPE_CHECKING:
@@ -126,6 +127,11 @@ class Places:
                 f"{name} does not exist", hint="give the connection a url: the table is created below it"
             )
         path = found.url if found is not None else join(connection.url, table)
+        if is_remote(path):
+            raise Permanent(
+                f"{name} would stand at {path}, and a table that is told by its catalog is written on a disk",
+                hint="write to a connection with a url and no catalog",
+            )
         made = Target.all_of(write.model_copy(update={"path": path}), "", "", "delta", step.ingests)
         if made[0].format != "delta" or len(made) > 1:
             raise Permanent(f"{name} can only be a Delta table", hint="remove format")
