@@ -179,7 +179,7 @@ class Spark:
             writer = writer.partitionBy(*partition_by) if partition_by else writer
             cross("amid staging")
             writer.parquet(hadoop_path(folder))
-        if not at(folder).names():
+        if not at(folder).remote and not at(folder).exists():
             raise Permanent(
                 f"Spark has written {folder}, and it is not there",
                 hint="odibi and Spark's workers must see the same files",
