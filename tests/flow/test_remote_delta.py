@@ -418,3 +418,63 @@ def test_tables_are_looked_at_and_tended(tmp_path: Path, store: Store) -> None:
     run(tmp_path, store, "2024-01-02")
     assert store.rows("bronze/changes", "id") == [(1,), (1,), (2,), (2,), (3,)]
     assert store.table("gold/by_city").version() >= version
+
+
+SMALL = """
+pipeline: small
+connections: {{lake: {{url: "{url}", format: delta, options: {options}}}}}
+steps:
+  - {{name: a, layer: bronze, read: {{path: in.csv}}, write: {{to: lake}}}}
+  - {{name: b, layer: silver, sql: "select * from a", write: {{to: lake, mode: append}}}}
+"""
+
+
+def refused(folder: Path, store: Store, env: Mapping[str, str] | None = None) -> str:
+    """What a run of two small steps says that cannot succeed."""
+    made(folder, store, config=SMALL)
+    (folder / "in.csv").write_text("a\n1\n")
+    done = odibi(
+        "run", "c.yaml", "--date", "2024-01-01", cwd=folder, env={**store.environ, **(env or {})}, timeout=300
+    )
+    assert done.returncode in (1, 2), done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert "S3NT1NEL" not in done.stdout + done.stderr
+    return done.stderr
+
+
+def test_a_bucket_that_is_not_there(tmp_path: Path, s3: Store) -> None:
+    said = refused(tmp_path, Store("s3://nope", s3.options, s3.environ))
+    assert said == "error: step 'a': cannot write s3://nope/bronze/a: The specified bucket does not exist\n"
+
+
+def test_a_container_that_is_not_there(tmp_path: Path, azure: Store) -> None:
+    nowhere = Store(azure.url.replace("lake@", "nope@"), azure.options, azure.environ)
+    assert f"cannot reach {nowhere.url}/bronze/a: The specified container does not exist" in refused(
+        tmp_path, nowhere
+    )
+
+
+def test_no_network(tmp_path: Path, s3: Store) -> None:
+    said = refused(tmp_path, Store(s3.url, {**s3.options, "endpoint_url": "http://127.0.0.1:9"}, s3.environ))
+    assert "c.yaml:5:" in said
+    assert (
+        'cannot reach s3://lake/bronze/a: Could not connect to the endpoint URL: "http://127.0.0.1:9/' in said
+    )
+
+
+def test_a_wrong_key(tmp_path: Path, azure: Store) -> None:
+    key = azure.environ["LAKE_CONNECTION"].replace(services.ACCOUNT_KEY, "UzNOVDFORUw=")
+    said = refused(tmp_path, Store(azure.url, azure.options, {"LAKE_CONNECTION": key}))
+    assert f"cannot reach {azure.url}/bronze/a: Server failed to authenticate the request." in said
+
+
+def test_an_extra_that_is_not_installed(tmp_path: Path, s3: Store) -> None:
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without/s3fs.py").write_text("raise ImportError('it is not installed')\n")
+    root = str(Path(__file__).parents[2])
+    said = refused(tmp_path, s3, {"PYTHONPATH": f"{tmp_path / 'without'}:{root}"})
+    assert "pip install 'odibi[aws]'" in said
+
+
+def test_a_scheme_without_delta(tmp_path: Path) -> None:
+    assert "there can be no Delta table at memory://" in refused(tmp_path, Store("memory://lake"))
