@@ -405,6 +405,7 @@ def test_tables_are_looked_at_and_tended(tmp_path: Path, store: Store) -> None:
     assert "PARIS" in say("query", "SELECT city FROM silver.customers")
     assert "shop" in say("status")
     assert "2024-01-02.csv" in say("why", "customers", "--where", "id = 1")
+    assert "PARIS" in say("diff", "--table", "customers")
     say("optimize")
     assert store.rows("silver/customers") == before
     again = run(tmp_path, store, "2024-01-02")
