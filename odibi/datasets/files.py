@@ -96,11 +96,6 @@ def format_of(path: str) -> str | None:
     """The format a path's ending tells, compression endings left aside; None if it tells none."""
     if Path(path).is_dir() and (Path(path) / "_delta_log").is_dir():
         return "delta"
-    return format_by_name(path)
-
-
-def format_by_name(path: str) -> str | None:
-    """The format a path's ending tells, whatever is there."""
     name = path.lower()
     for ending in (".gz", ".zst"):
         name = name.removesuffix(ending)

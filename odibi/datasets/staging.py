@@ -80,7 +80,7 @@ class Intents:
             self._count += 1
             # No leading underscore: vacuum skips such folders and would never clean them.
             name = f"{self._run[:8]}-{self._run[-4:]}-{self._count}"
-            folder = beside(f"{target}/{below}/{name}", target)
+            folder = beside(f"{target.rstrip('/')}/{below}/{name}", target)
             self._note(target, folder)
         if at(target).remote:
             self._claim(target, below, name)

@@ -57,7 +57,7 @@ class Target:
             Permanent: a combination that has no honest meaning.
         """
         path = files.join(base, write.path or default_path)
-        told = files.format_by_name(path) if write.path else None
+        told = files.format_of(path) if write.path else None
         by_name: tuple[Format, ...] = tuple(f for f in _PLAIN if f == told)
         formats = write.formats or by_name or (default_format or "delta",)
         append = write.mode is WriteMode.APPEND

@@ -55,7 +55,7 @@ def dead(home: Path, table: Url, tmp_path: Path) -> str:
 
 def test_a_run_leaves_nothing_but_what_it_brought(table: Url, tmp_path: Path) -> None:
     with Intents(tmp_path / "intents", "aaaaaaaa-1111") as run:
-        folder = run.folder(table)
+        folder = run.folder(Url(f"{table}/", table.options))
         assert folder == f"{table}/parts/aaaaaaaa-1111-1"
         assert noted(tmp_path / "intents") == {folder}
         there = brought(staged(tmp_path, "x"), table, folder)
