@@ -11,6 +11,7 @@ import re
 import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -25,9 +26,15 @@ from odibi.errors import Permanent
 from odibi.places import Url
 from odibi.stores import delta_options
 from tests import services
-from tests.flow.helpers import odibi, start
+from tests.flow.helpers import odibi as command
+from tests.flow.helpers import start
 
 ENGINES = ("duckdb", "pandas")
+
+PATIENCE = 900.0
+"""Seconds for a command: a busy machine is no failure."""
+
+odibi = partial(command, timeout=PATIENCE)
 
 
 @dataclass(frozen=True)
@@ -358,7 +365,7 @@ def test_two_runs_at_once_lose_nothing(
         for day in ("2024-01-02", "2024-01-03")
     ]
     for process in both:
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, out + err
     found = held(store)
     for name in ("bronze/changes", "bronze/changes_quarantine", "silver/customers", "silver/history"):
@@ -434,9 +441,7 @@ def refused(folder: Path, store: Store, env: Mapping[str, str] | None = None) ->
     """What a run of two small steps says that cannot succeed."""
     made(folder, store, config=SMALL)
     (folder / "in.csv").write_text("a\n1\n")
-    done = odibi(
-        "run", "c.yaml", "--date", "2024-01-01", cwd=folder, env={**store.environ, **(env or {})}, timeout=300
-    )
+    done = odibi("run", "c.yaml", "--date", "2024-01-01", cwd=folder, env={**store.environ, **(env or {})})
     assert done.returncode in (1, 2), done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert "S3NT1NEL" not in done.stdout + done.stderr
