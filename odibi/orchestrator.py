@@ -30,6 +30,7 @@ from odibi.errors import ConfigError, Permanent, Problem, nearest
 from odibi.home import Home
 from odibi.observe import observe
 from odibi.plan import Action, Plan, build
+from odibi.quality.quarantine import quarantine_of
 from odibi.record.model import ProofRecord, RunRecord, RunStatus, StepStatus
 from odibi.relational.bind import Binder
 from odibi.run.context import RunContext
@@ -172,6 +173,15 @@ def _planned(
     except Permanent as error:
         raise ConfigError([Problem(loaded.file, 0, 0, error.message, error.hint)]) from error
     return the_plan, seen.redactor
+
+
+def _tables(the_plan: Plan) -> Iterator[str]:
+    """The Delta tables that a run may write, opened as their connections say."""
+    for step in the_plan.steps:
+        for group in step.targets.values():
+            if group[0].format == "delta":
+                yield group[0].url
+                yield quarantine_of(group[0]).url
 
 
 def _refuse(loaded: Loaded) -> None:
@@ -322,7 +332,7 @@ def run(
             lock.told = lambda news: heard.stop.put(("stop", NEWS[news]))
             intents.temporary(db.scratch)
             intents.temporary(session_folder(db.scratch))
-            sweep(home.intents)
+            sweep(home.intents, _tables(the_plan))
             hide = hiding(loaded, redactor)
             proof = _proof(home, loaded, the_plan)
             begins = {"proof": proof, "resumed_from": asked.told()["resumed_from"]}
@@ -354,7 +364,7 @@ def run(
             if request is not None and pipeline.metrics is None and pipeline.logging is None:
                 _remember(request, loaded, the_plan, record, home, intents)
             # Again, for what outlived a run that was killed: its JVM goes on for a moment.
-            sweep(home.intents)
+            sweep(home.intents, _tables(the_plan))
             if done.stuck:
                 db.abandon()
     return Result(record, story, done.stuck, done.stopped, record.resume, final or (lambda: None))

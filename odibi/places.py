@@ -19,6 +19,7 @@ from odibi.errors import MissingExtra, Permanent
 
 __all__ = [
     "OBJECT_STORES",
+    "Unreachable",
     "Url",
     "beside",
     "installed",
@@ -45,6 +46,11 @@ EXTRAS = {
 
 OBJECT_STORES = frozenset({"s3", "s3a", "abfs", "abfss", "az", "gs", "gcs", "memory"})
 """Schemes where a file that is put is there whole or not at all, and no folder can be renamed at once."""
+
+
+class Unreachable(Permanent):
+    """A store that does not answer, or refuses whoever asks."""
+
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -161,15 +167,15 @@ def failures() -> tuple[type[Exception], ...]:
 
 @contextmanager
 def reaching(url: str) -> Iterator[None]:
-    """What a store's library raises, as Permanent with one line of it."""
+    """What a store's library raises, as Unreachable with one line of it."""
     try:
         yield
     except OSError as error:
         if not is_remote(url) or isinstance(error, FileNotFoundError):
             raise
-        raise Permanent(f"cannot reach {url}: {_line(error)}", hint=_HINT) from error
+        raise Unreachable(f"cannot reach {url}: {_line(error)}", hint=_HINT) from error
     except failures() as error:
-        raise Permanent(f"cannot reach {url}: {_line(error)}", hint=_HINT) from error
+        raise Unreachable(f"cannot reach {url}: {_line(error)}", hint=_HINT) from error
 
 
 _HINT = "see the url and the options of its connection"

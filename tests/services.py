@@ -91,7 +91,7 @@ def azurite() -> Iterator[str]:
         os.environ.get("ODIBI_TEST_AZURITE") or shutil.which("azurite-blob") or (str(here) * here.exists())
     )
     if not found:
-        pytest.skip("AZURITE IS NOT INSTALLED: npm install --prefix tests/.azurite azurite")
+        pytest.skip("AZURITE IS NOT INSTALLED: npm install --prefix tests/.azurite azurite@3.37.0")
     port = _free_port()
     # Its own list of API versions is older than those the client library speaks.
     options = ["--inMemoryPersistence", "--skipApiVersionCheck", "--blobPort", str(port), "--silent"]

@@ -135,14 +135,15 @@ def first_paragraph(error: Exception) -> str:
 
 def last_write(table: LakeTable) -> dict[str, Any]:
     """Version, time, run and logical date of the table's last write, None where they are not known."""
-    from odibi.datasets.delta import last_commit
+    from odibi.datasets.delta import entry_of, last_commit
+    from odibi.folders import at
 
     place = Path(table.url)
     commit = last_commit(table.url) if table.format == "delta" else None
     version, seconds = None, place.stat().st_mtime if place.exists() else None
     if commit is not None:
         version = commit.version
-        log = (place / "_delta_log" / f"{version:020}.json").read_text("utf-8").splitlines()
+        log = at(table.url).read(entry_of(version)).splitlines()
         stamps = (json.loads(line).get("commitInfo", {}).get("timestamp") for line in log)
         seconds = next((stamp / 1000 for stamp in stamps if stamp is not None), seconds)
     return {

@@ -6,10 +6,10 @@ import json
 import math
 import re
 import time
-from pathlib import Path
 from typing import Any
 
 from odibi.engines.base import Part, Staged
+from odibi.folders import at
 from odibi.relational.schema import Schema
 from odibi.relational.types import nested
 
@@ -21,11 +21,11 @@ def actions(url: str, staged: Staged) -> list[Any]:
     from deltalake.transaction import AddAction
 
     now = int(time.time() * 1000)
-    base = Path(url)
+    folder = at(url)
     types = {column.name: column.type for column in staged.schema}
     return [
         AddAction(
-            path=Path(part.path).relative_to(base).as_posix(),
+            path=folder.name(part.path),
             size=part.bytes,
             partition_values={name: _partition(value, types[name]) for name, value in part.partition.items()},
             modification_time=now,

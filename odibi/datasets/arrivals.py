@@ -13,11 +13,10 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from odibi.datasets.delta import Table
+from odibi.datasets.delta import Table, entry_of
 from odibi.errors import Permanent
 
 __all__ = ["REFRESH", "Arrivals", "Taken", "arrivals"]
@@ -224,19 +223,16 @@ class _Replay:
 
     def files(self, wanted: set[int]) -> tuple[str, ...]:
         """The files that hold the rows of these versions, and no others."""
-        root = Path(self.table.url).absolute()
         names = {name for name, version in self.origin.items() if version in wanted}
         for outputs, originals in self.copies:
             if originals and originals <= names:
                 names = (names - originals) | outputs
-        paths = sorted(str(root / name) for name in names)
-        for path in paths:
-            if not Path(path).exists():
-                raise Permanent(
-                    f"{self.table.url}: a file with rows that are new was written together with others and vacuumed",
-                    hint=REFRESH,
-                )
-        return tuple(paths)
+        if self.table.folder.missing(names):
+            raise Permanent(
+                f"{self.table.url}: a file with rows that are new was written together with others and vacuumed",
+                hint=REFRESH,
+            )
+        return tuple(sorted(map(self.table.folder.path, names)))
 
     def refusal(self) -> Permanent:
         """Why some new version belongs to nobody."""
@@ -251,11 +247,10 @@ class _Replay:
 
 def _entries(table: Table, first: int) -> list[_Entry]:
     """What the commits from ``first`` on did, in order. Raises Permanent where the log has been cleaned up."""
-    log = Path(table.url) / "_delta_log"
     found: list[_Entry] = []
     for version in range(first, table.version + 1):
         try:
-            lines = (log / f"{version:020}.json").read_text("utf-8").splitlines()
+            lines = table.folder.read(entry_of(version)).splitlines()
         except FileNotFoundError as error:
             raise Permanent(
                 f"the log of {table.url} was cleaned up, and does not tell any more what came with version {version}",

@@ -372,5 +372,4 @@ def _remembered(kept: Table) -> tuple[str, ...]:
             f"{kept.url}: the log entry of version {commit.version}, which tells what was deleted, was cleaned up",
             hint="--full-refresh builds the table anew",
         )
-    root = Path(kept.url).absolute()
-    return tuple(str(root / name) for name in commit.note.get("beside", ()))
+    return tuple(kept.folder.path(name) for name in commit.note.get("beside", ()))

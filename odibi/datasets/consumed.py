@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from odibi.datasets.delta import Table
 from odibi.datasets.files import SourceFile
 from odibi.datasets.staging import Intents
 from odibi.errors import Permanent
+from odibi.folders import at
 
 __all__ = ["CONSUMED", "SOURCE", "consumed", "ledger_of", "noted_files", "with_files"]
 
@@ -58,7 +58,7 @@ def ledger_of(url: str, state: Mapping[str, Any] | None) -> dict[str, SourceFile
     """The source files that were consumed, by path, as they were then."""
     found: dict[str, SourceFile] = {}
     for name in (state or {}).get("ledger", ()):
-        for line in (Path(url) / name).read_text("utf-8").splitlines():
+        for line in at(url).read(name).splitlines():
             path, size, version, changed = json.loads(line)
             found[path] = SourceFile(path, size, version, changed)
     return found
@@ -78,8 +78,7 @@ def with_files(
         files = tuple((ledger_of(url, state) | {file.path: file for file in files}).values())
         names = []
     folder = intents.folder(url, "_odibi")
-    Path(folder).mkdir(parents=True)
     lines = [json.dumps([f.path, f.size, f.version, f.changed], ensure_ascii=False) for f in files]
-    (Path(folder) / "files.ndjson").write_text("\n".join(lines) + "\n", "utf-8")
-    names.append(f"_odibi/{Path(folder).name}/files.ndjson")
+    at(folder).write("files.ndjson", "\n".join(lines) + "\n")
+    names.append(f"_odibi/{folder.rpartition('/')[2]}/files.ndjson")
     return {"ledger": names}, folder

@@ -16,21 +16,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from odibi.boundaries import cross
 from odibi.datasets.actions import actions
 from odibi.engines.base import Location, Staged
 from odibi.errors import Permanent, Transient
+from odibi.folders import Folder, at
 from odibi.relational.schema import Schema
 from odibi.relational.storage import from_delta, to_delta
+from odibi.stores import DELTA_STORES
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable, Transaction
 
 __all__ = [
+    "LOG",
     "METADATA",
     "ROLLBACK",
     "Commit",
@@ -39,12 +41,17 @@ __all__ = [
     "Table",
     "commit_at",
     "create_table",
+    "entry_of",
     "last_commit",
     "open_table",
     "race",
     "refuse_path",
     "table_bytes",
+    "versions",
 ]
+
+LOG = "_delta_log"
+"""The folder of a table's log."""
 
 METADATA = "odibi"
 """The one key of a commit's metadata that is ours; its value is JSON text."""
@@ -92,6 +99,11 @@ class Table:
         self.version: int = handle.version()
 
     @cached_property
+    def folder(self) -> Folder:
+        """Where its files are."""
+        return at(self.url)
+
+    @cached_property
     def schema(self) -> Schema:
         """Columns in DuckDB's spelling, partition columns where the table has them."""
         return from_delta(self.handle.schema().to_json())
@@ -112,21 +124,21 @@ class Table:
     def location(self) -> Location:
         """The files of this version, all read in one form."""
         for name in self.partitions:
-            if f"/{name.lower()}=" in f"/{Path(self.url).absolute()}".lower():
+            if f"/{name.lower()}=" in f"/{self.folder.path('')}".lower():
                 raise Permanent(
                     f"{self.url} cannot be read: a folder above it is called {name}=..., as its partitions are"
                 )
         # delta-rs gives the table's own folder in URL spelling, the rest as it is on disk.
-        root = urlsplit(self.handle.table_uri).path
+        root, folder = self.folder.root_of(self.handle.table_uri), self.folder
         files = tuple(
-            str(Path(self.url).absolute() / file[len(root) :]) if file.startswith(root) else file
+            folder.path(file[len(root) :]) if file.startswith(root) else file
             for file in self.handle.file_uris()
         )
         return Location("parquet", files, self.schema, self.partitions)
 
     def files(self) -> tuple[DataFile, ...]:
         """The files of this version with what a commit needs to take them out."""
-        root = Path(self.url).absolute()
+        folder = self.folder
         actions = self.handle.get_add_actions(flatten=False)
         # Column by column, because what makes rows of a table with bounds imports pandas.
         paths, sizes = (actions.column(name).to_pylist() for name in ("path", "size_bytes"))
@@ -134,7 +146,7 @@ class Table:
         return tuple(
             # The log has paths in URL spelling; an absolute one replaces the root.
             DataFile(
-                str(root / unquote(path).removeprefix("file://")),
+                folder.path(unquote(path)),
                 unquote(path),
                 size,
                 {name: _text(value) for name, value in values.items()},
@@ -337,6 +349,7 @@ def create_table(
             actions(url, staged),
             mode="error",
             partition_by=list(staged.partitions) or None,
+            storage_options=at(url).storage,
             commit_properties=CommitProperties(
                 custom_metadata={METADATA: json.dumps(note)},
                 max_commit_retries=0,
@@ -355,13 +368,28 @@ def _transactions(apps: Sequence[str], version: int, fence: Fence | None) -> lis
 
 
 def refuse_path(url: str) -> None:
-    """Raise Permanent for a folder that the Delta library takes for another one, or ends the process on."""
-    found = re.search(r"[\[\]|^\\`<>\x00-\x1f]|%[0-9A-Fa-f]{2}", str(Path(url).absolute()))
+    """Raise Permanent for a place where no Delta table can be.
+
+    That is one of another scheme, and a folder that the Delta library takes for another one, or ends the process on.
+    """
+    scheme, remote, _ = url.partition("://")
+    if remote and scheme not in (*DELTA_STORES, "file"):
+        raise Permanent(
+            f"there can be no Delta table at {scheme}://",
+            hint=f"a local folder, or {', '.join(f'{name}://' for name in sorted(DELTA_STORES))}; or another format",
+        )
+    found = re.search(_UNFIT_URL if at(url).remote else _UNFIT, at(url).path(""))
     if found:
         raise Permanent(
             f"a Delta table cannot be kept in {url!r}: its path has {found.group()!r}",
             hint="choose another folder",
         )
+
+
+_UNFIT = r"[\[\]|^\\`<>\x00-\x1f]|%[0-9A-Fa-f]{2}"
+_UNFIT_URL = (
+    rf"{_UNFIT}|[?#*{{}}]"  # in a URL these are no part of the path, or Hadoop takes it for a pattern
+)
 
 
 def open_table(url: str, version: int | None = None) -> Table | None:
@@ -370,18 +398,19 @@ def open_table(url: str, version: int | None = None) -> Table | None:
     Raises:
         Permanent: there is a log that cannot be read.
     """
-    if not (Path(url) / "_delta_log").is_dir():
+    folder = at(url)
+    if not folder.exists(LOG):
         return None
     refuse_path(url)
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError, TableNotFoundError
 
     try:
-        return Table(url, DeltaTable(url, version=version))
+        return Table(url, DeltaTable(url, version=version, storage_options=folder.storage))
     except TableNotFoundError:
         return None
-    except DeltaError as error:
-        raise Permanent(f"the Delta table {url} cannot be opened: {str(error).splitlines()[0]}") from error
+    except (DeltaError, OSError) as error:
+        raise Permanent(f"the Delta table {url} cannot be opened: {_causes(error)}") from error
 
 
 def table_bytes(url: str, version: int | None = None) -> int:
@@ -397,16 +426,19 @@ def last_commit(url: str) -> Commit | None:
 
     Listing the log takes microseconds, opening the table a millisecond or two.
     """
-    log = Path(url) / "_delta_log"
-    try:
-        versions = [
-            int(entry.name[:20])
-            for entry in log.iterdir()
-            if entry.suffix == ".json" and entry.name[:20].isdigit()
-        ]
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return commit_at(url, max(versions)) if versions else None
+    found = versions(url)
+    return commit_at(url, found[-1]) if found else None
+
+
+def versions(url: str) -> list[int]:
+    """The versions of a table whose entries the log still has, in order; none where no table is."""
+    names = at(url).names(LOG)
+    return sorted(int(name[:20]) for name in names if name.endswith(".json") and name[:20].isdigit())
+
+
+def entry_of(version: int) -> str:
+    """The name of a version's entry in the log, below the table's folder."""
+    return f"{LOG}/{version:020}.json"
 
 
 def commit_at(url: str, version: int) -> Commit:
@@ -415,9 +447,9 @@ def commit_at(url: str, version: int) -> Commit:
     Raises:
         Permanent: its entry in the log is not whole.
     """
-    entry = Path(url) / "_delta_log" / f"{version:020}.json"
+    folder, entry = at(url), entry_of(version)
     try:
-        lines = entry.read_text("utf-8").splitlines()
+        lines = folder.read(entry).splitlines()
         json.loads(lines[-1] if lines else "")  # what is cut off ends in the middle of a line
         for line in lines:
             if '"commitInfo"' in line and (info := json.loads(line).get("commitInfo")) is not None:
@@ -427,8 +459,8 @@ def commit_at(url: str, version: int) -> Commit:
         return Commit(version)
     except ValueError as error:
         raise Permanent(
-            f"the log of the Delta table {url} is damaged: {entry.name} is not whole",
-            hint=f"restore {entry}; or remove it, if it is the newest: the table is then what it was before, "
+            f"the log of the Delta table {url} is damaged: {entry.removeprefix(f'{LOG}/')} is not whole",
+            hint=f"restore {folder.path(entry)}; or remove it, if it is the newest: the table is then what it was before, "
             "and the next run writes again what is missing",
         ) from error
     return Commit(version)

@@ -109,6 +109,7 @@ def _copy(db: Database, rows: str, to: Path, format: str, partition_by: tuple[st
     }
     with duckdb.connect(":memory:", config=config) as database:
         database.execute("SET TimeZone='UTC'")
+        db.lend(database)
         database.execute(f"COPY ({rows}) TO {literal(str(to))} ({options})")
         if partition_by and not any(to.iterdir()):  # no rows: one file that has the columns
             database.execute(f"COPY ({rows}) TO {literal(str(to / f'part-0.{format}'))} ({_COPY[format]})")

@@ -10,17 +10,28 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
 from odibi.boundaries import cross
+from odibi.engines.base import Staged
+from odibi.errors import Permanent, Transient
+from odibi.folders import at
+from odibi.places import beside, is_remote
 
-__all__ = ["Intents", "abandoned", "discard", "noted", "sweep"]
+__all__ = ["Intents", "abandoned", "brought", "discard", "noted", "sweep"]
+
+CLAIMS = "_staging"
+"""The folder of a table in a store that has a note for each folder in which a run is staging."""
+
+ABANDONED = 24 * 3600.0
+"""Seconds after which a note in a store is that of a dead run: no other machine can see whether it lives."""
 
 
 class Intents:
@@ -32,6 +43,7 @@ class Intents:
         self._lock = threading.Lock()
         self._count = 0
         self._file: IO[str] | None = None
+        self._claims: dict[str, list[str]] = {}  # by table in a store, the names of notes there
 
     def __enter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,6 +65,9 @@ class Intents:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for table, names in self._claims.items():
+            with suppress(Permanent):  # the next run on any machine removes them
+                at(table).drop(names)
         cross("before removal of intents")
         self._path.unlink(missing_ok=True)
         cross("after removal of intents")
@@ -64,9 +79,22 @@ class Intents:
         with self._lock:
             self._count += 1
             # No leading underscore: vacuum skips such folders and would never clean them.
-            folder = f"{target}/{below}/{self._run[:8]}-{self._run[-4:]}-{self._count}"
+            name = f"{self._run[:8]}-{self._run[-4:]}-{self._count}"
+            folder = beside(f"{target.rstrip('/')}/{below}/{name}", target)
             self._note(target, folder)
+        if at(target).remote:
+            self._claim(target, below, name)
         return folder
+
+    def _claim(self, target: str, below: str, name: str) -> None:
+        """Note the folder at its table as well: the next run may be one on another machine."""
+        note = _claim_of(f"{below}/{name}")
+        with self._lock:
+            first = target not in self._claims
+            self._claims.setdefault(target, []).append(note)
+        if first:
+            _strays(target)
+        at(target).write(note, json.dumps({"folder": f"{below}/{name}", "run": self._run}))
 
     def aside(self, path: Path) -> Path:
         """A hidden name beside ``path`` to write under until it is whole, noted before it is used."""
@@ -86,11 +114,56 @@ class Intents:
             raise RuntimeError("Intents is a context manager and was not entered")
         # Absolute, because the run that sweeps may be started from another folder.
         named = {"target": target, "folder": path, "final": final}
-        note = {key: value and os.path.abspath(value) for key, value in named.items()}  # noqa: PTH100
+        note = {key: _absolute(value) for key, value in named.items()}
         cross("before intent", final or target)
         self._file.write(json.dumps(note) + "\n")
         self._file.flush()
         cross("after intent", final or target)
+
+
+def _absolute(place: str) -> str:
+    return os.path.abspath(place) if place and not is_remote(place) else str(place)  # noqa: PTH100
+
+
+def _claim_of(folder: str) -> str:
+    """The name of the note for a folder below a table, below that table."""
+    return f"{CLAIMS}/{folder.replace('/', '-')}.json"
+
+
+def brought(staged: Staged, table: str, folder: str) -> Staged:
+    """The parts where the table wants them, in ``folder``: put there, if they were computed elsewhere.
+
+    Raises:
+        Transient: the folder was taken for one of a dead run, so the parts in it may be gone.
+    """
+    place = at(table)
+    if not place.remote:
+        return staged
+    if not place.exists(_claim_of(place.name(folder))):
+        raise Transient(f"what was staged in {folder} has waited for more than a day, and was swept")
+    if staged.folder == folder:
+        return staged
+    there = at(folder)
+    sources = {_below(part.path, staged.folder): part for part in staged.parts}
+    there.put({name: part.path for name, part in sources.items()})
+    parts = tuple(replace(part, path=there.path(name)) for name, part in sources.items())
+    return replace(staged, folder=folder, parts=parts)
+
+
+def _below(path: str, folder: str) -> str:
+    return path.removeprefix(folder).lstrip("/")
+
+
+def _strays(table: str) -> None:
+    """Delete what runs on other machines, dead by all likelihood, staged for a table and never committed."""
+    place = at(table)
+    for entry in place.files(CLAIMS):
+        if entry.changed >= time.time() - ABANDONED:
+            continue
+        with suppress(FileNotFoundError, ValueError, KeyError):  # another sweep was here
+            folder = str(json.loads(place.read(entry.name))["folder"])
+            place.drop([entry.name])  # first, so that its run commits nothing any more
+            discard(table, place.path(folder))
 
 
 def noted(folder: Path) -> frozenset[str]:
@@ -117,9 +190,14 @@ def abandoned(folder: Path) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def sweep(folder: Path) -> tuple[str, ...]:
-    """Delete the parts that dead runs staged and never committed; the folders deleted."""
+def sweep(folder: Path, tables: Iterable[str] = ()) -> tuple[str, ...]:
+    """Delete the parts that dead runs staged and never committed; the folders deleted.
+
+    ``tables`` are those that the run writes: how others, elsewhere, are opened is not known here, and what
+    is noted of them waits for a run that does, a day at most.
+    """
     swept: list[str] = []
+    known = {str(table): table for table in tables}
     for note in sorted(folder.glob("*.jsonl")):
         try:
             file = note.open("r+", encoding="utf-8")
@@ -137,12 +215,16 @@ def sweep(folder: Path) -> tuple[str, ...]:
                 except ValueError:
                     continue  # the line that was being written; nothing was staged for it yet
                 _restore(Path(f"{intent['folder']}.old"), intent["final"])
+                target = known.get(intent["target"], intent["target"])
+                if is_remote(target) and intent["target"] not in known:
+                    gone = gone and time.time() - note.stat().st_mtime > ABANDONED
+                    continue
                 cross("before sweep", intent["final"] or intent["target"])
-                if discard(intent["target"], intent["folder"]):
+                if discard(target, beside(intent["folder"], target)):
                     swept.append(intent["folder"])
-                    gone = gone and not Path(intent["folder"]).exists()
-                if intent["target"]:
-                    gone = _tidied(Path(intent["target"]) / "_delta_log") and gone
+                    gone = gone and not at(beside(intent["folder"], target)).exists()
+                if target and not is_remote(target):
+                    gone = _tidied(Path(target) / "_delta_log") and gone
             if gone:  # else the next sweep tries again
                 cross("before removal of dead intents")
                 note.unlink(missing_ok=True)
@@ -176,28 +258,27 @@ def _restore(old: Path, final: str) -> None:
 
 def discard(target: str, folder: str) -> bool:
     """Delete what was staged, unless a commit of the table at ``target`` names a part of it."""
-    path = Path(folder)
-    if not path.exists() or (target and _committed(Path(target), path)):
-        return False
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
-    return True
+    place = at(folder)
+    there = place.exists()
+    if there and target and _committed(target, folder):
+        there = False
+    elif there:
+        place.remove()
+    if target and at(target).remote:
+        at(target).drop([_claim_of(at(target).name(folder))])
+    return there
 
 
-def _committed(target: Path, folder: Path) -> bool:
-    log = target / "_delta_log"
-    if not log.is_dir():
-        return False
-    inside = folder.relative_to(target).as_posix() + "/"
+def _committed(target: str, folder: str) -> bool:
+    from odibi.datasets.delta import LOG, entry_of, open_table, versions
+
+    table = at(target)
+    inside = table.name(folder) + "/"
     # As the path of a file, or in the note that tells what is kept beside the rows.
-    if any(inside in entry.read_text("utf-8") for entry in log.glob("*.json")):
+    if any(inside in table.read(entry_of(version)) for version in reversed(versions(target))):
         return True
-    if not any(log.glob("*.checkpoint*")):
+    if not any(".checkpoint" in name for name in table.names(LOG)):
         return False
     # Old entries of the log are cleaned up once a checkpoint holds what they said.
-    from odibi.datasets.delta import open_table
-
-    table = open_table(str(target))
-    return table is not None and any(Path(file).is_relative_to(folder) for file in table.location().files)
+    opened = open_table(target)
+    return opened is not None and any(table.name(file).startswith(inside) for file in opened.location().files)

@@ -84,7 +84,7 @@ class Target:
         for format in sorted(set(formats), key=lambda f: (f != "delta", f)):
             if format == "delta":
                 url = path if len(formats) == 1 else beside(_bare(path), path)
-                _refuse_place(url)
+                refuse_path(url)
             else:
                 if append and write.partition_by:
                     raise Permanent(f"append with partition_by needs format delta, not {format}")
@@ -170,15 +170,6 @@ _PLACES = {
     "bigquery": ("project/dataset/table", r"[\w.:-]+/\w+/[\w-]+"),
     "opensearch": ("host:port/index, with a name in small letters", r"[^/]+/[a-z0-9][a-z0-9._-]*"),
 }
-
-
-def _refuse_place(url: str) -> None:
-    if files.is_remote(url):
-        raise Permanent(
-            f"Delta tables at {url.split('://', maxsplit=1)[0]}:// URLs are not available in this version",
-            hint="write Delta to a local folder, or another format",
-        )
-    refuse_path(url)
 
 
 QUARANTINE = "quarantine"

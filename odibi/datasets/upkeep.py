@@ -7,18 +7,15 @@ table's note says, so that readers and the next run see that nothing, or what, h
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from odibi.datasets.consumed import CONSUMED, consumed, noted_files
-from odibi.datasets.delta import METADATA, ROLLBACK, LostRace, Table, commit_at, open_table, race
+from odibi.datasets.delta import METADATA, ROLLBACK, LostRace, Table, commit_at, entry_of, open_table, race
 from odibi.datasets.modes import BESIDE
 from odibi.errors import Permanent, nearest
+from odibi.folders import at
 
 if TYPE_CHECKING:
     from deltalake import CommitProperties
@@ -90,7 +87,7 @@ def still_there(url: str, version: int) -> Table:
     try:
         then = open_table(url, version)
     except Permanent as error:
-        if (Path(url) / "_delta_log" / f"{version:020}.json").exists():
+        if at(url).exists(entry_of(version)):
             raise
         raise Gone(f"{url}: the log of version {version} was cleaned up", hint=hint) from error
     if then is None:
@@ -98,8 +95,7 @@ def still_there(url: str, version: int) -> Table:
     remembered = then.transaction(BESIDE)
     beside = remembered.note.get("beside", ()) if remembered is not None else ()
     beside = (*beside, *noted_files(consumed(then)))
-    needed = [*(Path(file.path) for file in then.files()), *(Path(url) / name for name in beside)]
-    if not all(path.exists() for path in needed):
+    if then.folder.missing([*(file.name for file in then.files()), *beside]):
         raise Gone(f"{url}: files of version {version} were deleted by vacuum", hint=hint)
     return then
 
@@ -178,7 +174,9 @@ def vacuum(
 
     def work(table: Table) -> list[str]:
         # Before anything is deleted, which makes a folder young.
-        old = () if dry_run else [each for each in _parts(table, spared) if _youngest(each) < since]
+        old = (
+            () if dry_run else [each for each in _parts(table, spared) if table.folder.youngest(each) < since]
+        )
         gone = [
             str(name)
             for name in table.handle.vacuum(
@@ -189,34 +187,20 @@ def vacuum(
             )
         ]
         for folder in old:
-            _remove_empty(folder)
+            table.folder.prune(folder)
         return [*gone, *_forgotten(table, since, dry_run=dry_run)]
 
     return _raced(url, work)
 
 
-def _parts(table: Table, spared: Container[str]) -> list[Path]:
+def _parts(table: Table, spared: Container[str]) -> list[str]:
     """The folders in which runs have staged parts, without the spared ones."""
-    folder = Path(table.url).absolute() / "parts"
-    found = sorted(folder.iterdir() if folder.is_dir() else ())
-    return [each for each in found if each.is_dir() and str(each) not in spared]
-
-
-def _youngest(folder: Path) -> float:
-    """When something last came into the folder or one below it, or went."""
-    return max(Path(place).stat().st_mtime for place, _, _ in os.walk(folder))
-
-
-def _remove_empty(folder: Path) -> None:
-    """Remove the folder and those below it, as far as nothing is in them."""
-    for place, _, _ in os.walk(folder, topdown=False):
-        with suppress(OSError):  # there is something in it
-            Path(place).rmdir()
+    return [each for each in table.folder.folders("parts") if table.folder.path(each) not in spared]
 
 
 def _forgotten(table: Table, since: float, *, dry_run: bool) -> list[str]:
     """What the table remembered beside its rows at versions whose log is gone or older than ``since``."""
-    folder = Path(table.url) / "_odibi"
+    folder = table.folder
     notes = [entry for entry in history(table) if (entry["timestamp"] or 0) / 1000 >= since]
     current = table.transaction(BESIDE)
     needed = {name for entry in notes for name in entry["note"].get("beside", ())}
@@ -225,14 +209,11 @@ def _forgotten(table: Table, since: float, *, dry_run: bool) -> list[str]:
     told = table.transaction(CONSUMED)
     needed |= set(noted_files(told.note.get("consumed", {}))) if told is not None else set()
     keep = {name.split("/")[1] for name in needed}
-    found = [
-        each
-        for each in sorted(folder.iterdir() if folder.is_dir() else ())
-        if each.name not in keep and each.stat().st_mtime < since
-    ]
+    others = [f"_odibi/{name}" for name in sorted(folder.names("_odibi")) if name not in keep]
+    found = [each for each in others if folder.youngest(each) < since]
     for each in () if dry_run else found:
-        shutil.rmtree(each)
-    return [f"_odibi/{each.name}" for each in found]
+        folder.remove(each)
+    return found
 
 
 def _note(url: str, version: int) -> Mapping[str, Any]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, Literal, cast
 
 from odibi.boundaries import cross
@@ -16,12 +15,13 @@ from odibi.datasets.digest import Digest, digest, digests, measure, parts_of_sch
 from odibi.datasets.export import export
 from odibi.datasets.guard import Change, guard
 from odibi.datasets.modes import BESIDE
-from odibi.datasets.staging import Intents, discard
+from odibi.datasets.staging import Intents, brought, discard
 from odibi.datasets.target import QUARANTINE, Job, Target, Written, ledger, part_of
 from odibi.engines.base import Engine, Frame, Staged
 from odibi.engines.database import Database
 from odibi.engines.duckdb import copied, scan
 from odibi.errors import SchemaMismatch
+from odibi.folders import at
 from odibi.relational.schema import Schema
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def write_delta(
 ) -> Written:  # fmt: skip
     """Stage the frame as parts of the first target's table and commit them; see :func:`odibi.datasets.target.write`."""
     target = targets[0]
+    db.reach_table(target.url)
     if handle is not None:
         handle.refuse_features()
     incoming = incoming_of(engine, frame, schema, target, job)
@@ -45,8 +46,10 @@ def write_delta(
     rewrite = compose(db, engine, incoming, kept, change, target, job)
     folders = [intents.folder(target.url)]
     try:
-        staged = _staged(engine, rewrite.frame, change.schema, folders[0], incoming.partitions)
-        staged = _filled(_judged(db, intents, staged, rewrite, handle, kept, change, target, job, folders))
+        staged = _staged(db, engine, rewrite.frame, change.schema, folders[0], incoming.partitions)
+        staged = _filled(
+            _judged(db, engine, intents, staged, rewrite, handle, kept, change, target, job, folders)
+        )
         sets = parts_of_schema(change.schema, job.sets)
         found, sample = measure(
             db, staged.location, rounded=job.rounded, sample=job.sample, masked=job.masked, sets=sets
@@ -58,7 +61,7 @@ def write_delta(
         sums = tuple(map(str, of_sets))
         if rewrite.own:  # the parts hold other rows too
             written = digest(db, staged.location, rounded=job.rounded, where=rewrite.own)
-        beside = _staged_beside(engine, intents, rewrite, target, folders)
+        beside = _staged_beside(db, engine, intents, rewrite, target, folders)
         note = {
             "key": job.key,
             "parts": dict(job.parts),
@@ -75,8 +78,7 @@ def write_delta(
         also = ((BESIDE, rewrite.beside is not None), (CONSUMED, job.consumed is not None))
         apps = (job.app_id, *(name for name, wanted in also if wanted))
         if rewrite.beside is not None:
-            root = Path(target.url).absolute()
-            note["beside"] = [Path(path).absolute().relative_to(root).as_posix() for path in beside]
+            note["beside"] = [at(target.url).name(path) for path in beside]
         job.go_on()
         if job.judge is not None and (quarantine := job.judge.publish(job)) is not None:
             note[QUARANTINE] = quarantine
@@ -84,7 +86,9 @@ def write_delta(
             version, sums = same.version, tuple(same.note.get("sets", ()))
         else:
             removed = "all" if kept is None else removed
-            version = _published(handle, target, staged, change, removed, note, apps, job)
+            version = _published(
+                handle, target, brought(staged, target.url, folders[0]), change, removed, note, apps, job
+            )
     except BaseException:
         for folder in folders:
             discard(target.url, folder)
@@ -114,7 +118,7 @@ def write_delta(
 
 
 def _judged(
-    db: Database, intents: Intents, staged: Staged, rewrite: Rewrite, handle: Table | None, kept: Table | None,
+    db: Database, engine: Engine, intents: Intents, staged: Staged, rewrite: Rewrite, handle: Table | None, kept: Table | None,
     change: Change, target: Target, job: Job, folders: list[str],
 ) -> Staged:  # fmt: skip
     """The staged rows that may stay, once the table may become what they make of it.
@@ -137,8 +141,11 @@ def _judged(
     if query:
         folders.append(folders[0])
         folders[0] = intents.folder(target.url)
-        staged = copied(db.computing(), query, staged.schema, folders[0], staged.partitions)
+        place = _near(db, folders[0], frozenset())
+        staged = copied(db.computing(), query, staged.schema, place, staged.partitions)
         discard(target.url, folders.pop())
+        if target.url.partition("://")[0] in engine.stores:  # whose workers may not see this disk
+            staged = brought(staged, target.url, folders[0])
     table = scan(staged.location)
     size = staged.bytes + sum(file.bytes for file in stay)
     if others:
@@ -162,22 +169,25 @@ def _published(
 
 
 def _staged_beside(
-    engine: Engine, intents: Intents, rewrite: Rewrite, target: Target, folders: list[str]
+    db: Database, engine: Engine, intents: Intents, rewrite: Rewrite, target: Target, folders: list[str]
 ) -> list[str]:
     """Stage what the table is to remember beside its rows, in a folder added to ``folders``; the files."""
     if rewrite.beside is None:
         return []
     folders.append(intents.folder(target.url, "_odibi"))
-    remembered = _filled(_staged(engine, rewrite.beside, rewrite.beside_schema, folders[1], ()))
+    remembered = _filled(_staged(db, engine, rewrite.beside, rewrite.beside_schema, folders[1], ()))
+    remembered = brought(remembered, target.url, folders[1])
     if not remembered.parts:
         discard(target.url, folders.pop())
     return [part.path for part in remembered.parts]
 
 
-def _staged(engine: Engine, frame: Frame, schema: Schema, folder: str, partitions: Sequence[str]) -> Staged:
+def _staged(
+    db: Database, engine: Engine, frame: Frame, schema: Schema, folder: str, partitions: Sequence[str]
+) -> Staged:
     place = folder.rpartition("/")[0]  # its own name is another one in each run
     cross("before staging", place)
-    staged = engine.stage(frame, schema, folder, partitions)
+    staged = engine.stage(frame, schema, _near(db, folder, engine.stores), partitions)
     cross("after staging", place)
     _refuse_empty_partitions(staged)
     return staged
@@ -185,10 +195,20 @@ def _staged(engine: Engine, frame: Frame, schema: Schema, folder: str, partition
 
 def _filled(staged: Staged) -> Staged:
     """What was staged without the files that hold no rows: no commit names them, so they would stay for ever."""
-    for part in staged.parts:
-        if not part.rows:
-            Path(part.path).unlink()
+    if empty := [part.path for part in staged.parts if not part.rows]:
+        place = at(staged.folder)
+        place.drop(map(place.name, empty))
     return dataclasses.replace(staged, parts=tuple(part for part in staged.parts if part.rows))
+
+
+def _near(db: Database, folder: str, stores: Container[str]) -> str:
+    """Where parts for a folder are computed: there, if the engine writes there, else in the run's own folder.
+
+    From there they are brought when all that is asked of them has been: checks read what is at hand.
+    """
+    if not at(folder).remote or folder.partition("://")[0] in stores:
+        return folder
+    return str(db.scratch / db.new_name())
 
 
 def _already_there(handle: Table | None, target: Target, job: Job, written: str) -> Commit | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from odibi.config.loaded import Loaded
 from odibi.errors import NotFound, Permanent, nearest
+from odibi.observe.connections import reopened
 from odibi.record.model import RunRecord, StepRecord
 from odibi.story.changes import compare
 from odibi.story.tables import RunDifference, TableDifference
@@ -55,7 +56,10 @@ def diff(
     if not tables:
         return RunDifference(changes)
     places = _places((now, before, *earlier), {step.name for run in (now, before) for step in run.steps})
-    chosen = dict.fromkeys(pair for name in tables for pair in _named(name, places))
+    named = dict.fromkeys(pair for name in tables for pair in _named(name, places))
+    chosen = [(step, url if loaded is None else reopened(loaded, url)) for step, url in named]
+    for _, url in chosen:
+        db.reach_table(url)
     return RunDifference(
         changes, tuple(_table(step, url, before, now, db, keys, loaded, most) for step, url in chosen)
     )

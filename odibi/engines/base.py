@@ -85,11 +85,17 @@ class Engine(Protocol):
 
     ``formats`` are the file formats it reads itself, ``delta`` among them if it reads Delta tables
     by their log: those locations name the table's folder, with the ``version`` among their options.
+    ``stores`` are the schemes of URLs below which it stages parts itself.
     """
 
     name: str
     dialect: str
     formats: frozenset[str]
+
+    @property
+    def stores(self) -> frozenset[str]:
+        """The schemes of URLs below which it stages parts itself; elsewhere it stages on this machine only."""
+        ...
 
     def read(self, location: Location) -> Frame:
         """The rows at a location."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from pyspark.errors import AnalysisException  # noqa: TID253 - as in odibi.engines.spark
 
-from odibi.engines.dataframes import hadoop_path, quoted, schema_of
+from odibi.engines.dataframes import quoted, schema_of
+from odibi.engines.hadoop import hadoop_path
 from odibi.engines.spark import Spark, SparkFrame
 from odibi.errors import Permanent
 from odibi.relational.schema import Schema

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from odibi.boundaries import cross
+from odibi.places import beside
 from odibi.relational.schema import Column, Schema
 
 if TYPE_CHECKING:
@@ -120,22 +121,45 @@ class Database:
             Permanent: one was reached with other options before.
         """
         for url in urls:
-            scheme = url.split("://", 1)[0] if "://" in url else ""
-            if not scheme or scheme == "file":
-                continue
-            with self._lock:
-                if scheme not in self._routes:
-                    from odibi.engines.routes import Routes
+            self._reach(url, table=False)
 
-                    self._routes[scheme] = Routes(scheme)
-                    self._db.register_filesystem(self._routes[scheme])
-                self._routes[scheme].add(url)
+    def reach_table(self, url: str) -> None:
+        """Make all files below the folder of a Delta table readable.
+
+        Raises:
+            Permanent: it was reached with other options before.
+        """
+        self._reach(beside(url.rstrip("/"), url), table=True)  # as the names of files below begin
+
+    def _reach(self, url: str, *, table: bool) -> None:
+        scheme = url.split("://", 1)[0] if "://" in url else ""
+        if not scheme or scheme == "file":
+            return
+        with self._lock:
+            if scheme not in self._routes:
+                from odibi.engines.routes import Routes
+
+                self._routes[scheme] = Routes(scheme)
+                self._db.register_filesystem(self._routes[scheme])
+            self._routes[scheme].add(url, table=table)
 
     @property
     def places(self) -> tuple[str, ...]:
         """Every URL that :meth:`reach` was asked for."""
         with self._lock:
             return tuple(url for routes in self._routes.values() for url in routes.places.values())
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The URL of every Delta table that :meth:`reach_table` was asked for."""
+        with self._lock:
+            return tuple(url for routes in self._routes.values() for url in routes.tables.values())
+
+    def lend(self, database: duckdb.DuckDBPyConnection) -> None:
+        """Let another database read what this one reaches."""
+        with self._lock:
+            for routes in self._routes.values():
+                database.register_filesystem(routes)
 
     def new_name(self) -> str:
         """A table or folder name nobody has used in this run."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from odibi.engines.parquet import NULL_FOLDER
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = [
     "empty",
     "failures",
-    "hadoop_path",
     "pattern",
     "quoted",
     "refusing",
@@ -29,11 +27,6 @@ __all__ = [
     "shaped",
     "struct_of",
 ]
-
-
-def hadoop_path(path: str) -> str:
-    """A local path for Hadoop, whose default file system may be another."""
-    return f"file:{Path(path).absolute()}"
 
 
 def pattern(path: str) -> str:
@@ -125,6 +118,13 @@ def said(error: Exception) -> Permanent:
         return SchemaMismatch(
             f"partition_by column {found[1]!r} holds an empty text, which readers cannot tell from NULL",
             hint=f"replace it in the step: nullif({found[1]}, '')",
+        )
+    if found := re.search(
+        r"Class (org\.apache\.hadoop\.fs\.\S+) not found|No FileSystem for scheme \"?(\w+)", text
+    ):
+        return Permanent(
+            f"the Spark session has no connector for object stores ({found[1] or found[2]})",
+            hint="start it with the jars of hadoop-aws for s3://, or of hadoop-azure for abfss://",
         )
     if "DATA_SOURCE_NOT_FOUND" in text and "delta" in text:
         return Permanent(

@@ -48,6 +48,7 @@ class DuckDB:
     name = "duckdb"
     dialect = "duckdb"
     formats = frozenset({"csv", "json", "ndjson", "parquet"})
+    stores: frozenset[str] = frozenset()
 
     def __init__(self, database: Database) -> None:
         self._db = database

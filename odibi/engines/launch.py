@@ -9,13 +9,13 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odibi.engines.jars import delta_jars, spark_home
+from odibi.engines.jars import connector_jars, delta_jars, spark_home
 from odibi.errors import Permanent
 
 if TYPE_CHECKING:
@@ -29,7 +29,9 @@ PATIENCE = 20.0
 """Seconds that a JVM gets to end by itself."""
 
 
-def launched(folder: Path, settings: Mapping[str, str]) -> tuple[SparkSession, Callable[[], None]]:
+def launched(
+    folder: Path, settings: Mapping[str, str], stores: Collection[str] = ()
+) -> tuple[SparkSession, Callable[[], None]]:
     """A new session that knows Delta Lake, and what ends it together with its JVM.
 
     The master and whatever else the environment or ``spark-defaults.conf`` says is left as it is.
@@ -37,13 +39,14 @@ def launched(folder: Path, settings: Mapping[str, str]) -> tuple[SparkSession, C
     Args:
         folder: an empty folder for all the session writes besides tables.
         settings: what it must be set to.
+        stores: schemes of URLs at which it shall read and write.
 
     Raises:
-        Permanent: there is no Java, no Delta Lake, or Spark does not start.
+        Permanent: there is no Java, no connector for a store, no Delta Lake, or Spark does not start.
     """
     refuse_java()
     interrupted = signal.getsignal(signal.SIGINT)
-    gateway = _jvm(folder)
+    gateway = _jvm(folder, stores)
     end = partial(_end, gateway, _exchanged(None, None))
     try:
         session = _session(gateway, folder, settings)
@@ -72,14 +75,14 @@ def refuse_java() -> None:
         raise Permanent(f"Spark needs Java 17 or newer, and {java} {has}", hint=hint)
 
 
-def _jvm(folder: Path) -> Any:
+def _jvm(folder: Path, stores: Collection[str]) -> Any:
     """The gateway to a new JVM whose output is a file: it says much that is of no use on a terminal."""
     from pyspark import SparkConf
     from pyspark.errors import PySparkException
     from pyspark.java_gateway import launch_gateway
 
     conf = SparkConf(loadDefaults=False)
-    if jars := [*_configured_jars(), *map(str, delta_jars())]:
+    if jars := [*_configured_jars(), *map(str, (*delta_jars(), *connector_jars(stores)))]:
         conf.set("spark.jars", ",".join(jars))
     log = folder / "spark.log"
     try:

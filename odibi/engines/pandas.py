@@ -39,6 +39,7 @@ class Pandas:
 
     name = "pandas"
     dialect = "duckdb"
+    stores: frozenset[str] = frozenset()
     formats = DuckDB.formats
 
     def __init__(self, database: Database) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
@@ -14,6 +13,8 @@ from odibi.engines.base import Location, Part
 from odibi.engines.database import Database
 from odibi.engines.duckdb import literal
 from odibi.errors import SchemaMismatch
+from odibi.folders import Entry, at
+from odibi.places import beside
 from odibi.relational.schema import Schema
 from odibi.relational.storage import same_type, widens
 
@@ -27,30 +28,28 @@ NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
 
 def parts_below(folder: str, schema: Schema, partition_by: Sequence[str]) -> tuple[Part, ...]:
     """The Parquet files below the folder in the order of their rows; what else a writer left is removed."""
-    found = []
-    for place, _, names in os.walk(folder):
-        for name in names:
-            path = os.path.join(place, name)  # noqa: PTH118 - as on disk, also where the folder is relative
-            if name.startswith(("_", ".")):
-                Path(path).unlink()
-            else:
-                found.append(path)
-    return tuple(_part(path, folder, schema, partition_by) for path in sorted(found, key=_task))
+    found = at(folder).files()
+    left = [entry.name for entry in found if PurePosixPath(entry.name).name.startswith(("_", "."))]
+    at(folder).drop(left)
+    parts = sorted((entry for entry in found if entry.name not in left), key=_task)
+    return tuple(_part(entry, folder, schema, partition_by) for entry in parts)
 
 
-def _task(path: str) -> tuple[int, str]:
+def _task(entry: Entry) -> tuple[int, str]:
     """Spark numbers files by task; the number has five digits or more."""
-    number = re.match(r"part-(\d+)", PurePosixPath(path).name)
-    return int(number[1]) if number else 0, path
+    number = re.match(r"part-(\d+)", PurePosixPath(entry.name).name)
+    return int(number[1]) if number else 0, entry.name
 
 
-def _part(path: str, folder: str, schema: Schema, partition_by: Sequence[str]) -> Part:
+def _part(entry: Entry, folder: str, schema: Schema, partition_by: Sequence[str]) -> Part:
     import pyarrow.parquet as pq
 
-    footer = pq.read_metadata(path)
-    values = _folder_values(path.removeprefix(folder).split("/")[1:-1])
+    with at(folder).open(entry.name) as file:
+        footer = pq.read_metadata(file)
+    values = _folder_values(entry.name.split("/")[:-1])
     partition = {name: values[name] for name in partition_by}
-    return Part(path, footer.num_rows, Path(path).stat().st_size, _statistics(footer, schema), partition)
+    path = beside(f"{folder}/{entry.name}", folder)  # as the folder is told, also where that is relative
+    return Part(path, footer.num_rows, entry.size, _statistics(footer, schema), partition)
 
 
 def _folder_values(folders: Iterable[str]) -> dict[str, str | None]:
@@ -108,17 +107,18 @@ _WRITTEN: Mapping[str, Callable[[Any], str]] = {
 # --- what is read ----------------------------------------------------------------------------------
 
 
-def read_alike(db: Database, location: Location) -> bool:
+def read_alike(db: Database, location: Location, stores: Container[str] = ()) -> bool:
     """Whether Spark reads these Parquet files, and finds in them what DuckDB does.
 
-    Not those elsewhere, whose names or folders Hadoop takes for something else, or whose types it
-    does not widen.
+    Not those elsewhere than in the ``stores``, whose names or folders Hadoop takes for something else, or
+    whose types it does not widen.
     """
     if location.schema is None or location.options:
         return False
     for file in location.files:
-        if ":" in file or PurePosixPath(file).name.startswith(("_", ".")):
-            return False  # a URL, a name that Hadoop cannot parse, or one that Spark passes over
+        scheme, found, path = file.rpartition("://")
+        if (found and scheme not in stores) or ":" in path or PurePosixPath(path).name.startswith(("_", ".")):
+            return False  # elsewhere, a name that Hadoop cannot parse, or one that Spark passes over
     if location.partitions and base_of(location) is None:
         return False
     return location.exact or not location.files or _types_fit(db, location)

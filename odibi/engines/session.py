@@ -11,7 +11,7 @@ import os
 import shutil
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,11 +108,12 @@ def ready() -> None:
             refuse_java()
 
 
-def acquire(scratch: Path) -> SparkSession:
+def acquire(scratch: Path, stores: Collection[str] = ()) -> SparkSession:
     """The session, found or created; :func:`release` it after use.
 
     Args:
         scratch: a folder of the run; what a created session spills goes beside it.
+        stores: schemes of URLs at which a created session shall read and write.
 
     Raises:
         Permanent: none can be created, or the one there is cannot be set up.
@@ -125,7 +126,7 @@ def acquire(scratch: Path) -> SparkSession:
             _quiet()
             found = _found()
             _hush(quiet=True)
-            _open = _created(scratch) if found is None else _Open(found, 0, _pinned(found))
+            _open = _created(scratch, stores) if found is None else _Open(found, 0, _pinned(found))
         _open.users += 1
         return _open.session
 
@@ -177,7 +178,7 @@ def _from_outside() -> bool:
     return bool(os.environ.get("SPARK_REMOTE") or os.environ.get("PYSPARK_GATEWAY_PORT"))
 
 
-def _created(scratch: Path) -> _Open:
+def _created(scratch: Path, stores: Collection[str]) -> _Open:
     if _from_outside():
         from pyspark.sql import SparkSession
 
@@ -188,7 +189,7 @@ def _created(scratch: Path) -> _Open:
     folder.mkdir(parents=True, exist_ok=True)
     cross("before start of Spark")
     try:
-        session, stop = launched(folder, PINNED)
+        session, stop = launched(folder, PINNED, stores)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

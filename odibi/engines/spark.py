@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 # That pyspark is missing shows when the engine is asked for: the register knows what to install.
@@ -21,7 +20,6 @@ from odibi.engines.database import Database
 from odibi.engines.dataframes import (
     empty,
     failures,
-    hadoop_path,
     pattern,
     refusing,
     said,
@@ -30,8 +28,10 @@ from odibi.engines.dataframes import (
     struct_of,
 )
 from odibi.engines.duckdb import DuckDB, DuckFrame, scan
+from odibi.engines.hadoop import CONNECTED, hadoop_options, hadoop_path
 from odibi.engines.parquet import base_of, parts_below, read_alike
 from odibi.errors import Permanent
+from odibi.folders import at
 from odibi.relational.rules import closing_cast
 from odibi.relational.schema import Column, Schema
 
@@ -68,6 +68,11 @@ class Spark:
     dialect = "spark"
     formats = frozenset({"csv", "delta", "json", "ndjson", "parquet"})
 
+    @property
+    def stores(self) -> frozenset[str]:
+        """The stores where there are tables of the run: what else is elsewhere, DuckDB hands over."""
+        return CONNECTED & {url.partition("://")[0] for url in self._db.tables}
+
     def __init__(self, database: Database) -> None:
         sessions.ready()
         self._db = database
@@ -83,7 +88,7 @@ class Spark:
         """The rows at a location, lazily where Spark reads the format as DuckDB does."""
         if location.format == "delta":
             return self._delta(location)
-        if location.format != "parquet" or not read_alike(self._db, location):
+        if location.format != "parquet" or not read_alike(self._db, location, self.stores):
             return self._by_duckdb(DuckDB(self._db).read(location))
         return self._parquet(location, location.schema or ())
 
@@ -94,7 +99,7 @@ class Spark:
                 return SparkFrame(empty(session, schema), schema)
             # A value in a folder's name is text, and becomes what it should be by a cast.
             raw = (Column(c.name, "VARCHAR") if c.name in location.partitions else c for c in schema)
-            reader = session.read.schema(struct_of(tuple(raw)))
+            reader = session.read.schema(struct_of(tuple(raw))).options(**hadoop_options(location.files[0]))
             if location.partitions:
                 reader = reader.option("basePath", hadoop_path(str(base_of(location))))
             data = reader.parquet(*(pattern(hadoop_path(file)) for file in location.files))
@@ -104,8 +109,8 @@ class Spark:
         (url,) = location.files
         session = self.session()
         with self.errors():
-            reader = session.read.format("delta").option("versionAsOf", location.options["version"])
-            data = reader.load(hadoop_path(url))
+            reader = session.read.format("delta").options(**hadoop_options(url))
+            data = reader.option("versionAsOf", location.options["version"]).load(hadoop_path(url))
             schema = location.schema or schema_of(data)
             return SparkFrame(shaped(data, schema), schema)
 
@@ -166,7 +171,7 @@ class Spark:
         """
         self.session()
         with self.errors():
-            writer = refusing(frame.data, schema, partition_by).write
+            writer = refusing(frame.data, schema, partition_by).write.options(**hadoop_options(folder))
             writer = writer.option("mapreduce.fileoutputcommitter.marksuccessfuljobs", "false")
             writer = writer.option(
                 "parquet.statistics.truncate.length", str(2**31 - 1)
@@ -174,7 +179,7 @@ class Spark:
             writer = writer.partitionBy(*partition_by) if partition_by else writer
             cross("amid staging")
             writer.parquet(hadoop_path(folder))
-        if not Path(folder).is_dir():
+        if not at(folder).remote and not at(folder).exists():
             raise Permanent(
                 f"Spark has written {folder}, and it is not there",
                 hint="odibi and Spark's workers must see the same files",
@@ -233,7 +238,7 @@ class Spark:
         """The session, found or started when first asked for; this thread's jobs in it are tagged as ours."""
         with self._lock:
             if self._known is None:
-                self._known = sessions.acquire(self._db.scratch)
+                self._known = sessions.acquire(self._db.scratch, self.stores)
             session = self._known
         with self.errors():
             for tag in (self._tag, self._tag_of(threading.get_ident())):

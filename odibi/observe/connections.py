@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from odibi.config.loaded import Loaded
 from odibi.config.models import Connection
 from odibi.config.secrets import references
 from odibi.errors import Permanent
 from odibi.observe.notes import Notes
-from odibi.places import Url, is_remote, options_of
+from odibi.places import Url, beside, is_remote, options_of
 
-__all__ = ["opened", "refuse_outside"]
+__all__ = ["opened", "refuse_outside", "reopened"]
 
 _PASSWORD = re.compile(r"(postgres(?:ql)?://[^:/@]*):(.*)@([^@]*)")
 _AZURE = ("abfs", "abfss", "az")
@@ -42,6 +43,16 @@ def opened(notes: Notes, name: str, connection: Connection) -> Connection | None
         notes.problem((*at, "url"), message, "give the account of the url")
         return None
     return connection.model_copy(update={"url": Url(url, options) if options else url})
+
+
+def reopened(loaded: Loaded, url: str) -> str:
+    """A place that a record names, with the options of the connection it is of; a record has none."""
+    notes = Notes(loaded)
+    for name, connection in loaded.pipeline.connections.items() if is_remote(url) else ():
+        found = opened(notes, name, connection)
+        if found is not None and url.startswith(f"{found.url.rstrip('/')}/"):
+            return beside(url, found.url)
+    return url
 
 
 def _apart(url: str) -> tuple[str, str | None]:

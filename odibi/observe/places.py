@@ -27,6 +27,7 @@ from odibi.observe.connections import opened, refuse_outside
 from odibi.observe.increments import state_of
 from odibi.observe.notes import Notes, Place
 from odibi.observe.servers import asked_of
+from odibi.places import Unreachable, is_remote
 from odibi.relational.schema import Column, Schema
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Places", "Standing", "version_of"]
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 SOURCE_FILE = "_source_file"
 """The column of an appended table that tells which file a row came from, so that a changed one replaces its rows."""
@@ -66,6 +68,7 @@ class Places:
     def __init__(self, notes: Notes, db: Database, *, anew: bool = False) -> None:
         self.notes = notes
         self.anew = anew  # nothing counts as read before
+        self._out_of_reach: dict[str, Unreachable] = {}
         self.loaded = notes.loaded
         self.db = db
         pipeline = self.loaded.pipeline
@@ -106,6 +109,9 @@ class Places:
             group = self.notes.guarded((*at, "write"), make)
             if group:
                 found[name] = group
+                for target in group:
+                    if target.format == "delta":
+                        self.db.reach_table(target.url)
         return found
 
     def _named_target(
@@ -123,6 +129,11 @@ class Places:
                 f"{name} does not exist", hint="give the connection a url: the table is created below it"
             )
         path = found.url if found is not None else join(connection.url, table)
+        if is_remote(path):
+            raise Permanent(
+                f"{name} would stand at {path}, and a table that is told by its catalog is written on a disk",
+                hint="write to a connection with a url and no catalog",
+            )
         made = Target.all_of(write.model_copy(update={"path": path}), "", "", "delta", step.ingests)
         if made[0].format != "delta" or len(made) > 1:
             raise Permanent(f"{name} can only be a Delta table", hint="remove format")
@@ -142,8 +153,21 @@ class Places:
 
     def standing(self, at: Place, target: Target, app_id: str) -> tuple[Standing | None, Commit | None]:
         """What the target holds, and the ledger's entry for this step and date; None where nothing is."""
-        found = self.notes.guarded((*at, "write"), partial(self._standing, target, app_id))
+        found = self.notes.guarded(
+            (*at, "write"), partial(self._asked, target.url, partial(self._standing, target, app_id))
+        )
         return found or (None, None)
+
+    def _asked(self, url: str, ask: Callable[[], T]) -> T:
+        """What asking a place gives; of a store that did not answer before, the same at once: some take a minute."""
+        root = "/".join(url.split("/")[:3])
+        if root in self._out_of_reach:
+            raise self._out_of_reach[root]
+        try:
+            return ask()
+        except Unreachable as error:
+            self._out_of_reach[root] = error
+            raise
 
     def _standing(self, target: Target, app_id: str) -> tuple[Standing | None, Commit | None]:
         if is_served(target.url):
@@ -288,7 +312,10 @@ class Places:
     ) -> Seen | Problem | None:
         """The source as it is now; ``missing()`` where nothing is, None where looking at it is a problem itself."""
         before = len(self.notes.problems)
-        seen = self.notes.guarded(at, partial(look, self.db, source, expected))
+        if source.format == "delta":
+            self.db.reach_table(source.url)
+        ask = partial(look, self.db, source, expected)
+        seen = self.notes.guarded(at, partial(self._asked, source.url, ask))
         if seen is not None and seen.table_version is not None and self.sized:
             seen = replace(seen, bytes=table_bytes(source.url, seen.table_version))
         return missing() if seen is None and len(self.notes.problems) == before else seen

@@ -37,11 +37,14 @@ class _Staging:
     memory: str
     scratch: Path
     places: tuple[str, ...]
+    tables: tuple[str, ...]
 
     def __call__(self) -> Staged:
         threads = max(1, min(os.cpu_count() or 1, int(size_of(self.memory) / PER_THREAD)))
         with Database(self.scratch, self.memory, threads) as db:
             db.reach(*self.places)
+            for table in self.tables:
+                db.reach_table(table)
             return DuckDB(db).stage(DuckFrame(self.sql), self.schema, self.folder)
 
 
@@ -68,7 +71,7 @@ def bounded(engine: Engine, db: Database, frame: Frame, schema: Schema, memory: 
         Exception: whatever the query raises.
     """
     folder, scratch = (db.scratch / db.new_name() for _ in range(2))
-    task = _Staging(_query(engine, frame).sql, schema, str(folder), memory, scratch, db.places)
+    task = _Staging(_query(engine, frame).sql, schema, str(folder), memory, scratch, db.places, db.tables)
     try:
         staged: Staged = aside.run(task)
     except BaseException:

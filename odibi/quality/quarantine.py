@@ -28,6 +28,7 @@ from odibi.engines.database import Database
 from odibi.engines.duckdb import DuckDB
 from odibi.errors import Permanent
 from odibi.home import Home
+from odibi.places import beside
 from odibi.relational.schema import Schema, quote
 
 __all__ = ["DATE", "again", "keep", "quarantine_of"]
@@ -37,15 +38,15 @@ DATE = "_odibi_date"
 
 
 def quarantine_of(target: Target, *, whole: bool = False) -> Target:
-    """The quarantine of a target: beside it, and called after it; of one that is no local place, in odibi's home.
+    """The quarantine of a target: beside it, and called after it; of what is elsewhere and no Delta table, in odibi's home.
 
     It is overwritten as a ``whole`` where each run judges all that is in it again.
     """
     place = target.url.rstrip("/").removesuffix(f".{target.format}")
-    if "://" in place:
+    if "://" in place and target.format != "delta":
         mark = hashlib.blake2b(place.encode(), digest_size=4).hexdigest()
         place = str(Home.find().path / QUARANTINE / f"{re.split('[^A-Za-z0-9_.-]', place)[-1]}-{mark}")
-    url = f"{place}_{QUARANTINE}"
+    url = beside(f"{place}_{QUARANTINE}", target.url if "://" in place else place)
     if target.mode is WriteMode.OVERWRITE or whole:
         return Target(url, "delta", WriteMode.OVERWRITE)
     kept = Write(path=url, mode=WriteMode.APPEND, logical_date_column=DATE)

@@ -6,14 +6,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from odibi.datasets.delta import METADATA, Table, open_table
+from odibi.datasets.delta import METADATA, Table, entry_of, open_table, versions
 from odibi.datasets.upkeep import Gone
 from odibi.engines.base import Location
 from odibi.errors import Permanent
+from odibi.folders import at
 
 __all__ = ["Entry", "History"]
 
@@ -42,8 +42,8 @@ class History:
     @cached_property
     def entries(self) -> tuple[Entry, ...]:
         """The commits, oldest first."""
-        found = sorted((Path(self.url) / "_delta_log").glob("[0-9]*.json"))
-        return tuple(_entry(file) for file in found if file.stem.isdigit())
+        folder = at(self.url)
+        return tuple(_entry(version, folder.read(entry_of(version))) for version in versions(self.url))
 
     @cached_property
     def _writers(self) -> Mapping[str, Entry]:
@@ -56,8 +56,8 @@ class History:
 
     def writer(self, path: str) -> Entry | None:
         """The commit that wrote a file, None where the log does not tell any more."""
-        root = f"{Path(self.url).absolute()}/"
-        return self._writers.get(path.removeprefix(root))
+        root = at(self.url).path("").rstrip("/")
+        return self._writers.get(path.removeprefix(f"{root}/"))
 
     def at(self, version: int) -> Entry | None:
         """The commit that made a version."""
@@ -100,7 +100,7 @@ class History:
                 raise Gone(f"version {version} of {self.url} cannot be opened any more") from error
             if table is None:
                 raise Gone(f"the Delta table {self.url} is gone")
-            missing = [] if table.needs_own_reader else [f for f in _files(table) if not Path(f).exists()]
+            missing = [] if table.needs_own_reader else table.folder.missing(_files(table))
             if missing:
                 raise Gone(
                     f"version {version} of {self.url} was vacuumed: {len(missing)} of its files are gone"
@@ -114,11 +114,11 @@ def _files(table: Table) -> tuple[str, ...]:
     return location.files
 
 
-def _entry(file: Path) -> Entry:
+def _entry(version: int, text: str) -> Entry:
     time, removed = 0, False
     note: Mapping[str, Any] = {}
     added: dict[str, bool] = {}
-    for line in file.read_text("utf-8").splitlines():
+    for line in text.splitlines():
         action = json.loads(line)
         if (info := action.get("commitInfo")) is not None:
             time = int(info.get("timestamp") or 0)
@@ -127,4 +127,4 @@ def _entry(file: Path) -> Entry:
             added[unquote(add["path"])] = bool(add.get("dataChange", True))
         else:
             removed = removed or "remove" in action
-    return Entry(int(file.stem), time, note, added, removed)
+    return Entry(version, time, note, added, removed)

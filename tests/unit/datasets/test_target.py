@@ -379,7 +379,8 @@ def test_what_is_read_is_exact_and_a_connection_has_a_format() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"path": "s3://b/x"}, "not available in this version"),
+        ({"path": "memory://b/x"}, "there can be no Delta table at memory://"),
+        ({"path": "s3://b/x?y"}, "its path has '\\?'"),
         ({"mode": "append", "schema": "replace"}, "append keeps the rows"),
         (
             {"mode": "append", "format": "csv", "partition_by": "k"},

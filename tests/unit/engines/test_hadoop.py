@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from odibi.engines.hadoop import hadoop_settings
+from odibi.engines.hadoop import hadoop_options, hadoop_path, hadoop_settings
 from odibi.errors import Permanent
+from odibi.places import Url
 
 URL = "abfss://lake@shop.dfs.core.windows.net/tables"
 HOST = "shop.dfs.core.windows.net"
@@ -66,6 +67,42 @@ def test_s3() -> None:
         "spark.hadoop.fs.s3a.endpoint.region": "eu-west-1",
     }
     assert hadoop_settings("s3://lake/x", {}) == {}
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "path"),
+    [
+        ("/lake/x", {}, "file:/lake/x"),
+        ("file:///lake/x", {}, "file:/lake/x"),
+        ("s3://lake/a b/x", {}, "s3a://lake/a b/x"),
+        ("s3a://lake/x", {}, "s3a://lake/x"),
+        (URL, {}, URL),
+        ("az://lake/x", {"account_name": "shop"}, "abfss://lake@shop.dfs.core.windows.net/x"),
+        (
+            "abfs://lake/x",
+            {"connection_string": "AccountName=shop;AccountKey=k"},
+            "abfss://lake@shop.dfs.core.windows.net/x",
+        ),
+    ],
+)
+def test_paths(url: str, options: dict[str, Any], path: str) -> None:
+    assert hadoop_path(Url(url, options)) == path
+
+
+def test_options_of_a_reader_are_the_settings_of_its_place() -> None:
+    assert hadoop_options("/lake/x") == {}
+    assert hadoop_options(Url("s3://lake/x", {"key": "k"})) == {"fs.s3a.access.key": "k"}
+    account = {"connection_string": "AccountName=shop;AccountKey=k"}
+    assert hadoop_options(Url("az://lake/x", account)) == {
+        f"fs.azure.account.auth.type.{HOST}": "SharedKey",
+        f"fs.azure.account.key.{HOST}": "k",
+    }
+
+
+def test_an_emulator_of_azure_is_out_of_reach() -> None:
+    local = "AccountName=dev;AccountKey=k;BlobEndpoint=http://127.0.0.1:10000/dev"
+    with pytest.raises(Permanent, match=r"cannot reach http://127\.0\.0\.1:10000/dev"):
+        hadoop_settings("abfss://lake@dev.dfs.core.windows.net/x", {"connection_string": local})
 
 
 @pytest.mark.parametrize("url", ["abfss://lake/tables", "gs://lake", "/local"])

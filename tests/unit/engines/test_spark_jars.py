@@ -100,3 +100,28 @@ def test_one_sentence_says_what_to_do_where_they_cannot_be_fetched(
     assert jars.FOLDER in said
     assert "\n" not in said
     assert list(home.iterdir()) == []
+
+
+def test_a_connector_is_a_folder_of_jars(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spark = home / "spark"
+    monkeypatch.setenv("SPARK_HOME", str(spark))
+    put(spark / "jars", "hadoop-client-api-3.9.9.jar")
+    assert jars.connector_jars([]) == ()
+    assert jars.connector_jars(["gs", "memory"]) == ()
+    cached = home / ".cache/odibi/jars/hadoop-aws-3.9.9"
+    found = [put(cached, name) for name in ("hadoop-aws-3.9.9.jar", "software.amazon.awssdk_s3-2.jar")]
+    assert jars.connector_jars(["s3", "s3a"]) == tuple(found)
+    given = [put(home / "given", name) for name in ("hadoop-aws-3.9.9.jar", "sdk.jar")]
+    monkeypatch.setenv(jars.FOLDER, str(home / "given"))
+    assert jars.connector_jars(["s3"]) == tuple(given)
+    put(spark / "jars", "hadoop-aws-3.9.9.jar")
+    assert jars.connector_jars(["s3"]) == ()
+
+
+def test_where_no_connector_can_be_had_it_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_SUBMIT_OPTS", f"-Duser.home={home} {NO_NETWORK}")
+    with pytest.raises(
+        Permanent, match=r"Spark needs the jars of org\.apache\.hadoop:hadoop-azure:"
+    ) as refused:
+        jars.connector_jars(["abfss"])
+    assert jars.FOLDER in refused.value.hint
