@@ -38,8 +38,7 @@ def staged(tmp_path: Path, text: str) -> Staged:
     (folder / "day=1").mkdir(parents=True)
     (folder / "day=1/part-0.parquet").write_text(text)
     part = Part(str(folder / "day=1/part-0.parquet"), 1, len(text), {}, {"day": "1"})
-    empty = Part(str(folder / "day=1/part-1.parquet"), 0, 0, {}, {"day": "1"})
-    return Staged(str(folder), (part, empty), (), ("day",))
+    return Staged(str(folder), (part,), (), ("day",))
 
 
 def dead(home: Path, table: Url, tmp_path: Path) -> str:
