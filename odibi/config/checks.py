@@ -213,7 +213,8 @@ class ColumnTypes(Check):
     @field_validator("columns", mode="before")
     @classmethod
     def _names_alone(cls, given: Any) -> Any:
-        return dict.fromkeys(given) if isinstance(given, list | tuple) else given
+        named = isinstance(given, list | tuple) and all(isinstance(name, str) for name in given)
+        return dict.fromkeys(given) if named else given
 
 
 class RowCount(Check):
