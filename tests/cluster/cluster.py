@@ -56,6 +56,9 @@ WORKER, SPARK, TESTS = (f"localhost/{name}:{VERSION}" for name in ("odibi", "odi
 
 DEPENDENCIES = f"localhost/odibi-dependencies:{VERSION}"
 
+# Its client warns with each call of what the machine is.
+QUIET = os.environ | {"CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS": "true"}
+
 CODE = {"odibi": "code"}  # marks the layers that ``code`` makes
 
 # One module each: in one together, each would be built with dependencies that another one chose.
@@ -262,9 +265,9 @@ def debian(target: Path) -> None:
     part.rename(target)
 
 
-def ctr(*command: str | Path, **options: Any) -> str:
+def ctr(*command: str | Path) -> str:
     """Run containerd's own client, with what the kubelet sees."""
-    return output(BIN / "ctr", "--address", SOCKET, "--namespace", "k8s.io", *command, **options)
+    return output(BIN / "ctr", "--address", SOCKET, "--namespace", "k8s.io", *command, env=QUIET)
 
 
 def load() -> None:
@@ -296,7 +299,7 @@ def load() -> None:
 def give(index: dict[str, Any], blobs: dict[str, bytes | Path]) -> None:
     """Import images, of which these parts are new to containerd."""
     command = [str(BIN / "ctr"), "--address", str(SOCKET), "--namespace", "k8s.io", "images", "import", "-"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=QUIET) as process:
         assert process.stdin
         with tarfile.open(fileobj=process.stdin, mode="w|") as tar:
             files: dict[str, bytes | Path] = {"oci-layout": b'{"imageLayoutVersion": "1.0.0"}'}

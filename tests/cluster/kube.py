@@ -231,12 +231,13 @@ class Place:
 
     def story(self) -> str:
         """The page of the last run."""
-        pages = sorted((self.project / ".odibi").rglob("*.html"), key=lambda page: page.stat().st_mtime)
-        return pages[-1].read_text("utf-8")
+        page = self.project / "story.html"
+        self.odibi("story", "--file", page, code=0)
+        return page.read_text("utf-8")
 
     def record(self) -> Json:
         """The record of the last run."""
-        found: Json = json.loads(self.odibi("story", "--json", "-", code=0).stdout)
+        found: Json = json.loads(self.odibi("story", "--json", "-", code=0).stdout)["run"]
         return found
 
     def write(self, name: str, said: Json) -> str:

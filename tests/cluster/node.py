@@ -39,7 +39,8 @@ def stopped(name: str) -> Iterator[None]:
     try:
         yield
     finally:
-        os.kill(pid, signal.SIGCONT)
+        if process(name) == pid:
+            os.kill(pid, signal.SIGCONT)
 
 
 def is_ready() -> bool:
