@@ -10,7 +10,7 @@ import pytest
 from deltalake import DeltaTable
 
 from tests.cluster.conftest import ROOT
-from tests.cluster.kube import IMAGE, SPARK, Place, kubectl, wait_until
+from tests.cluster.kube import IMAGE, PROJECT, Place, kubectl, wait_until
 from tests.flow.helpers import odibi
 from tests.flow.test_daily import rows_of
 
@@ -39,7 +39,7 @@ class Shop:
 
     def __init__(self, place: Place) -> None:
         self.place, self.lake = place, place.shared / "lake"
-        given = {"shared": place.shared, "namespace": place.name, "image": IMAGE, "spark_image": SPARK}
+        given = {"shared": place.shared, "namespace": place.name, "image": IMAGE, "spark_image": PROJECT}
         self.params = [word for name, value in given.items() for word in ("--param", f"{name}={value}")]
 
     def assert_equal(self, local: Path) -> None:

@@ -35,7 +35,7 @@ def assert_told(done: Done, *words: str) -> None:
     """The step says why, once, in one sentence, and the run has failed."""
     assert done.returncode == 1, said(done)
     for word in words:
-        assert word in done.stdout, said(done)
+        assert word in done.stdout + done.stderr, said(done)
     lines = [line for line in done.stdout.splitlines() if words[0] in line]
     assert len(lines) <= 2, said(done)  # where it stands in the list of steps, and as the run's result
 
@@ -66,7 +66,7 @@ def test_a_right_is_missing(place: Place, group: str, resource: str, verb: str, 
     assert rules != role["rules"]
     place.apply({**role, "rules": rules})
     done = refused(place, says.format(place.name))
-    assert "odibi k8s render --rbac" in done.stdout
+    assert "odibi k8s render --rbac" in done.stderr
     place.assert_clean()
 
 
@@ -108,7 +108,7 @@ def test_there_is_no_such_image(place: Place, pull_policy: str, says: str) -> No
 
 def test_no_node_takes_the_pod(place: Place) -> None:
     done = refused(place, "Unschedulable", of_cluster={"node_selector": {"odibi.dev/nowhere": "true"}})
-    assert "node affinity/selector" in done.stdout
+    assert "node affinity/selector" in done.stderr
     assert "waits: no node takes pod" in done.stderr
     place.assert_clean()
 
@@ -125,7 +125,8 @@ def test_the_pod_needs_more_memory_than_its_limit(place: Place) -> None:
 def test_the_job_takes_longer_than_it_may(place: Place) -> None:
     step = function("hold", {"gate": str(place.shared / "never")}, timeout=10)
     done = refused(place, "10 s", step=step)
-    assert "Timeout" in done.stdout
+    (step,) = [one for one in place.record()["steps"] if one["name"] == "far"]
+    assert step["error"]["kind"] == "Timeout", said(done)
     place.assert_clean()
 
 
@@ -181,7 +182,7 @@ def test_the_kubeconfig_is_broken(place: Place, text: str | None, says: str) -> 
     if text is not None:
         place.kubeconfig.write_text(text, "utf-8")
     done = refused(place, says)
-    assert "see KUBECONFIG" in done.stdout
+    assert "see KUBECONFIG" in done.stderr
 
 
 def test_the_token_is_not_known(place: Place) -> None:
