@@ -84,14 +84,6 @@ class Api:
             return False
         return True
 
-    def job(self, name: str) -> Any | None:
-        """The Job of that name."""
-        try:
-            with self._telling("get", "Job"):
-                return self._client.get(Job, name, namespace=self.namespace)
-        except _Missing:
-            return None
-
     def jobs(self, labels: Mapping[str, str]) -> list[Any]:
         """The Jobs with these labels."""
         with self._telling("list", "Job"):

@@ -99,7 +99,7 @@ def test_the_rights_are_those_that_are_used(place: Place) -> None:
 
 
 SELDOM: dict[str, set[tuple[str, str]]] = {
-    rbac.SUBMITTER: {("get", "jobs"), ("get", "pods")},
+    rbac.SUBMITTER: set(),
     "odibi": {("patch", "pods"), ("delete", "pods"), ("delete", "configmaps"), ("get", "pods")},
 }
 """What is asked for only where something goes wrong, or executors go early."""
