@@ -70,7 +70,7 @@ wheel: $(BASE)  ## Build the wheel into dist/
 
 images:  ## Build the worker's and Spark's images with docker, podman or buildah (PYTHON_IMAGE=... for another base)
 	@builder="$(BUILDER)"; [ -n "$$builder" ] || { echo "no docker, podman or buildah answers" >&2; exit 1; }; \
-	set -ex; \
+	export BUILDAH_LAYERS=true; set -ex; \
 	$$builder build $(PYTHON_IMAGE:%=--build-arg BASE=%) --file docker/Dockerfile --target dependencies \
 	    --tag odibi-dependencies:$(VERSION) .; \
 	$$builder build $(PYTHON_IMAGE:%=--build-arg BASE=%) --file docker/Dockerfile --tag odibi:$(VERSION) .; \

@@ -182,7 +182,7 @@ def test_spark_writes_with_two_executors(open_namespace: str, shared: Path) -> N
         *({"name": n, "value": v} for n, v in {"IMAGE": SPARK, "SHARED": str(shared)}.items()),
     ]
     kubectl("apply", f"-n{open_namespace}", "--filename", "-", given=wanted)
-    assert "SUM 499500" in ended(name, open_namespace, 240)
+    assert "SUM 499500" in ended(name, open_namespace, 400)
 
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
