@@ -22,10 +22,10 @@ BENCH  := $(VENV)/.installed-bench
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run demo test check lint format bench chaos docs wheel images cluster test-cluster cluster-down clean
+.PHONY: help run demo test check lint format bench chaos docs wheel images cluster test-cluster bench-cluster cluster-down clean
 
 help:  ## Show this list
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
 run: $(BASE)  ## Install odibi into .venv and run configs/daily.yaml
 	@$(PY) -m odibi run configs/daily.yaml
@@ -70,7 +70,7 @@ wheel: $(BASE)  ## Build the wheel into dist/
 
 images:  ## Build the worker's and Spark's images with docker, podman or buildah (PYTHON_IMAGE=... for another base)
 	@builder="$(BUILDER)"; [ -n "$$builder" ] || { echo "no docker, podman or buildah answers" >&2; exit 1; }; \
-	set -ex; \
+	export BUILDAH_LAYERS=true; set -ex; \
 	$$builder build $(PYTHON_IMAGE:%=--build-arg BASE=%) --file docker/Dockerfile --target dependencies \
 	    --tag odibi-dependencies:$(VERSION) .; \
 	$$builder build $(PYTHON_IMAGE:%=--build-arg BASE=%) --file docker/Dockerfile --tag odibi:$(VERSION) .; \
@@ -82,6 +82,10 @@ cluster: | $(PY)  ## Build and start a Kubernetes on this machine (root, Linux, 
 test-cluster: $(DEV)  ## Run the tests that need a cluster, on the one of `make cluster` or of KUBECONFIG
 	@config="$${KUBECONFIG:-$$($(CLUSTER) kubeconfig)}"; [ -n "$$config" ] || exit 1; \
 	KUBECONFIG="$$config" $(PY) -m pytest tests/cluster $(ARGS)
+
+bench-cluster: $(DEV)  ## Compare a step in the cluster with the same Job submitted by hand (ARGS="--rounds 9")
+	@config="$${KUBECONFIG:-$$($(CLUSTER) kubeconfig)}"; [ -n "$$config" ] || exit 1; \
+	KUBECONFIG="$$config" $(PY) -m tests.cluster.bench $(ARGS)
 
 cluster-down: | $(PY)  ## Stop the cluster of `make cluster`
 	@$(CLUSTER) down

@@ -159,7 +159,7 @@ def _linked(text: str, file: str, page: str) -> str:
         if not to or "://" in to:
             return link[0]
         found = posixpath.normpath(posixpath.join(posixpath.dirname(file), to))
-        if found.startswith("docs/"):
+        if found.startswith("docs/") and found.endswith(".md"):
             return f"]({posixpath.relpath(found, posixpath.dirname(page))}{anchor})"
         return f"]({_SOURCE}/{found}{anchor})"
 

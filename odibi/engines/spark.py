@@ -179,12 +179,16 @@ class Spark:
             writer = writer.partitionBy(*partition_by) if partition_by else writer
             cross("amid staging")
             writer.parquet(hadoop_path(folder))
-        if not at(folder).remote and not at(folder).exists():
+        parts = parts_below(folder, schema, partition_by)
+        # Each task writes where it runs; the driver makes the folder. Of no rows there is one part, or no partition.
+        if not parts and not (
+            partition_by and (at(folder).remote or at(folder).exists()) and frame.data.isEmpty()
+        ):
             raise Permanent(
                 f"Spark has written {folder}, and it is not there",
                 hint="odibi and Spark's workers must see the same files",
             )
-        return Staged(folder, parts_below(folder, schema, partition_by), schema, tuple(partition_by))
+        return Staged(folder, parts, schema, tuple(partition_by))
 
     # --- other people's tables ---------------------------------------------------------------------
 

@@ -84,14 +84,6 @@ class Api:
             return False
         return True
 
-    def job(self, name: str) -> Any | None:
-        """The Job of that name."""
-        try:
-            with self._telling("get", "Job"):
-                return self._client.get(Job, name, namespace=self.namespace)
-        except _Missing:
-            return None
-
     def jobs(self, labels: Mapping[str, str]) -> list[Any]:
         """The Jobs with these labels."""
         with self._telling("list", "Job"):
@@ -141,14 +133,13 @@ class Api:
         try:
             yield
         except ApiError as error:
-            raise self.said(error, verb, kind) from error
+            raise self.said(*_answer(error), verb, kind) from error
         except httpx2.HTTPError as error:
             said = str(error) or type(error).__name__
             raise Unavailable(f"the cluster at {self.server} cannot be reached: {said}") from error
 
-    def said(self, error: ApiError, verb: str, kind: str) -> OdibiError:
-        """What the cluster refuses, in words to act on."""
-        code, said = error.status.code or 0, str(error.status.message or error)
+    def said(self, code: int, said: str, verb: str, kind: str) -> OdibiError:
+        """What the cluster refuses with this code and message, in words to act on."""
         what = _PLURALS.get(kind, kind.lower())
         if code == 409:
             return _Conflict(said)
@@ -181,6 +172,14 @@ class _Conflict(Permanent):
 
 class _Missing(Permanent):
     """There is no object of that name."""
+
+
+def _answer(error: Exception) -> tuple[int, str]:
+    """The code and the message of an answer; 0 where none came. What refuses a watch is not an ApiError."""
+    if isinstance(error, ApiError):
+        return error.status.code or 0, str(error.status.message or error)
+    code = error.response.status_code if isinstance(error, httpx2.HTTPStatusError) else 0
+    return code, str(error) or type(error).__name__
 
 
 _preparing = threading.Lock()
@@ -245,15 +244,16 @@ class Watched:
             except (ApiError, httpx2.HTTPError, OSError, RuntimeError) as error:
                 if self._over.is_set():  # the client was closed under it
                     return
-                code = error.status.code if isinstance(error, ApiError) else None
+                code, said = _answer(error)
                 if code == 410:  # forgotten: what is there is listed anew
                     version = None
                     continue
-                if isinstance(error, ApiError) and code in (401, 403):
-                    self.refused = self._api.said(error, "watch", self._kind.__name__)
+                if code in (401, 403):
+                    verb = "list" if version is None else "watch"
+                    self.refused = self._api.said(code, said, verb, self._kind.__name__)
                     self._changed("", None)
                     return
-                self.trouble = str(error) or type(error).__name__
+                self.trouble = said
                 self._over.wait(PAUSES[min(failures, len(PAUSES) - 1)])
                 failures += 1
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 from odibi.config.runtime import Kubernetes
@@ -11,7 +11,7 @@ from odibi.errors import Permanent
 from odibi.kubernetes.spark import conf, executor_pod
 from odibi.kubernetes.task import Task
 
-__all__ = ["lead"]
+__all__ = ["in_cluster", "lead"]
 
 
 def lead(cluster: Kubernetes, task: Task, folder: Path, environ: MutableMapping[str, str]) -> None:
@@ -26,7 +26,7 @@ def lead(cluster: Kubernetes, task: Task, folder: Path, environ: MutableMapping[
     Raises:
         Permanent: the pod does not know who it is, or names no image for executors.
     """
-    if "KUBERNETES_SERVICE_HOST" not in environ:
+    if not in_cluster(environ):
         return
     if cluster.spark_image is None:
         raise Permanent("no image with Spark is named", hint="give kubernetes.spark_image")
@@ -44,6 +44,11 @@ def lead(cluster: Kubernetes, task: Task, folder: Path, environ: MutableMapping[
         _before(environ) + "".join(f"{name} {value}\n" for name, value in settings.items()), "utf-8"
     )
     environ["SPARK_CONF_DIR"] = str(folder)
+
+
+def in_cluster(environ: Mapping[str, str]) -> bool:
+    """Whether this is a process of a pod."""
+    return "KUBERNETES_SERVICE_HOST" in environ
 
 
 def _before(environ: MutableMapping[str, str]) -> str:

@@ -15,8 +15,8 @@ SUBMITTER = "odibi-submitter"
 """The service account of runs that start in the cluster themselves."""
 
 _SUBMITTER = (
-    ("batch", ("jobs",), ("create", "get", "list", "watch", "delete")),
-    ("", ("pods",), ("get", "list", "watch")),
+    ("batch", ("jobs",), ("create", "list", "watch", "delete")),
+    ("", ("pods",), ("list", "watch")),
     ("", ("pods/log",), ("get",)),
     ("", ("events",), ("list", "watch")),
 )

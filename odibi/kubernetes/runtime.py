@@ -89,6 +89,7 @@ class Cluster:
         self._executors: dict[str, set[str]] = {}
         self._seen: dict[str, Any] = {}
         self._avoided: dict[str, set[str]] = {}
+        self._unreasoned = False
         loaded = context.loaded
         self._labels = {
             "pipeline": names.label_value(loaded.pipeline.pipeline),
@@ -210,6 +211,7 @@ class Cluster:
                 pods = self._pods_of(name)
                 why = never(pods, self._events_of(name))
                 self._news.wait(LOOK)
+            self._listen()
             silent = (silent or time.monotonic()) if self._jobs.trouble else None
             if silent is not None and time.monotonic() - silent > ANSWER:
                 _say(
@@ -237,8 +239,18 @@ class Cluster:
         while job in self._jobs.objects or self._pods_of(job):
             with self._news:
                 self._news.wait(LOOK)
+            self._listen()
             if stopped():
                 raise Stopped("the run was stopped")
+
+    def _listen(self) -> None:
+        """Raise why nothing will ever be heard of Jobs or pods; without events only reasons are missing."""
+        for watched in (self._jobs, self._pods):
+            if watched.refused is not None:
+                raise watched.refused
+        if self._events.refused is not None and not self._unreasoned:
+            self._unreasoned = True
+            _say(f"odibi: {self._events.refused.message}: it is not told why a pod cannot be made")
 
     def _heard(self, name: str, found: Any) -> None:
         with self._news:

@@ -6,9 +6,10 @@ Nobody else is: hooks, metrics, checkpoints and locks are with the run that the 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
-from collections.abc import Callable, Mapping, MutableMapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -23,10 +24,11 @@ from odibi.datasets.delta import Fence
 from odibi.errors import ConfigError, OdibiError, Permanent, Problem
 from odibi.home import Home
 from odibi.kubernetes import exchange
-from odibi.kubernetes.driver import lead
+from odibi.kubernetes.driver import in_cluster, lead
 from odibi.kubernetes.result import WorkerResult, lines, of_run
 from odibi.kubernetes.task import Task, parsed
 from odibi.orchestrator import Result
+from odibi.places import is_remote
 from odibi.plan import Plan
 from odibi.record.model import StepRecord
 
@@ -91,7 +93,10 @@ def work(
         "started_at": begun,
     }
     place = f"{url.rpartition('/')[0]}/{exchange.result_of(pod)}"
-    with tempfile.TemporaryDirectory(prefix="odibi-task-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="odibi-task-") as folder,
+        _home(Path(folder), task, url, pod, environ) as home,
+    ):
         try:
             loaded = _loaded(task, Path(folder), environ)
             if task.spark and loaded.pipeline.kubernetes is not None:
@@ -108,9 +113,7 @@ def work(
                     full_refresh=task.rebuild,
                     no_cache=task.fresh,
                     fence=Fence(*task.fence) if task.fence is not None else None,
-                    home=Home.find(
-                        {"ODIBI_HOME": str(Path(folder) / "home")}
-                    ),  # of this pod only: another may do the same task later
+                    home=home,
                     planned=planned,
                     listener=report.changed,
                 )
@@ -131,6 +134,33 @@ def work(
         place, lines(of_run(result.run, task.steps, **about, ended_at=datetime.now(UTC), exit_code=code))
     )
     return code, result.stuck
+
+
+SCRATCH = "scratch-"
+"""How the folder of a pod is called that its executors share, beside the task."""
+
+
+@contextmanager
+def _home(folder: Path, task: Task, url: str, pod: str, environ: Mapping[str, str]) -> Iterator[Home]:
+    """What odibi keeps for itself, of this pod only: another may do the same task later.
+
+    Executors write into it what steps hand over, so that it has to be where they and the driver see the same files:
+    beside the task, unless that is in an object store.
+    """
+    own = folder / "home"
+    state = {"ODIBI_STATE": f"sqlite:///{own / 'state.db'}"}
+    if not (task.spark and in_cluster(environ)) or is_remote(url):
+        yield Home.find({"ODIBI_HOME": str(own), **state})
+        return
+    beside = Path(url.removeprefix("file://")).parent
+    for left in beside.glob(f"{SCRATCH}*"):  # of a pod that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    shared = beside / f"{SCRATCH}{pod}"
+    own.mkdir()
+    try:
+        yield Home.find({"ODIBI_HOME": str(shared), **state})
+    finally:
+        shutil.rmtree(shared, ignore_errors=True)
 
 
 def _loaded(task: Task, folder: Path, environ: Mapping[str, str]) -> Loaded:

@@ -24,7 +24,7 @@ from odibi.config.secrets import Redactor, is_secret
 from odibi.errors import DependencyFailed, Timeout
 from odibi.operations.memory import peak
 from odibi.plan.model import Action, Plan, PlannedStep
-from odibi.plan.runtime import HERE, together
+from odibi.plan.runtime import HERE, groups, together
 from odibi.record.model import AttemptRecord, ColumnRecord, ErrorRecord, StepRecord, StepStatus
 from odibi.run.context import Permit, RunContext
 from odibi.run.outcome import Outcome, failed
@@ -184,6 +184,10 @@ class _Walker:
             for before in planned.upstream:
                 self.after[before].append(name)
         self.height = _heights(self.plan, self.after)
+        far = any(planned.runtime != HERE for planned in self.plan.values())
+        self.groups = {
+            planned.name: group for group in groups(context.plan.steps) if far for planned in group
+        }
         self.ready: list[tuple[int, int, str]] = []
         self.jobs: queue.SimpleQueue[_Running | None] = queue.SimpleQueue()
         self.workers = max(1, min(workers, len(self.plan)))
@@ -317,6 +321,9 @@ class _Walker:
                 permit = Permit(number=len(self.walk.records[name].attempts) + 1)
                 job = _Running((planned,), now, time.monotonic() + (planned.step.timeout or math.inf), permit)
                 self.jobs.put(job)
+            elif self._is_waited_for(name):
+                later.append(first)
+                continue
             else:
                 done = {each for each, record in self.walk.records.items() if record.status.ended}
                 job = _Running(together(self.plan, name, done, self.running.keys()), now, math.inf)
@@ -327,6 +334,16 @@ class _Walker:
                     self._update(each.name, status=StepStatus.RUNNING, started_at=now)
         for entry in later:
             heapq.heappush(self.ready, entry)
+
+    def _is_waited_for(self, name: str) -> bool:
+        """Whether the steps that are planned to go elsewhere with this one still need something of others."""
+        group = self.groups.get(name, ())
+        names = {planned.name for planned in group}
+        return any(
+            self.open[planned.name] - names
+            for planned in group
+            if planned.name not in self.running and not self.walk.records[planned.name].status.ended
+        )
 
     # --- ending --------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ import tarfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -34,11 +35,14 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 CACHE = Path(os.environ.get("ODIBI_CLUSTER_DIR") or Path.home() / ".cache" / "odibi-cluster")
 BIN, CONFIG, LOG = CACHE / "bin", CACHE / "config", CACHE / "log"
-DATA = CACHE / "data"
 LAYOUT = CACHE / "layout"
 SOCKET = CACHE / "containerd.sock"
 PID = CACHE / "serve.pid"
 KUBECONFIG = CONFIG / "admin.kubeconfig"
+
+# Outside of root's home, because pods find it under the same name, as a user who may not enter that.
+DATA = Path(os.environ.get("ODIBI_CLUSTER_SHARED") or "/srv/odibi-cluster")
+AUDIT = LOG / "audit.json"
 
 NODE = "node"
 LINK = "odibi-cluster"
@@ -50,7 +54,12 @@ DEBIAN = "localhost/debian:bookworm-slim"
 PAUSE = "localhost/pause:1"
 WORKER, SPARK, TESTS = (f"localhost/{name}:{VERSION}" for name in ("odibi", "odibi-spark", "odibi-tests"))
 
-CODE = {"odibi": "code"}  # marks the layer that ``code`` makes
+DEPENDENCIES = f"localhost/odibi-dependencies:{VERSION}"
+
+# Its client warns with each call of what the machine is.
+QUIET = os.environ | {"CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS": "true"}
+
+CODE = {"odibi": "code"}  # marks the layers that ``code`` makes
 
 # One module each: in one together, each would be built with dependencies that another one chose.
 KUBERNETES = (
@@ -178,23 +187,62 @@ def image(name: str, file: Path, *arguments: str, context: Path = ROOT) -> None:
     buildah(*fixed, *options, "--tag", name, "--file", file, context)
 
 
+@dataclass(frozen=True)
+class Image:
+    """An image: built from a Dockerfile and the files that it takes, on the images that its arguments name.
+
+    odibi's own code is none of these: :func:`code` lays it over.
+    """
+
+    name: str
+    file: Path
+    arguments: tuple[str, ...] = ()
+    context: Path = ROOT
+    takes: tuple[Path, ...] = ()
+
+
+def wanted() -> tuple[Image, ...]:
+    """The images, each after those that it stands on."""
+    docker, base = ROOT / "docker", f"BASE={DEBIAN}"
+    constraints = docker / "constraints.txt"
+    worker = (constraints, ROOT / "pyproject.toml")
+    spark = (constraints, *(docker / name for name in ("jars.xml", "entrypoint.sh", "decommission.sh")))
+    on = (f"BASE={DEPENDENCIES}", f"ODIBI={WORKER}")
+    return (
+        Image(DEBIAN, HERE / "debian.Dockerfile", context=CACHE),
+        Image(PAUSE, HERE / "pause.Dockerfile", (base,), HERE),
+        Image(DEPENDENCIES, docker / "Dockerfile", (base, "dependencies"), takes=worker),
+        Image(WORKER, docker / "Dockerfile", (base,), takes=worker),
+        Image(SPARK, docker / "spark.Dockerfile", on, takes=spark),
+    )
+
+
 def images() -> None:
-    """Build the images from docker/, and give them to the cluster if it runs."""
+    """Build those images that what they are made of has changed of, and give them to the cluster if it runs."""
     base = CACHE / "debian.tar"
     if not base.is_file():
         say("making the Debian that the images stand on")
         debian(base)
-    docker = ROOT / "docker"
-    say("building the images")
-    image(DEBIAN, HERE / "debian.Dockerfile", context=CACHE)
-    image(PAUSE, HERE / "pause.Dockerfile", f"BASE={DEBIAN}", context=HERE)
-    dependencies = f"localhost/odibi-dependencies:{VERSION}"
-    image(dependencies, docker / "Dockerfile", f"BASE={DEBIAN}", "dependencies")
-    image(WORKER, docker / "Dockerfile", f"BASE={DEBIAN}")
-    image(SPARK, docker / "spark.Dockerfile", f"BASE={dependencies}", f"ODIBI={WORKER}")
-    image(TESTS, HERE / "tests.Dockerfile", f"BASE={SPARK}")
+    file = CACHE / "images.json"
+    before = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    now: dict[str, str] = {}
+    for one in wanted():
+        under = [now.get(argument.partition("=")[2], argument) for argument in one.arguments]
+        made = (
+            f"{base.stat().st_mtime_ns} {digest(one.file)} {under} {[contents(file) for file in one.takes]}"
+        )
+        now[one.name] = hashlib.sha256(made.encode()).hexdigest()
+        if before.get(one.name) != now[one.name]:
+            say(f"building {one.name}")
+            image(one.name, one.file, *one.arguments, context=one.context)
+            file.write_text(json.dumps(before | now), "utf-8")
     if serving():
         load()
+
+
+def contents(file: Path) -> str:
+    """A hash of what the images take of a file: the settings of development tools end pyproject.toml."""
+    return hashlib.sha256(file.read_bytes().partition(b"\n[tool.ruff]")[0]).hexdigest()
 
 
 def debian(target: Path) -> None:
@@ -217,33 +265,32 @@ def debian(target: Path) -> None:
     part.rename(target)
 
 
-def ctr(*command: str | Path, **options: Any) -> str:
+def ctr(*command: str | Path) -> str:
     """Run containerd's own client, with what the kubelet sees."""
-    return output(BIN / "ctr", "--address", SOCKET, "--namespace", "k8s.io", *command, **options)
+    return output(BIN / "ctr", "--address", SOCKET, "--namespace", "k8s.io", *command, env=QUIET)
 
 
 def load() -> None:
     """Give containerd the images that it does not have, and of those the layers that it does not have."""
     stamp = CACHE / "loaded.json"
     loaded = json.loads(stamp.read_text("utf-8")) if stamp.is_file() else {}
-    names = (PAUSE, WORKER, SPARK, TESTS)
-    built = {name: buildah("images", "--quiet", "--no-trunc", name) for name in names}
-    if loaded == built:
+    built = {name: buildah("images", "--quiet", "--no-trunc", name) for name in (PAUSE, WORKER, SPARK)}
+    changed = [name for name, identity in built.items() if loaded.get(name) != identity]
+    if not changed:
         return
     shutil.rmtree(LAYOUT, ignore_errors=True)
-    for name in names:
-        if loaded.get(name) != built[name]:
-            buildah("push", "--quiet", name, f"oci:{LAYOUT}:{name}")
+    for name in changed:
+        # Compressed they would be written, read and unpacked on one machine.
+        buildah("push", "--quiet", "--disable-compression", name, f"oci:{LAYOUT}:{name}")
     index = json.loads((LAYOUT / "index.json").read_text("utf-8"))
-    wanted: set[str] = set()
+    parts: set[str] = set()
     for entry in index["manifests"]:
         name = entry["annotations"].pop("org.opencontainers.image.ref.name")
         entry["annotations"]["io.containerd.image.name"] = name
         manifest = json.loads(blob(entry["digest"]).read_text("utf-8"))
-        parts = [entry, manifest["config"], *manifest["layers"]]
-        wanted |= {part["digest"] for part in parts}
-    new = sorted(wanted - set(ctr("content", "ls", "--quiet").split()))
-    say(f"importing {len(new)} of {len(wanted)} parts of images")
+        parts |= {part["digest"] for part in (entry, manifest["config"], *manifest["layers"])}
+    new = sorted(parts - set(ctr("content", "ls", "--quiet").split()))
+    say(f"importing {len(new)} of {len(parts)} parts of images")
     give(index, {name: blob(name) for name in new})
     shutil.rmtree(LAYOUT)
     stamp.write_text(json.dumps(built), "utf-8")
@@ -252,7 +299,7 @@ def load() -> None:
 def give(index: dict[str, Any], blobs: dict[str, bytes | Path]) -> None:
     """Import images, of which these parts are new to containerd."""
     command = [str(BIN / "ctr"), "--address", str(SOCKET), "--namespace", "k8s.io", "images", "import", "-"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=QUIET) as process:
         assert process.stdin
         with tarfile.open(fileobj=process.stdin, mode="w|") as tar:
             files: dict[str, bytes | Path] = {"oci-layout": b'{"imageLayoutVersion": "1.0.0"}'}
@@ -270,16 +317,14 @@ def give(index: dict[str, Any], blobs: dict[str, bytes | Path]) -> None:
 
 
 def code() -> None:
-    """Lay the code as it is now over the images in the cluster: seconds, where ``images`` takes minutes."""
-    layer = io.BytesIO()
-    package = "opt/odibi/app/odibi"
-    with tarfile.open(fileobj=layer, mode="w") as tar:
-        tar.addfile(
-            tarfile.TarInfo(f"{package}/.wh..wh..opq")
-        )  # hides the files below, also those now deleted
-        for path in sorted((ROOT / "odibi").rglob("*")):
-            if "__pycache__" not in path.parts:
-                tar.add(path, f"{package}/{path.relative_to(ROOT / 'odibi')}", recursive=False)
+    """Lay the code as it is now over the images in the cluster: seconds, where building takes minutes.
+
+    The image for tests is the one with Spark and a project over it, as a project's own image would be.
+    """
+    own = layer({"opt/odibi/app/odibi": [ROOT / "odibi"]})
+    project = layer({"work/steps": [ROOT / "steps", HERE / "steps"], "work/configs": [ROOT / "configs"]})
+    images = {WORKER: (WORKER, [own]), SPARK: (SPARK, [own]), TESTS: (SPARK, [own, project])}
+    there = {line.split()[0]: line.split()[1:3] for line in ctr("images", "ls").splitlines()}
     blobs: dict[str, bytes | Path] = {}
 
     def keep(content: bytes, like: dict[str, Any]) -> dict[str, Any]:
@@ -292,24 +337,43 @@ def code() -> None:
         return found
 
     changed = []
-    for line in ctr("images", "ls").splitlines():
-        name, kind, digest_of_it = line.split()[:3]
-        if name not in (WORKER, SPARK, TESTS):
-            continue
-        manifest = read(digest_of_it)
+    for name, (base, layers) in images.items():
+        kind, manifest_of_it = there[base]
+        manifest = read(manifest_of_it)
         config = read(manifest["config"]["digest"])
-        if manifest["layers"][-1].get("annotations") == CODE:  # laid over before
+        while manifest["layers"][-1].get("annotations") == CODE:  # laid over before
             manifest["layers"].pop()
             config["rootfs"]["diff_ids"].pop()
-        tar_type = "application/vnd.oci.image.layer.v1.tar"
-        added = keep(layer.getvalue(), {"mediaType": tar_type, "annotations": CODE})
-        config["rootfs"]["diff_ids"].append(added["digest"])
+        for content in layers:
+            tar_type = "application/vnd.oci.image.layer.v1.tar"
+            manifest["layers"].append(keep(content, {"mediaType": tar_type, "annotations": CODE}))
+            config["rootfs"]["diff_ids"].append(manifest["layers"][-1]["digest"])
         config.pop("history", None)
-        manifest["layers"].append(added)
         manifest["config"] = keep(json.dumps(config).encode(), manifest["config"])
         entry = keep(json.dumps(manifest).encode(), {"mediaType": kind})
         changed.append(entry | {"annotations": {"io.containerd.image.name": name}})
     give({"schemaVersion": 2, "manifests": changed}, blobs)
+
+
+def layer(folders: dict[str, list[Path]]) -> bytes:
+    """A layer in which each folder has the files of these ones, and nothing of what was there below."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        for target, sources in folders.items():
+            tar.addfile(tarfile.TarInfo(f"{target}/.wh..wh..opq"))  # also hides what is now deleted
+            for source in sources:
+                for path in sorted(source.rglob("*")):
+                    if "__pycache__" not in path.parts:
+                        tar.add(path, f"{target}/{path.relative_to(source)}", recursive=False, filter=_plain)
+    return content.getvalue()
+
+
+def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """As it is in an image, whoever has checked it out, and when: equal files are equal layers."""
+    member.uid = member.gid = member.mtime = 0
+    member.uname = member.gname = ""
+    member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+    return member
 
 
 def blob(name: str) -> Path:
@@ -369,6 +433,7 @@ def configure() -> None:
     (CONFIG / "containerd.toml").write_text(containerd_settings(), "utf-8")
     write("kubelet.json", kubelet_settings())
     write("proxy.json", proxy_settings())
+    write("audit.json", audit_policy())
     (CONFIG / "cni").mkdir()
     write("cni/10-bridge.conflist", network_settings())
 
@@ -437,6 +502,17 @@ def proxy_settings() -> dict[str, Any]:
     }
 
 
+def audit_policy() -> dict[str, Any]:
+    """What the API server writes down: who of our accounts asked for what, so that rights can be held against it."""
+    accounts = {
+        "level": "Metadata",
+        "userGroups": ["system:serviceaccounts"],
+        "omitStages": ["RequestReceived"],
+    }
+    own = {"level": "None", "namespaces": ["kube-system", ""]}
+    return {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [own, accounts, {"level": "None"}]}
+
+
 def network_settings() -> dict[str, Any]:
     """The network of the pods: a bridge, whose address is their way out."""
     addresses = {"type": "host-local", "ranges": [[{"subnet": PODS}]], "routes": [{"dst": "0.0.0.0/0"}]}
@@ -457,6 +533,7 @@ def programs() -> dict[str, list[str]]:
             *(f"--tls-cert-file={certificate}", f"--tls-private-key-file={key}"),
             *(f"--kubelet-client-certificate={certificate}", f"--kubelet-client-key={key}"),
             f"--token-auth-file={CONFIG}/tokens.csv",
+            *(f"--audit-policy-file={CONFIG}/audit.json", f"--audit-log-path={AUDIT}"),
             "--service-account-issuer=https://kubernetes.default.svc",
             *(f"--service-account-key-file={certificate}", f"--service-account-signing-key-file={key}"),
             f"--service-cluster-ip-range={SERVICES}",
@@ -554,6 +631,7 @@ def up() -> None:
         start()
         ready = time.monotonic()
         say(f"the node is ready after {ready - started:.0f} s, {ready - begun:.0f} s with building")
+    code()
     tell()
 
 
@@ -561,7 +639,7 @@ def start() -> None:
     """Start the cluster and wait for its node."""
     clear()
     configure()
-    DATA.mkdir(exist_ok=True)
+    DATA.mkdir(parents=True, exist_ok=True)
     DATA.chmod(0o1777)
     LOG.mkdir()
     command = ["unshare", "--mount", "--pid", "--net", "--fork", "--kill-child", "--mount-proc"]

@@ -4,49 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from odibi import __version__
+from tests.cluster.kube import IMAGE, SPARK, kubectl, wait_until
 
-IMAGE = f"localhost/odibi:{__version__}"
-SPARK = f"localhost/odibi-spark:{__version__}"
 HARDENED = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
     "readOnlyRootFilesystem": True,
 }
-
-
-def program() -> str:
-    """The kubectl that was built with the project's own cluster, else the system's."""
-    own = Path(os.environ["KUBECONFIG"]).parents[1] / "bin" / "kubectl"
-    return str(own) if own.is_file() else "kubectl"
-
-
-def kubectl(*words: str, given: object = None, check: bool = True) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [program(), *words],
-        input=None if given is None else json.dumps(given),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert not check or done.returncode == 0, done.stderr
-    return done
-
-
-@pytest.fixture(scope="session", autouse=True)
-def cluster() -> None:
-    """The cluster that KUBECONFIG names."""
-    if not os.environ.get("KUBECONFIG"):
-        pytest.skip("NO CLUSTER: name one with KUBECONFIG, or start the project's own with `make cluster`")
 
 
 @pytest.fixture(scope="session")
@@ -61,13 +31,6 @@ def namespace(cluster: None) -> Iterator[str]:
     )
     yield name
     kubectl("delete", "namespace", name, "--wait=false")
-
-
-def wait_until(seconds: float, condition: Any) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.3)
 
 
 def pod(name: str, image: str, *arguments: str, uid: int = 10001) -> dict[str, Any]:
@@ -182,15 +145,6 @@ RIGHTS = [
 
 
 @pytest.fixture
-def shared() -> Path:
-    """A folder of this machine that pods can mount, where the cluster is the project's own."""
-    folder = Path(os.environ["KUBECONFIG"]).parents[1] / "data"
-    if not folder.is_dir():
-        pytest.skip("A FOREIGN CLUSTER SHARES NO FOLDER WITH THIS MACHINE")
-    return folder
-
-
-@pytest.fixture
 def open_namespace(cluster: None) -> Iterator[str]:
     """A namespace whose pods may mount folders of the node, with an account that may make pods."""
     name = f"odibi-spark-{os.getpid()}"
@@ -228,7 +182,7 @@ def test_spark_writes_with_two_executors(open_namespace: str, shared: Path) -> N
         *({"name": n, "value": v} for n, v in {"IMAGE": SPARK, "SHARED": str(shared)}.items()),
     ]
     kubectl("apply", f"-n{open_namespace}", "--filename", "-", given=wanted)
-    assert "SUM 499500" in ended(name, open_namespace, 240)
+    assert "SUM 499500" in ended(name, open_namespace, 400)
 
     import pyarrow.compute as pc
     import pyarrow.parquet as pq

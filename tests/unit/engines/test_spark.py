@@ -490,3 +490,14 @@ def test_a_delta_table_is_read_by_its_log(spark: Spark, db: Database, tmp_path: 
             spark,
             spark.read(Location("delta", (other,), schema_of({"a": "BIGINT"}), options={"version": number})),
         ) == [number]
+
+
+@pytest.mark.parametrize("keys", [(), ("k",)])
+def test_parts_that_workers_wrote_where_only_they_see_them_are_missed(
+    spark: Spark, db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: tuple[str, ...]
+) -> None:
+    """The driver makes the folder itself, and would go on with no rows; of no rows it may."""
+    assert staged(spark, db, "SELECT 1 AS a, 'x' AS k LIMIT 0", tmp_path / "none", keys).rows == 0
+    monkeypatch.setattr("odibi.engines.spark.parts_below", lambda *_: ())
+    with pytest.raises(Permanent, match="must see the same files"):
+        staged(spark, db, "SELECT 1 AS a, 'x' AS k", tmp_path / "parts", keys)

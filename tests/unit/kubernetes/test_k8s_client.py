@@ -182,7 +182,17 @@ def follow(watched: Watched, until: Callable[[], bool]) -> list[tuple[str, bool]
     return heard
 
 
-def test_a_watch_goes_on_where_it_broke_off_and_misses_nothing(cluster: Cluster, api: Asking) -> None:
+FORGOTTEN = {"kind": "Status", "code": 410, "message": "too old"}
+
+
+@pytest.mark.parametrize(
+    "forgotten",
+    [(200, [{"type": "ERROR", "object": FORGOTTEN}]), (410, [FORGOTTEN])],
+    ids=["event", "answer"],
+)
+def test_a_watch_goes_on_where_it_broke_off_and_misses_nothing(
+    cluster: Cluster, api: Asking, forgotten: tuple[int, list[Any]]
+) -> None:
     """The stream ends after each event, once with an error; then the cluster has forgotten where it was."""
     lists = [
         (10, [cluster.job("a", 9)]),
@@ -192,7 +202,7 @@ def test_a_watch_goes_on_where_it_broke_off_and_misses_nothing(cluster: Cluster,
         (200, [{"type": "ADDED", "object": cluster.job("b", 11)}]),
         (503, [{"kind": "Status", "code": 503, "message": "restarting"}]),
         (200, [{"type": "MODIFIED", "object": cluster.job("b", 12)}, {"type": "BOOKMARK", "object": cluster.job("", 13)}]),
-        (200, [{"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "too old"}}]),
+        forgotten,
         (200, [{"type": "DELETED", "object": cluster.job("c", 31)}]),
     ]  # fmt: skip
 
@@ -212,9 +222,14 @@ def test_a_watch_goes_on_where_it_broke_off_and_misses_nothing(cluster: Cluster,
     assert watched.trouble == ""
 
 
-def test_a_watch_that_may_not_be_says_so(cluster: Cluster, api: Asking) -> None:
-    cluster.refuse("GET", 403, "jobs.batch is forbidden")
+@pytest.mark.parametrize(("verb", "asked"), [("list", "GET"), ("watch", "WATCH")])
+def test_a_watch_that_may_not_be_says_so(cluster: Cluster, api: Asking, verb: str, asked: str) -> None:
+    cluster.answers["GET"] = lambda _body, _query: (
+        200,
+        [{"metadata": {"resourceVersion": "1"}, "items": []}],
+    )
+    cluster.refuse(asked, 403, "jobs.batch is forbidden")
     watched = api().watch(Job, None)
     follow(watched, lambda: watched.refused is not None)
     assert watched.refused is not None
-    assert "cannot watch jobs.batch in namespace etl" in watched.refused.message
+    assert f"cannot {verb} jobs.batch in namespace etl" in watched.refused.message

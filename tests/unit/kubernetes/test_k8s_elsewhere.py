@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 from odibi import orchestrator
 from odibi.errors import ConfigError, Permanent, Unavailable
-from odibi.kubernetes import exchange
+from odibi.kubernetes import exchange, worker
 from odibi.kubernetes.result import parsed as result_of
 from odibi.kubernetes.task import parsed, task_of
 from odibi.orchestrator import Result
@@ -84,6 +85,34 @@ def test_a_step_that_names_its_runtime_goes_alone(shop: Project) -> None:
     named[1]["runtime"] = "kubernetes"
     assert shop.run(named, **far(shop, runtime="local")).success
     assert Processes.given == [["big"]]
+
+
+def test_a_layer_goes_once_whenever_its_sources_end(shop: Project) -> None:
+    """As it was planned, and as `odibi k8s render` shows it: a Job takes longer to start than a file to read."""
+    shop.csv("in/other.csv", "who,price", ("cy", 1))
+    slow = "SELECT count(*) AS n FROM range(1000000) a, range(5) b WHERE hash(a.range, b.range) % 7 = 1"
+    given = [
+        read("sales", "sales.csv"),
+        sql("late", slow, layer="bronze"),
+        sql("a", "SELECT * FROM sales", layer="silver"),
+        sql("b", "SELECT n FROM late", layer="silver"),
+        sql("pairs", "SELECT n, price FROM a, b", layer="silver"),
+    ]
+    result = shop.run(given, **far(shop))
+    assert result.success, result.error
+    assert Processes.given == [["a", "b", "pairs"]]
+
+
+def test_what_its_layer_waits_for_in_vain_does_not_hold_a_step_back(shop: Project) -> None:
+    given = [
+        read("sales", "sales.csv"),
+        sql("broken", "SELECT CAST('x' AS INTEGER) AS n FROM range(1)", layer="bronze"),
+        sql("a", "SELECT * FROM sales", layer="silver"),
+        sql("b", "SELECT n FROM broken", layer="silver"),
+    ]
+    result = shop.run(given, **far(shop))
+    assert statuses(result) == {"sales": "completed", "broken": "failed", "a": "completed", "b": "not_run"}
+    assert Processes.given == [["a"]]
 
 
 def test_what_waits_for_a_step_here_goes_later(shop: Project) -> None:
@@ -199,6 +228,32 @@ def test_a_task_that_is_none(tmp_path: Path, text: str | None, said: str) -> Non
     assert (code, result) == (3, None)
     assert said in printed
     assert "Traceback" not in printed
+
+
+def test_a_driver_and_its_executors_share_what_is_handed_over(shop: Project) -> None:
+    """Beside the task: in a folder of the driver's pod, executors would write what nobody reads."""
+    task = task_of(loaded := shop.load(steps(), **far(shop)), orchestrator.plan(loaded).steps, None)
+    place, own = shop.root / "tasks" / "one", shop.root / "pod"
+    (place / "scratch-dead").mkdir(parents=True)
+    own.mkdir()
+
+    def home_of(spark: bool, environ: dict[str, str], url: str = str(place / "task.json")) -> Path:
+        with worker._home(own, task.model_copy(update={"spark": spark}), url, "p1", environ) as home:
+            home.path.mkdir(exist_ok=True)
+            assert str(own) in home.state  # no database on a file system of many machines
+            return home.path
+
+    inside = {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
+    assert home_of(True, inside) == place / "scratch-p1"
+    assert not list(place.glob("scratch-*"))
+    shutil.rmtree(own)
+    own.mkdir()
+    assert (
+        home_of(True, {})
+        == home_of(False, inside)
+        == home_of(True, inside, "s3://b/task.json")
+        == own / "home"
+    )
 
 
 def test_a_task_cannot_write_outside_of_its_folder(shop: Project) -> None:

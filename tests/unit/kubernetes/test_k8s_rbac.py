@@ -18,8 +18,8 @@ def rules(objects: list[dict[str, object]]) -> dict[tuple[str, str], set[str]]:
 
 def test_what_a_submitter_may() -> None:
     assert rules(submitter("etl")) == {
-        ("batch", "jobs"): {"create", "get", "list", "watch", "delete"},
-        ("", "pods"): {"get", "list", "watch"},
+        ("batch", "jobs"): {"create", "list", "watch", "delete"},
+        ("", "pods"): {"list", "watch"},
         ("", "pods/log"): {"get"},
         ("", "events"): {"list", "watch"},
     }

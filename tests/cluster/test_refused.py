@@ -1,0 +1,192 @@
+"""What a cluster refuses, or cannot do: one clear message, the right exit code, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from odibi.kubernetes import rbac
+from tests.cluster.kube import SMALL, Done, Place, config, kubectl, said, sql, wait_until
+
+Json = dict[str, Any]
+SLOW = 200.0
+"""Seconds in which a refusal must be told: one that may pass is waited for, a minute."""
+
+
+def given(place: Place, step: Json | None = None, **fields: Any) -> str:
+    """A config with one step in the cluster."""
+    raw = sql("raw", "bronze", "select range as id from range(10)")
+    far = sql("far", "silver", "select id from raw", resources=SMALL) if step is None else step
+    return place.write("refused.json", config(place, "refused", [raw, far], **fields))
+
+
+def function(name: str, params: Json, **more: Any) -> Json:
+    """A step in the cluster by one of the tests' functions."""
+    return {
+        "name": "far", "layer": "silver", "inputs": ["raw"], "function": f"steps.waiting:{name}", "params": params,
+        "write": {"to": "lake"}, "resources": SMALL, **more,
+    }  # fmt: skip
+
+
+def assert_told(done: Done, *words: str) -> None:
+    """The step says why, once, in one sentence, and the run has failed."""
+    assert done.returncode == 1, said(done)
+    for word in words:
+        assert word in done.stdout + done.stderr, said(done)
+    lines = [line for line in done.stdout.splitlines() if words[0] in line]
+    assert len(lines) <= 2, said(done)  # where it stands in the list of steps, and as the run's result
+
+
+def refused(place: Place, *words: str, **fields: Any) -> Done:
+    done = place.odibi("run", given(place, **fields), timeout=SLOW)
+    assert_told(done, *words)
+    return done
+
+
+@pytest.mark.parametrize(
+    ("group", "resource", "verb", "says"),
+    [
+        ("batch", "jobs", "create", "cannot create jobs.batch in namespace {}"),
+        ("batch", "jobs", "watch", "cannot watch jobs.batch in namespace {}"),
+        ("batch", "jobs", "list", "cannot list jobs.batch in namespace {}"),
+        ("", "pods", "list", "cannot list pods in namespace {}"),
+    ],
+)
+def test_a_right_is_missing(place: Place, group: str, resource: str, verb: str, says: str) -> None:
+    _, role, _ = rbac.submitter(place.name)
+    rules = [
+        {**rule, "verbs": [one for one in rule["verbs"] if one != verb]}
+        if (rule["apiGroups"], rule["resources"]) == ([group], [resource])
+        else rule
+        for rule in role["rules"]
+    ]
+    assert rules != role["rules"]
+    place.apply({**role, "rules": rules})
+    done = refused(place, says.format(place.name))
+    assert "odibi k8s render --rbac" in done.stderr
+    place.assert_clean()
+
+
+def test_logs_may_not_be_read(place: Place) -> None:
+    """The run does not fail for that."""
+    _, role, _ = rbac.submitter(place.name)
+    place.apply({**role, "rules": [rule for rule in role["rules"] if rule["resources"] != ["pods/log"]]})
+    done = place.odibi("run", given(place), code=0)
+    assert f"could not be read: cannot get pods/log in namespace {place.name}" in done.stderr
+    place.assert_clean()
+
+
+def test_the_quota_of_jobs_is_used_up(place: Place) -> None:
+    place.apply(quota(place, {"count/jobs.batch": "0"}))
+    refused(place, f"the quota of namespace {place.name} is used up")
+    place.assert_clean()
+
+
+def test_the_quota_of_pods_is_used_up(place: Place) -> None:
+    place.apply(quota(place, {"requests.memory": "1Mi"}))
+    done = refused(place, "exceeded quota")
+    assert "waits: no pod can be made" in done.stderr
+    place.assert_clean()
+
+
+def quota(place: Place, hard: Json) -> Json:
+    metadata = {"name": "small", "namespace": place.name}
+    return {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": {"hard": hard}}
+
+
+@pytest.mark.parametrize(
+    ("pull_policy", "says"), [("Never", "ErrImageNeverPull"), ("IfNotPresent", "cannot be had")]
+)
+def test_there_is_no_such_image(place: Place, pull_policy: str, says: str) -> None:
+    image = "localhost:1/nobody/made-this:1"
+    refused(place, says, image, of_cluster={"image": image, "pull_policy": pull_policy})
+    place.assert_clean()
+
+
+def test_no_node_takes_the_pod(place: Place) -> None:
+    done = refused(place, "Unschedulable", of_cluster={"node_selector": {"odibi.dev/nowhere": "true"}})
+    assert "node affinity/selector" in done.stderr
+    assert "waits: no node takes pod" in done.stderr
+    place.assert_clean()
+
+
+def test_the_pod_needs_more_memory_than_its_limit(place: Place) -> None:
+    refused(
+        place, "used more memory than its limit 400Mi", step=function(
+            "hog", {"mib": 2000}, resources={"requests": {"cpu": "50m", "memory": "100Mi"}, "limits": {"memory": "400Mi"}}
+        ), of_cluster={"backoff_limit": 0},
+    )  # fmt: skip
+    place.assert_clean()
+
+
+def test_the_job_takes_longer_than_it_may(place: Place) -> None:
+    step = function("hold", {"gate": str(place.shared / "never")}, timeout=10)
+    done = refused(place, "10 s", step=step)
+    (step,) = [one for one in place.record()["steps"] if one["name"] == "far"]
+    assert step["error"]["kind"] == "Timeout", said(done)
+    place.assert_clean()
+
+
+def test_there_is_no_such_namespace(place: Place) -> None:
+    """A stranger may not know that: the cluster says that it may not be looked at."""
+    done = place.odibi("run", given(place, of_cluster={"namespace": "gone"}), timeout=SLOW)
+    assert_told(done, "in namespace gone")
+
+
+def test_there_is_no_such_namespace_for_one_who_may_know(place: Place) -> None:
+    config_file = given(place, of_cluster={"namespace": "gone"})
+    done = place.odibi("run", config_file, timeout=SLOW, env={"KUBECONFIG": admin(place)})
+    assert_told(done, "there is no namespace 'gone'")
+
+
+def test_the_namespace_goes_while_its_job_runs(place: Place) -> None:
+    gate = place.shared / "gate"
+    run = place.start("run", given(place, step=function("hold", {"gate": str(gate)})))
+    wait_until(90, lambda: run.poll() is not None or Path(f"{gate}.waited-for").exists())
+    kubectl("delete", "namespace", place.name)
+    done = run.ended(code=1, timeout=SLOW)
+    assert "Job refused-far-" in done.stdout, said(done)
+    assert "was deleted while it was waited for" in done.stdout or "being deleted" in done.stdout, said(done)
+
+
+def admin(place: Place) -> str:
+    """The kubeconfig of one who may do all."""
+    path = place.project / "admin"
+    path.write_text(
+        kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json").stdout, "utf-8"
+    )
+    return str(path)
+
+
+def test_the_cluster_cannot_be_reached(place: Place) -> None:
+    said = json.loads(place.kubeconfig.read_text("utf-8"))
+    said["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
+    place.kubeconfig.write_text(json.dumps(said), "utf-8")
+    refused(place, "the cluster at https://127.0.0.1:1 cannot be reached")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{", "the description of the cluster cannot be read"),
+        ("clusters: 7", "the description of the cluster cannot be read"),
+        ('{"current-context": "nobody"}', "the description of the cluster cannot be read"),
+        (None, "the description of the cluster cannot be read"),
+    ],
+)
+def test_the_kubeconfig_is_broken(place: Place, text: str | None, says: str) -> None:
+    place.kubeconfig.unlink()
+    if text is not None:
+        place.kubeconfig.write_text(text, "utf-8")
+    done = refused(place, says)
+    assert "see KUBECONFIG" in done.stderr
+
+
+def test_the_token_is_not_known(place: Place) -> None:
+    known = json.loads(place.kubeconfig.read_text("utf-8"))
+    known["users"][0]["user"]["token"] = "nobody"
+    place.kubeconfig.write_text(json.dumps(known), "utf-8")
+    refused(place, f"in namespace {place.name}")
