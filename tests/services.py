@@ -71,13 +71,13 @@ def postgres_schema(url: str) -> str:
 
 
 @contextmanager
-def s3() -> Iterator[str]:
-    """The endpoint of an S3 server of one's own (and of every other service of AWS that moto has)."""
+def s3(host: str = "127.0.0.1") -> Iterator[str]:
+    """The endpoint of an S3 server of one's own (and of every other service of AWS that moto has), at an address."""
     pytest.importorskip("moto", reason="MOTO IS NOT INSTALLED: pip install 'odibi[dev]'")
     port = _free_port()
-    code = f"from moto.server import main; main(['-H', '127.0.0.1', '-p', '{port}'])"
-    with _serving([sys.executable, "-c", code], port):
-        yield f"http://127.0.0.1:{port}"
+    code = f"from moto.server import main; main(['-H', '{host}', '-p', '{port}'])"
+    with _serving([sys.executable, "-c", code], port, host):
+        yield f"http://{host}:{port}"
 
 
 @contextmanager
@@ -109,14 +109,14 @@ def _free_port() -> int:
 
 
 @contextmanager
-def _serving(command: list[str], port: int) -> Iterator[None]:
+def _serving(command: list[str], port: int, host: str = "127.0.0.1") -> Iterator[None]:
     """A server that is ended with the test; ready when it listens."""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=tempfile.gettempdir())
         try:
             for _ in range(600):
                 with socket.socket() as client:
-                    if client.connect_ex(("127.0.0.1", port)) == 0:
+                    if client.connect_ex((host, port)) == 0:
                         break
                 if process.poll() is not None:
                     break

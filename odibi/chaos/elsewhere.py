@@ -23,3 +23,7 @@ class Elsewhere(Protocol):
     def alive(self) -> list[str]:
         """What has not ended, by name."""
         ...
+
+    def close(self) -> None:
+        """Let go of what it holds."""
+        ...

@@ -99,7 +99,11 @@ class _Scratch:
         return planned(moved(self.asked, date, folder), home=home_in(folder))
 
     def copy(self, of: Path, name: str) -> Path:
-        return Path(shutil.copytree(of, self.root / name))
+        made = Path(shutil.copytree(of, self.root / name))
+        if self.elsewhere is not None:  # steps elsewhere run as somebody else, who has made some of it
+            for path in (made, *made.rglob("*")):
+                path.chmod(path.stat().st_mode | (0o777 if path.is_dir() else 0o666))
+        return made
 
     def run(
         self, date: str, folder: Path, arm: str = "", kill_after: float | None = None, victim: str = ""
@@ -150,7 +154,7 @@ def chaos(
     with _scratch() as root:
         scratch = _Scratch(root, asked, elsewhere)
         if elsewhere is not None:
-            root.chmod(0o777)  # steps elsewhere run as somebody else
+            root.chmod(0o777)
         days = [_day(scratch, each) for each in dates] or _two_days(scratch)
         for day in days:
             scratch.fresh |= any(step.engine == "spark" for step in _checked(scratch, day).steps)

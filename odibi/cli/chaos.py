@@ -53,6 +53,9 @@ def chaos(
         )  # fmt: skip
     except Unfit as error:
         raise UsageError(error.message, hint=error.hint) from error
+    finally:
+        if elsewhere is not None:
+            elsewhere.close()
     again = _command(file, {**given, "runtime": runtime if elsewhere is not None else None}, seed, result)
     if text:
         _ended(file, result, seed, again)

@@ -28,6 +28,10 @@ class Victims:
         self._api = Api(config)
         self._labels = {names.PIPELINE: names.label_value(pipeline)}
 
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._api.close()
+
     def kill(self, victim: str) -> bool:
         """Delete one that works, at once: the pod of a Job, or an executor. False while there is none."""
         try:
