@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from odibi.config.alerts import NOBODY_TOLD
 from odibi.config.load import load
 from odibi.config.loaded import Loaded
 from odibi.config.models import Step
+from odibi.config.yaml import parse
 from odibi.errors import Permanent
 from odibi.home import Home
 from odibi.plan.model import Plan
@@ -82,7 +84,7 @@ def moved(asked: Asked, date: str | None, folder: Path) -> Loaded:
 
 def _rewritten(loaded: Loaded, urls: Mapping[str, str], folder: Path) -> Path:
     """The config as a file in the folder, which names other places to write to and to leave tasks in."""
-    data = yaml.safe_load(Path(loaded.file).read_text("utf-8"))
+    data = deepcopy(parse(Path(loaded.file).read_bytes(), loaded.file).data)
     if loaded.others or not {"connections", "kubernetes"} <= data.keys():
         raise Unfit(
             "steps that run elsewhere are given a config, and this one cannot be written anew",
