@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from deltalake import DeltaTable
 
 from odibi.config.yaml import parse
 from tests import services
-from tests.cluster.kube import IMAGE, PROJECT, Place, kubectl_json, own
+from tests.cluster.kube import IMAGE, PROJECT, SMALL, Place, config, kubectl_json, own, sql
 from tests.cluster.test_daily_cluster import CONFIG, SILVER, local
 
 __all__ = ["local"]
@@ -42,15 +43,15 @@ def rows(url: str, options: dict[str, str] | None = None) -> list[str]:
 
 
 def test_tables_in_a_store_are_those_of_a_local_run(place: Place, local: Path, store: str) -> None:
-    config: dict[str, Any] = parse((place.project / CONFIG).read_bytes(), CONFIG).data
+    shop: dict[str, Any] = parse((place.project / CONFIG).read_bytes(), CONFIG).data
     # The keys are no part of the config: here they are in the environment, in the pods as well.
-    config["connections"]["lake"] = {
+    shop["connections"]["lake"] = {
         "url": "s3://shop/lake", "format": "delta",
         "options": {"key": "${env:STORE_KEY}", "secret": "${env:STORE_SECRET}", "endpoint_url": store},
     }  # fmt: skip
     env = {"STORE_KEY": "of-the-shop", "STORE_SECRET": "known-to-nobody"}
-    config["kubernetes"]["env"] = env
-    (place.project / CONFIG).write_text(yaml.safe_dump(config, sort_keys=False), "utf-8")
+    shop["kubernetes"]["env"] = env
+    (place.project / CONFIG).write_text(yaml.safe_dump(shop, sort_keys=False), "utf-8")
     given = {"shared": place.shared, "namespace": place.name, "image": IMAGE, "spark_image": PROJECT}
     params = [word for name, value in given.items() for word in ("--param", f"{name}={value}")]
     place.odibi("run", CONFIG, *params, code=0, env=env, timeout=900)
@@ -70,3 +71,31 @@ def test_tables_in_a_store_are_those_of_a_local_run(place: Place, local: Path, s
     # and nothing is done again, in the store or in the cluster
     again = place.odibi("run", CONFIG, *params, code=0, env=env, timeout=600)
     assert "is given to" not in again.stderr
+
+
+def test_no_volume_is_needed_where_tasks_are_in_the_store_too(place: Place, store: str) -> None:
+    env = {
+        "AWS_ACCESS_KEY_ID": "of-the-shop",
+        "AWS_SECRET_ACCESS_KEY": "known-to-nobody",
+        "AWS_ENDPOINT_URL": store,
+    }
+    options = {
+        "key": "${env:AWS_ACCESS_KEY_ID}",
+        "secret": "${env:AWS_SECRET_ACCESS_KEY}",
+        "endpoint_url": store,
+    }
+    name = place.write(
+        "bare.yaml",
+        config(
+            place, "bare",
+            [sql("one", "bronze", "SELECT 1 AS a"), sql("two", "silver", "SELECT a + 1 AS a FROM one", resources=SMALL)],
+            of_cluster={"tasks": "s3://shop/tasks", "volumes": [], "env": env},
+            connections={"lake": {"url": "s3://shop/bare", "format": "delta", "options": options}},
+        ),
+    )  # fmt: skip
+    place.odibi("run", name, code=0, env=env)
+    shown = place.odibi(
+        "query", "SELECT a FROM silver.two", "--config", name, "--output", "json", code=0, env=env
+    )
+    assert json.loads(shown.stdout) == [{"a": 2}]
+    place.assert_clean()
