@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from odibi.errors import Permanent
 from odibi.kubernetes.result import WorkerResult
-from odibi.plan.model import PlannedStep
+from odibi.plan.model import Action, PlannedStep
 from odibi.record.model import ErrorRecord, PodRecord, StepRecord, StepStatus
 from odibi.relational.schema import Column
 from odibi.run.outcome import Outcome, error_record
@@ -34,7 +34,7 @@ def _outcome(record: StepRecord, pods: tuple[PodRecord, ...]) -> Outcome:
         error = error_record(Permanent("the worker does not say why"))
     return Outcome(
         record.status,
-        reason=record.reason if record.status is StepStatus.REUSED else "",
+        reason=record.reason if record.status in (StepStatus.REUSED, StepStatus.SKIPPED) else "",
         rows_in=record.rows_in,
         rows_out=record.rows_out,
         reads=record.reads,
@@ -54,6 +54,7 @@ def _outcome(record: StepRecord, pods: tuple[PodRecord, ...]) -> Outcome:
         failure=_failure(error),
         attempts=record.attempts,
         pods=pods,
+        left_out=record.status is StepStatus.SKIPPED and record.decision == str(Action.RUN),
     )
 
 

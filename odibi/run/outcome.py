@@ -46,6 +46,7 @@ class Outcome:
         failure: what is to be known of an error to tell whether it may pass.
         attempts: those that were made elsewhere; then what could be tried again was.
         pods: where it was computed, if that was not here.
+        left_out: whether its retry rules have left it out elsewhere; otherwise what is skipped there was not needed.
     """
 
     status: StepStatus
@@ -69,6 +70,7 @@ class Outcome:
     failure: Failure = field(default_factory=Failure)
     attempts: tuple[AttemptRecord, ...] = ()
     pods: tuple[PodRecord, ...] = ()
+    left_out: bool = False
 
 
 def failed(

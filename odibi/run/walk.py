@@ -334,6 +334,9 @@ class _Walker:
                     self._update(each.name, status=StepStatus.RUNNING, started_at=now)
         for entry in later:
             heapq.heappush(self.ready, entry)
+        if later and not self.running and not self.retries.waiting:
+            self.groups.clear()  # what these were planned to go with does not come any more
+            self._start_what_can()
 
     def _is_waited_for(self, name: str) -> bool:
         """Whether the steps that are planned to go elsewhere with this one still need something of others."""
@@ -382,7 +385,7 @@ class _Walker:
         if then is Strategy.RETRY:
             self._update(name, attempts=attempts)
             return
-        skipped = then is Strategy.SKIP
+        skipped = then is Strategy.SKIP or outcome.left_out
         if skipped and outcome.error is not None:
             why = f"left out after {outcome.error.kind}: {outcome.error.message}"
         reason = self.halted if outcome.status is StepStatus.CANCELLED else why or outcome.reason
@@ -412,7 +415,7 @@ class _Walker:
         )
         if skipped:
             self._leave_dependents(name, failed=False)
-        elif outcome.status in (StepStatus.COMPLETED, StepStatus.REUSED):
+        elif outcome.status in (StepStatus.COMPLETED, StepStatus.REUSED, StepStatus.SKIPPED):
             self._release(self._freed(name))
         elif outcome.status is StepStatus.FAILED:
             self._failed(name)

@@ -34,7 +34,12 @@ def worked(url: str, home: Path, **environ: str) -> tuple[int, WorkerResult | No
 
 
 class Processes:
-    """Instead of a cluster. ``given`` are the steps of each task, in the order in which they were given."""
+    """Instead of a cluster. ``given`` are the steps of each task, in the order in which they were given.
+
+    With more than one of ``pods`` the last of them finds what the others have done, and nobody was told of that.
+    """
+
+    pods: ClassVar[int] = 1
 
     given: ClassVar[list[list[str]]] = []
     broken: ClassVar[list[Exception]] = []
@@ -51,7 +56,8 @@ class Processes:
         task = task_of(self.context.loaded, steps, self.context.fence, read_by(self.context, steps))
         folder = f"{self.folder.tasks}/{task.task}-{len(self.given)}"
         exchange.put(f"{folder}/{exchange.TASK}", task.model_dump_json())
-        code, result, printed = worked(f"{folder}/{exchange.TASK}", Path(folder) / "home")
+        for number in range(self.pods):
+            code, result, printed = worked(f"{folder}/{exchange.TASK}", Path(folder) / f"home-{number}")
         if result is None or result.error:
             raise KubernetesError(f"exit code {code}: {result.error if result is not None else printed}")
         return outcomes(steps, result, ())

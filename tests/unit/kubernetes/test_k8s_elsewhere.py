@@ -139,6 +139,22 @@ def test_what_is_not_kept_is_made_again_where_it_is_read(shop: Project) -> None:
     assert shop.rows("gold/total") == [(12,)]
 
 
+def test_what_a_second_pod_need_not_make_again_holds_nobody_up(
+    shop: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Processes, "pods", 2)
+    given = [
+        read("sales", "sales.csv"),
+        sql("tidy", "SELECT upper(who) AS who, price FROM sales", layer="silver", write=None),
+        sql("kept", "SELECT * FROM tidy WHERE price > 3", layer="silver"),
+        sql("total", "SELECT sum(price) AS total FROM tidy", layer="gold"),
+    ]
+    result = shop.run(given, **far(shop, runtime={"silver": "kubernetes", "gold": "kubernetes"}))
+    assert result.success
+    assert statuses(result) == {"sales": "completed", "tidy": "skipped", "kept": "reused", "total": "reused"}
+    assert shop.rows("gold/total") == [(12,)]
+
+
 def test_tasks_that_write_elsewhere_or_read_what_is_made_otherwise_are_others(shop: Project) -> None:
     def task(query: str, lake: str) -> str:
         given = [
