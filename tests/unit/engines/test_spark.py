@@ -244,7 +244,7 @@ def test_a_query_that_runs_is_interrupted(spark: Spark, db: Database, tmp_path: 
 
     caught: list[BaseException] = []
     # Long, but not without end: tasks that are cancelled hold their place until they look up.
-    many = frame(spark, db, "SELECT i FROM range(1300) r(i)")
+    many = frame(spark, db, "SELECT i FROM range(600) r(i)")
     sql = "SELECT sum(a.i + b.i + c.i)::BIGINT AS i FROM t a, t b, t c"
     long = spark.query(query(sql), {"t": many}, schema_of({"i": "BIGINT"}))
 
