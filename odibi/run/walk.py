@@ -389,10 +389,12 @@ class _Walker:
         if skipped and outcome.error is not None:
             why = f"left out after {outcome.error.kind}: {outcome.error.message}"
         reason = self.halted if outcome.status is StepStatus.CANCELLED else why or outcome.reason
+        began, over = _when(job, before, outcome, at)
         self._update(
             name,
             status=StepStatus.SKIPPED if skipped else outcome.status,
-            ended_at=at,
+            started_at=began,
+            ended_at=over,
             reason=reason or before.reason,
             rows_in=dict(outcome.rows_in),
             rows_out=outcome.rows_out,
@@ -482,6 +484,22 @@ class _Walker:
         record = self.walk.records[name].model_copy(update=changes)
         self.walk.records[name] = record
         self.listener(record)
+
+
+def _when(
+    job: _Running, before: StepRecord, outcome: Outcome, at: datetime
+) -> tuple[datetime | None, datetime]:
+    """When a step began and ended. One that was given elsewhere with others has times of its own there.
+
+    They are by another clock, and lie between those at which it was given there and its outcome came.
+    """
+    if not job.far or (outcome.error is not None and not outcome.attempts):
+        return before.started_at, at
+    if not outcome.attempts:  # it had nothing to do there
+        return None, at
+    first, last = outcome.attempts[0].started_at, outcome.attempts[-1].ended_at or at
+    began, over = (min(max(one, job.started_at), at) for one in (first, last))
+    return (before.started_at if before.attempts else began), over
 
 
 def _heights(plan: Mapping[str, PlannedStep], after: Mapping[str, list[str]]) -> dict[str, int]:

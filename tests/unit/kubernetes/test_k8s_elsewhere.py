@@ -63,6 +63,8 @@ def test_a_layer_goes_as_one_and_the_run_goes_on(shop: Project) -> None:
     assert shop.rows("gold/best") == [(5,)]
     big = result.run.steps[1]
     assert (big.rows_out, big.writes[0].rows, len(big.attempts), big.key != "") == (2, 2, 1, True)
+    totals = result.run.steps[2]  # each has its own time, though both were given there at once
+    assert big.started_at < big.ended_at <= totals.started_at < totals.ended_at  # type: ignore[operator]
     # nothing is done again, neither there nor here, wherever the steps run
     again = shop.run(steps(), **far(shop))
     assert set(statuses(again).values()) == {"reused"}
