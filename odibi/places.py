@@ -176,6 +176,11 @@ def reaching(url: str) -> Iterator[None]:
         raise Unreachable(f"cannot reach {url}: {_line(error)}", hint=_HINT) from error
     except failures() as error:
         raise Unreachable(f"cannot reach {url}: {_line(error)}", hint=_HINT) from error
+    except TypeError as error:  # some libraries look at their options when they first need them
+        unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+        if unknown is None or not is_remote(url):
+            raise
+        raise Permanent(f"cannot reach {url}: it has no option {unknown[1]!r}", hint=_HINT) from error
 
 
 _HINT = "see the url and the options of its connection"

@@ -91,7 +91,8 @@ def _rewritten(loaded: Loaded, urls: Mapping[str, str], folder: Path) -> Path:
             hint="give it connections and kubernetes of its own, and no inputs of other pipelines",
         )
     for name, url in urls.items():
-        data["connections"][name] = {**data["connections"][name], "url": url}
+        kept = {key: value for key, value in data["connections"][name].items() if key != "options"}
+        data["connections"][name] = {**kept, "url": url}
     data["kubernetes"]["tasks"] = str(folder / "tasks")
     config = folder / "config" / Path(loaded.file).name
     config.parent.mkdir(exist_ok=True)

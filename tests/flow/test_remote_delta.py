@@ -474,6 +474,12 @@ def test_a_wrong_key(tmp_path: Path, azure: Store) -> None:
     assert f"cannot reach {azure.url}/bronze/a: Server failed to authenticate the request." in said
 
 
+def test_an_option_that_there_is_not(tmp_path: Path, s3: Store) -> None:
+    said = refused(tmp_path, Store(s3.url, {**s3.options, "endpoint_ulr": "http://127.0.0.1:9"}, s3.environ))
+    assert "c.yaml:5:" in said
+    assert "cannot reach s3://lake/bronze/a: it has no option 'endpoint_ulr'" in said
+
+
 def test_an_extra_that_is_not_installed(tmp_path: Path, s3: Store) -> None:
     (tmp_path / "without").mkdir()
     (tmp_path / "without/s3fs.py").write_text("raise ImportError('it is not installed')\n")
