@@ -128,8 +128,8 @@ def _serving(command: list[str], port: int, host: str = "127.0.0.1") -> Iterator
                 pytest.fail(f"{command[0]} has ended: {log.read().decode()[-2000:]}")
             yield
         finally:
-            process.terminate()
-            process.wait(30)
+            process.kill()  # asked to end, Azurite waits for clients that keep their connections
+            process.wait()
 
 
 def _postgres_programs() -> Path:
