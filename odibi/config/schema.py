@@ -462,8 +462,13 @@ def _described(schema: Mapping[str, Any], words: str) -> dict[str, Any]:
 
 
 def _or_template(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """``schema``, or a template where it wants a choice, a pattern or no text at all."""
-    choices = schema.get("anyOf", [schema])
+    """``schema``, or a template where it, or a value of its mapping, wants a choice, a pattern or no text at all."""
+    choices = [
+        {**each, "additionalProperties": _or_template(values)}
+        if isinstance(values := each.get("additionalProperties"), dict)
+        else each
+        for each in schema.get("anyOf", [schema])
+    ]
     if any(
         each.keys() & {"enum", "pattern", "$ref"} or each.get("type") in ("integer", "number", "boolean")
         for each in choices
@@ -472,7 +477,7 @@ def _or_template(schema: Mapping[str, Any]) -> dict[str, Any]:
             key: value for key, value in schema.items() if key in ("title", "default", "description", "$defs")
         }
         return {**rest, "anyOf": [*choices, _TEMPLATE]}
-    return dict(schema)
+    return {**schema, "anyOf": choices} if "anyOf" in schema else choices[0]
 
 
 def _draft_07(value: Any, definitions: dict[str, Any]) -> Any:

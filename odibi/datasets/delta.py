@@ -460,7 +460,7 @@ def commit_at(url: str, version: int) -> Commit:
     except ValueError as error:
         raise Permanent(
             f"the log of the Delta table {url} is damaged: {entry.removeprefix(f'{LOG}/')} is not whole",
-            hint=f"restore {folder.path(entry)}; or remove it, if it is the newest: the table is then what it was before, "
+            hint=f"restore {url}/{entry}; or remove it, if it is the newest: the table is then what it was before, "
             "and the next run writes again what is missing",
         ) from error
     return Commit(version)
