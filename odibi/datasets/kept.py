@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import Field
 
-from odibi.config.base import Frozen
+from odibi.config.base import Frozen, Name
 from odibi.config.models import WriteMode
 from odibi.datasets import files
 from odibi.datasets.delta import Commit
@@ -76,10 +76,10 @@ class Kept(Frozen):
     equal inputs might give another one.
     """
 
-    step: str
-    key: str
+    step: Name
+    key: Name
     made_of: dict[str, Any]
-    run_id: str
+    run_id: Name
     at: datetime
     datasets: dict[str, Held]
     resumed: bool = Field(default=False, exclude=True)

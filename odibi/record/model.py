@@ -13,7 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from odibi.config.base import Frozen
+from odibi.config.base import Frozen, Name, Names
 
 __all__ = [
     "AttemptRecord",
@@ -69,8 +69,8 @@ class StepStatus(StrEnum):
 class ColumnRecord(Frozen):
     """A column of an output: its name and its type in DuckDB's spelling."""
 
-    name: str
-    type: str
+    name: Name
+    type: Name
 
 
 class ColumnLineage(Frozen):
@@ -81,7 +81,7 @@ class ColumnLineage(Frozen):
     window or condition where it is indirect.
     """
 
-    column: str
+    column: Name
     direct: tuple[str, ...] = ()
     indirect: tuple[str, ...] = ()
     kinds: dict[str, tuple[str, ...]] = {}
@@ -99,10 +99,10 @@ class DatasetRecord(Frozen):
 
     name: str
     uri: str = ""
-    format: str = ""
-    version: str = ""
+    format: Name = ""
+    version: Name = ""
     etag: str = ""
-    pipeline: str = ""  # that makes it, if that is another one
+    pipeline: Name = ""  # that makes it, if that is another one
     synthetic: bool = False
     files: dict[str, str] = {}
     columns: tuple[ColumnRecord, ...] = ()
@@ -112,9 +112,9 @@ class DatasetRecord(Frozen):
 class SampleRecord(Frozen):
     """A few output rows as text, NULL as None; columns in ``masked`` hold only asterisks."""
 
-    columns: tuple[str, ...]
+    columns: Names
     rows: tuple[tuple[str | None, ...], ...]
-    masked: tuple[str, ...] = ()
+    masked: Names = ()
 
 
 class ErrorRecord(Frozen):
@@ -124,7 +124,7 @@ class ErrorRecord(Frozen):
     ``log`` holds the last lines it printed and ``exit_code`` how it ended, if it did.
     """
 
-    kind: str
+    kind: Name
     message: str
     where: str = ""
     hint: str = ""
@@ -138,8 +138,8 @@ class WriteRecord(Frozen):
     """One thing that was written: a table version or a set of files."""
 
     uri: str
-    format: str
-    mode: str
+    format: Name
+    mode: Name
     rows: int | None = None
     files: int | None = None
     bytes: int | None = None
@@ -150,7 +150,7 @@ class WriteRecord(Frozen):
 class OperationRecord(Frozen):
     """An operation of a transform, in order: its rows in and out, None where nobody knows them."""
 
-    name: str
+    name: Name
     rows_in: int | None = None
     rows_out: int | None = None
 
@@ -178,14 +178,14 @@ class CheckRecord(Frozen):
     """
 
     name: str
-    rule: str
-    on_fail: str
-    status: str  # passed, warned, failed or quarantined
+    rule: Name
+    on_fail: Name
+    status: Name  # passed, warned, failed or quarantined
     rows: int | None = None
     broken: int = 0
     left: int = 0
     message: str = ""
-    version: str = ""
+    version: Name = ""
     examples: SampleRecord | None = None
 
 
@@ -210,7 +210,7 @@ class AttemptRecord(Frozen):
     started_at: datetime
     ended_at: datetime | None = None
     delay: float = 0.0
-    config_hash: str = ""
+    config_hash: Name = ""
     error: ErrorRecord | None = None
 
     @property
@@ -225,11 +225,11 @@ class PodRecord(Frozen):
     Seconds are those that it waited for a node and its image, that its worker took to start, and that it worked.
     """
 
-    name: str
-    job: str
-    node: str = ""
+    name: Name
+    job: Name
+    node: Name = ""
     image: str = ""
-    status: str = ""  # Succeeded, Failed, Running, or what the cluster says, such as OOMKilled
+    status: Name = ""  # Succeeded, Failed, Running, or what the cluster says, such as OOMKilled
     reason: str = ""
     waited: float | None = None
     starting: float | None = None
@@ -240,16 +240,16 @@ class PodRecord(Frozen):
 class StepRecord(Frozen):
     """A step of a run: what was decided and why, and what came of it."""
 
-    name: str
-    layer: str
-    node: str  # Connect, Ingest, Transform, Store or Publish
-    operation: str  # read, sql, function, or the operations of a transform: "filter, join"
-    engine: str
-    upstream: tuple[str, ...] = ()
+    name: Name
+    layer: Name
+    node: Name  # Connect, Ingest, Transform, Store or Publish
+    operation: Name  # read, sql, function, or the operations of a transform: "filter, join"
+    engine: Name
+    upstream: Names = ()
     description: str = ""
     owner: str = ""
-    tags: tuple[str, ...] = ()
-    decision: str = "run"  # run, reuse or skip
+    tags: Names = ()
+    decision: Name = "run"  # run, reuse or skip
     reason: str = ""
     status: StepStatus = StepStatus.WAITING
     started_at: datetime | None = None
@@ -267,8 +267,8 @@ class StepRecord(Frozen):
     sql_run: str = ""  # as executed by the engine
     sample: SampleRecord | None = None
     writes: tuple[WriteRecord, ...] = ()
-    key: str = ""
-    digest: str = ""
+    key: Name = ""
+    digest: Name = ""
     synthetic: bool = False  # its rows were made up, because its source was unavailable
     peak_memory: int | None = None  # peak resident memory of its process by the end of the step
     checks: tuple[CheckRecord, ...] = ()
@@ -302,18 +302,18 @@ class StageRecord(Frozen):
     ``status`` is ``completed`` or ``failed``; ``timestamp`` is when the last one ended.
     """
 
-    layer: str
+    layer: Name
     timestamp: datetime
     total_sources: int
     successful_sources: int
     needed: int
-    status: str
+    status: Name
 
 
 class ProofRecord(Frozen):
     """What was proved of the run's config, on these versions: ``steps`` of ``total`` equal on the engines."""
 
-    engines: tuple[str, ...]
+    engines: Names
     proved_at: datetime
     rows: int
     steps: int
@@ -331,13 +331,13 @@ class CheckpointRecord(Frozen):
 class RunRecord(Frozen):
     """One walk of one plan."""
 
-    run_id: str
-    pipeline: str
-    config: str  # path of the config as the user gave it
-    config_hash: str
-    logical_date: str  # ISO date
-    target: str
-    engine: str
+    run_id: Name
+    pipeline: Name
+    config: Name  # path of the config as the user gave it
+    config_hash: Name
+    logical_date: Name  # ISO date
+    target: Name
+    engine: Name
     status: RunStatus
     started_at: datetime
     ended_at: datetime | None = None
@@ -345,7 +345,7 @@ class RunRecord(Frozen):
     owner: str = ""
     runbook: str = ""
     command: str = ""
-    resumed_from: str = ""  # the run whose checkpoint this one went on from
+    resumed_from: Name = ""  # the run whose checkpoint this one went on from
     checkpoints: tuple[CheckpointRecord, ...] = ()
     resume: str = ""  # the command that goes on from the last checkpoint of a run that did not succeed
     params: dict[str, Any] = {}

@@ -9,6 +9,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
+from pydantic import BaseModel
+
+from odibi.config.base import texts_of
 from odibi.config.loaded import Loaded
 from odibi.config.models import Layer
 from odibi.config.retry import Success, needed_of
@@ -86,14 +89,20 @@ def hiding(loaded: Loaded, redactor: Redactor) -> Hide:
 
     def hidden(value: Any) -> Any:
         if isinstance(value, str):
-            return redactor.mask(value)
+            return (
+                redactor.mask(value) if type(value) is str else value
+            )  # the words of an enum are odibi's own
+        if isinstance(value, BaseModel):
+            texts = {name: getattr(value, name) for name in texts_of(type(value))}
+            masked = {name: hidden(text) for name, text in texts.items()}
+            return value.model_copy(update={k: text for k, text in masked.items() if text != texts[k]})
         if isinstance(value, dict):
             return {hidden(key): hidden(item) for key, item in value.items()}
         return tuple(hidden(item) for item in value) if isinstance(value, list | tuple) else value
 
     def hide(record: Any) -> Any:
         known = bool(redactor) or with_user  # asked each time: functions get secrets while they run
-        return type(record).model_validate(hidden(record.model_dump())) if known else record
+        return hidden(record) if known else record
 
     return hide
 

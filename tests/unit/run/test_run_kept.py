@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from odibi.config.load import load
 from odibi.errors import ConfigError
 from odibi.orchestrator import Orchestrator
 from odibi.record.checkpoints import NoCheckpoint
+from odibi.record.store import open_store
 from tests.unit.run.project import Project, actions, read, reasons, sql, statuses
 
 
@@ -151,6 +153,25 @@ def test_a_place_whose_url_holds_a_secret_is_nowhere_noted(
     home = Path(os.environ["ODIBI_HOME"])
     files = [path for path in home.rglob("*") if path.is_file()]
     assert [path.name for path in files if b"hushhush" in path.read_bytes()] == []
+
+
+@pytest.mark.parametrize("secret", ["test", "orders", "silver", "completed", "duckdb", "id", "0", "e"])
+def test_a_secret_that_is_a_word_changes_no_name(
+    secret: str, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as the password of a database on a laptop: what runs find each other's results by stays as it is."""
+    monkeypatch.setenv("ODIBI_SECRET_PLACE", secret)
+    steps = [sql("latest_orders", "SELECT 1 AS id"), sql("told", "SELECT count(id) AS n FROM latest_orders")]
+    steps.append({**plain("out_csv", "SELECT n FROM told"), "write": {"to": "out", "path": "out.csv"}})
+    places = {"lake": {"url": "lake", "format": "delta"}, "out": {"url": "memory://${secret:place}"}}
+    for expected in ("completed", "reused"):
+        result = project.run(steps, connections=places)
+        assert set(list(statuses(result).values())[:2]) == {expected}
+        with open_store(f"sqlite:///{os.environ['ODIBI_HOME']}/state.db") as store:
+            step = store.run(result.run.run_id).steps[0]
+        assert (step.name, step.layer, step.engine) == ("latest_orders", "silver", "duckdb")
+        assert re.fullmatch("[0-9a-f]{32}", step.key)
+        assert [column.name for column in step.columns] == ["id"]
 
 
 def test_no_cache_and_cache_false_run_what_has_a_result(project: Project) -> None:
