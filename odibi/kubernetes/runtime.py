@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from lightkube.resources.core_v1 import Pod
 
-from odibi.errors import KubernetesError, OdibiError, Permanent, ResourceExhausted, Unavailable
+from odibi.errors import KubernetesError, OdibiError, Permanent, ResourceExhausted, Unavailable, elsewhere
 from odibi.kubernetes import exchange, names
 from odibi.kubernetes.client import KINDS, Api, Watched
 from odibi.kubernetes.follow import (
     CONTAINER,
     HOPELESS,
     ended,
+    error_of,
     is_executor,
     never,
     pod_record,
@@ -39,6 +40,7 @@ from odibi.plan.model import PlannedStep
 from odibi.record.model import PodRecord
 from odibi.run.context import Stopped
 from odibi.run.outcome import Outcome
+from odibi.run.task import undone
 
 if TYPE_CHECKING:
     from odibi.run.context import RunContext
@@ -63,8 +65,8 @@ REST = 5.0
 BEGUN = ("Running", "Succeeded", "Failed")
 """Phases of a pod that has something to say."""
 
-LINES = 200
-"""Lines of a pod that are kept for its error."""
+LINES = 50
+"""Lines of a pod that are kept for its error, as of a process here."""
 
 
 class Cluster:
@@ -130,9 +132,8 @@ class Cluster:
             self._read_to_the_end(name, steps)
             result = self._result(url, job)
             found = outcomes(steps, result, self._records(name, result))
-        except OdibiError:
-            self._avoid_nodes_of(name, steps)
-            raise
+        except OdibiError as error:
+            found = undone(self._context, steps, error, self._records(name, None))
         finally:
             self._delete(name)
         if any(outcome.error is not None for outcome in found.values()):
@@ -141,8 +142,7 @@ class Cluster:
 
     def _avoid_nodes_of(self, name: str, steps: Sequence[PlannedStep]) -> None:
         """Have the next attempt made on other nodes than those where this one failed, if there are any."""
-        pods = (pod for pod in self._seen.values() if (pod.metadata.labels or {}).get("job-name") == name)
-        nodes = {str(pod.spec.nodeName) for pod in pods if pod.spec.nodeName}
+        nodes = {str(pod.spec.nodeName) for pod in self._had(name) if pod.spec.nodeName}
         self._avoided.setdefault(called(steps), set()).update(nodes)
 
     # --- submitting ------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ class Cluster:
         for job in list(self._jobs.objects.values()):
             notes = job.metadata.annotations or {}
             if (job.metadata.labels or {}).get(names.TASK) == task.task:
-                if ended(job) != "Failed":
+                if ended(job) != "Failed" and job.metadata.deletionTimestamp is None:
                     _say(
                         f"[{', '.join(task.steps)}] is done by Job {job.metadata.name} already, which is waited for"
                     )
@@ -309,21 +309,33 @@ class Cluster:
         result = max(found, key=lambda one: one.ended_at, default=None)
         name = job.metadata.name
         if result is not None and result.error:
-            raise Permanent(f"Job {name}: {result.error}")
+            log = tuple(self._logs.get(result.pod, ()))
+            said = f"Job {name}: {result.error}"
+            raise elsewhere(error_of(result.exit_code, said), exit_code=result.exit_code, log=log)
         if result is not None and (result.exit_code < SIGNALLED or ended(job) == "Complete"):
             return result  # what a pod says that was told to end is that it was: the Job knows why
         if ended(job) == "Complete":
             raise unreadable(folder)
-        pods = self._pods_of(name)
-        log = self._logs.get(pods[-1].metadata.name, []) if pods else []
-        raise why_failed(job, pods, self._events_of(name), log)
+        raise why_failed(job, self._had(name), self._events_of(name), self._logs)
 
-    def _records(self, name: str, result: WorkerResult) -> tuple[PodRecord, ...]:
-        executors = len(self._executors.get(names.label_value(result.task), ()))
-        pods = [pod for pod in self._seen.values() if (pod.metadata.labels or {}).get("job-name") == name]
+    def _had(self, job: str) -> list[Any]:
+        """The pods that a Job had, the first one first; those that are gone as they were seen last."""
+        pods = [
+            pod for pod in list(self._seen.values()) if (pod.metadata.labels or {}).get("job-name") == job
+        ]
+        return sorted(pods, key=lambda pod: str(pod.metadata.creationTimestamp))
+
+    def _records(self, name: str, result: WorkerResult | None) -> tuple[PodRecord, ...]:
         return tuple(
-            pod_record(pod, name, result, executors, gone=pod.metadata.name not in self._pods.objects)
-            for pod in sorted(pods, key=lambda pod: str(pod.metadata.creationTimestamp))
+            pod_record(
+                pod,
+                name,
+                result,
+                len(self._executors.get(str((pod.metadata.labels or {}).get(names.TASK)), ())),
+                gone=pod.metadata.name not in self._pods.objects,
+                log=self._logs.get(pod.metadata.name, ()),
+            )
+            for pod in self._had(name)
         )
 
 
