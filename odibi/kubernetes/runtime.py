@@ -331,12 +331,17 @@ class Cluster:
                 pod,
                 name,
                 result,
-                len(self._executors.get(str((pod.metadata.labels or {}).get(names.TASK)), ())),
+                self._executors_of(pod),
                 gone=pod.metadata.name not in self._pods.objects,
                 log=self._logs.get(pod.metadata.name, ()),
             )
             for pod in self._had(name)
         )
+
+    def _executors_of(self, driver: Any) -> int:
+        """How many a pod has had; others that did the same task, in other attempts, had their own."""
+        known = self._executors.get(str((driver.metadata.labels or {}).get(names.TASK)), ())
+        return sum(one.startswith(f"{names.prefix(driver.metadata.name)}-exec-") for one in list(known))
 
 
 def _read(api: Api, pod: str, whose: str, lines: list[str], stopped: threading.Event) -> None:

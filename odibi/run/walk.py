@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,7 +29,7 @@ from odibi.record.model import AttemptRecord, ColumnRecord, ErrorRecord, StepRec
 from odibi.run.context import Permit, RunContext
 from odibi.run.outcome import Outcome, failed
 from odibi.run.retries import Retries
-from odibi.run.retry import Strategy, policy_of
+from odibi.run.retry import Strategy, policy_of, with_retries
 from odibi.run.task import attempt, attempt_elsewhere, timed_out
 
 __all__ = ["Listener", "Walk", "first_records", "walk"]
@@ -330,7 +330,7 @@ class _Walker:
                 if any(each.name in self.retries.waiting for each in group):
                     later.append(first)  # the attempt that failed was at all of them, and so is the next
                     continue
-                job = _Running(group, now, math.inf)
+                job = _Running(tuple(map(self._with_what_is_left, group)), now, math.inf)
                 threading.Thread(target=self._wait, args=(job,), daemon=True, name=f"odibi-{name}").start()
             for each in job.steps:
                 self.running[each.name] = job
@@ -341,6 +341,12 @@ class _Walker:
         if later and not self.running and not self.retries.waiting:
             self.groups.clear()  # what these were planned to go with does not come any more
             self._start_what_can()
+
+    def _with_what_is_left(self, planned: PlannedStep) -> PlannedStep:
+        """The step with the retries it has left, for it may be tried again elsewhere as well."""
+        failures = len(self.walk.records[planned.name].attempts)
+        left = policy_of(self.context.loaded.pipeline, planned.step).max_retries - failures
+        return replace(planned, step=with_retries(planned.step, max(0, left))) if failures else planned
 
     def _is_waited_for(self, name: str) -> bool:
         """Whether the steps that are planned to go elsewhere with this one still need something of others."""
@@ -355,7 +361,7 @@ class _Walker:
     # --- ending --------------------------------------------------------------------------------
 
     def _ended(self, job: _Running, outcomes: Mapping[str, Outcome], at: datetime) -> None:
-        for planned in job.steps:
+        for planned in (self.plan[given.name] for given in job.steps):
             if self.running.get(planned.name) is not job:
                 continue  # it was given up before
             del self.running[planned.name]
@@ -385,7 +391,7 @@ class _Walker:
         )
         first, *more = outcome.attempts or (own,)  # what was waited before it is known only here
         made = enumerate((first.model_copy(update={"delay": own.delay}), *more), len(before.attempts) + 1)
-        numbered = (one.model_copy(update={"number": number}) for number, one in made)
+        numbered = (one.model_copy(update={"number": number, "of": own.of}) for number, one in made)
         attempts, pods = (*before.attempts, *numbered), (*before.pods, *outcome.pods)
         then, why = Strategy.ESCALATE, ""
         if outcome.status is StepStatus.FAILED and not self.halted and not outcome.attempts:
