@@ -230,7 +230,7 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "profile": "seed: place pods on nodes that are labelled for their workload class; none: anywhere.",
         "node_selector": "Labels that the nodes of the pods must have.",
         "priority": "How urgent the pods are: critical, high, normal or low.",
-        "backoff_limit": "How many pods that failed are followed by another.",
+        "backoff_limit": "How many failed pods of a Job are followed by another; 0 in a run, which tries steps again itself.",
         "ttl_seconds": "How long a finished Job stays.",
         "pending_seconds": "How long a pod may wait for a node, an image or quota before its step fails.",
         "deadline_seconds": "How long a Job may take, if its steps have no timeout.",

@@ -87,7 +87,7 @@ def job_request(
         requests=given.requests,
         limits=given.limits,
         volumes=cluster.volumes,
-        backoff_limit=cluster.backoff_limit,
+        backoff_limit=cluster.backoff_limit or 0,  # the run counts attempts
         ttl=cluster.ttl_seconds,
         deadline=deadline_of(loaded, steps),
         labels=labels_of(loaded, steps, name=name, task=task, run_id=run_id),

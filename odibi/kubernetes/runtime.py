@@ -24,6 +24,7 @@ from odibi.errors import (
     Permanent,
     ResourceQuotaExceeded,
     Unavailable,
+    elsewhere,
 )
 from odibi.kubernetes import exchange, names
 from odibi.kubernetes.client import KINDS, QUOTA, Api, Watched, exceeded
@@ -31,6 +32,7 @@ from odibi.kubernetes.follow import (
     CONTAINER,
     HOPELESS,
     ended,
+    error_of,
     hindrance,
     is_executor,
     never,
@@ -49,6 +51,7 @@ from odibi.plan.model import PlannedStep
 from odibi.record.model import PodRecord
 from odibi.run.context import Stopped
 from odibi.run.outcome import Outcome
+from odibi.run.task import undone
 
 if TYPE_CHECKING:
     from odibi.run.context import RunContext
@@ -76,8 +79,8 @@ REST = 5.0
 BEGUN = ("Running", "Succeeded", "Failed")
 """Phases of a pod that has something to say."""
 
-LINES = 200
-"""Lines of a pod that are kept for its error."""
+LINES = 50
+"""Lines of a pod that are kept for its error, as of a process here."""
 
 
 class Cluster:
@@ -146,12 +149,10 @@ class Cluster:
             self._read_to_the_end(name, steps)
             result = self._result(url, job)
             found = outcomes(steps, result, self._records(name, result), self._hindrance(name))
-        except _Unheard:
-            over = False  # it goes on: the next attempt, or the next run, waits for it
-            raise
-        except OdibiError:
-            self._avoid_nodes_of(name, steps)
-            raise
+        except OdibiError as error:
+            # One that is not heard of goes on: the next attempt, or the next run, waits for it.
+            over = not isinstance(error, _Unheard)
+            found = undone(self._context, steps, error, self._records(name, None))
         finally:
             if over:
                 self._delete(name)
@@ -161,16 +162,13 @@ class Cluster:
 
     def _hindrance(self, name: str) -> str:
         """What the pods of a Job, and executors, were seen to lack or to die of."""
-        seen = self._seen.values()
-        pods = [pod for pod in list(seen) if (pod.metadata.labels or {}).get("job-name") == name]
-        pods.sort(key=lambda pod: str(pod.metadata.creationTimestamp))
+        pods = self._had(name)
         executors = self._executors_of(pods[-1]) if pods else []
         return hindrance(pods, executors, self._events_of(name, *pods, *executors), datetime.now(UTC))
 
     def _avoid_nodes_of(self, name: str, steps: Sequence[PlannedStep]) -> None:
         """Have the next attempt made on other nodes than those where this one failed, if there are any."""
-        pods = (pod for pod in self._seen.values() if (pod.metadata.labels or {}).get("job-name") == name)
-        nodes = {str(pod.spec.nodeName) for pod in pods if pod.spec.nodeName}
+        nodes = {str(pod.spec.nodeName) for pod in self._had(name) if pod.spec.nodeName}
         self._avoided.setdefault(called(steps), set()).update(nodes)
 
     # --- submitting ------------------------------------------------------------------------------
@@ -408,20 +406,27 @@ class Cluster:
         result = max(found, key=lambda one: one.ended_at, default=None)
         name = job.metadata.name
         if result is not None and result.error:
-            raise Permanent(f"Job {name}: {result.error}")
+            log = tuple(self._logs.get(result.pod, ()))
+            said = f"Job {name}: {result.error}"
+            raise elsewhere(error_of(result.exit_code, said), exit_code=result.exit_code, log=log)
         if result is not None and (result.exit_code < SIGNALLED or ended(job) == "Complete"):
             return result  # what a pod says that was told to end is that it was: the Job knows why
         if ended(job) == "Complete":
             raise unreadable(folder)
-        pods = self._pods_of(name)
-        log = self._logs.get(pods[-1].metadata.name, []) if pods else []
-        error = why_failed(job, pods, self._events_of(name, *pods), log)
+        pods = self._had(name)
+        error = why_failed(job, pods, self._events_of(name, *pods), self._logs)
         if why := self._hindrance(name):
             error.message += f": {why}"
         raise error
 
-    def _records(self, name: str, result: WorkerResult) -> tuple[PodRecord, ...]:
-        pods = [pod for pod in self._seen.values() if (pod.metadata.labels or {}).get("job-name") == name]
+    def _had(self, job: str) -> list[Any]:
+        """The pods that a Job had, the first one first; those that are gone as they were seen last."""
+        pods = [
+            pod for pod in list(self._seen.values()) if (pod.metadata.labels or {}).get("job-name") == job
+        ]
+        return sorted(pods, key=lambda pod: str(pod.metadata.creationTimestamp))
+
+    def _records(self, name: str, result: WorkerResult | None) -> tuple[PodRecord, ...]:
         return tuple(
             pod_record(
                 pod,
@@ -429,8 +434,9 @@ class Cluster:
                 result,
                 len(self._executors_of(pod)),
                 gone=pod.metadata.name not in self._pods.objects,
+                log=self._logs.get(pod.metadata.name, ()),
             )
-            for pod in sorted(pods, key=lambda pod: str(pod.metadata.creationTimestamp))
+            for pod in self._had(name)
         )
 
 

@@ -160,6 +160,7 @@ def executor_pod(
     container: Json = {
         "name": EXECUTOR,
         **({"command": list(command)} if command else {}),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "env": environment({"HOME": SCRATCH, **cluster.env}, cluster.secrets, fields=False),
         "securityContext": container_security(),
         "volumeMounts": mounts(cluster.volumes),

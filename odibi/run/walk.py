@@ -326,7 +326,11 @@ class _Walker:
                 continue
             else:
                 done = {each for each, record in self.walk.records.items() if record.status.ended}
-                job = _Running(together(self.plan, name, done, self.running.keys()), now, math.inf)
+                group = together(self.plan, name, done, self.running.keys())
+                if any(each.name in self.retries.waiting for each in group):
+                    later.append(first)  # the attempt that failed was at all of them, and so is the next
+                    continue
+                job = _Running(group, now, math.inf)
                 threading.Thread(target=self._wait, args=(job,), daemon=True, name=f"odibi-{name}").start()
             for each in job.steps:
                 self.running[each.name] = job
@@ -355,11 +359,14 @@ class _Walker:
             if self.running.get(planned.name) is not job:
                 continue  # it was given up before
             del self.running[planned.name]
-            if (outcome := outcomes.get(planned.name)) is not None:
+            outcome = outcomes.get(planned.name, Outcome(StepStatus.WAITING))
+            record = self.walk.records[planned.name]
+            if outcome.status.ended:
                 self._ended_step(job, planned, outcome, at)
-            elif not self.walk.records[planned.name].status.ended:
+            elif not record.status.ended:
                 # Nobody came to it: it waits again for what it needs, which failed and may be tried again.
-                self._update(planned.name, status=StepStatus.WAITING, started_at=None)
+                pods = (*record.pods, *outcome.pods)
+                self._update(planned.name, status=StepStatus.WAITING, started_at=None, pods=pods)
                 if not self.open[planned.name]:
                     self._release([planned.name])
 
@@ -376,14 +383,15 @@ class _Walker:
             config_hash=self.context.loaded.config_hash,
             error=outcome.error,
         )
-        made = enumerate(outcome.attempts or (own,), len(before.attempts) + 1)
+        first, *more = outcome.attempts or (own,)  # what was waited before it is known only here
+        made = enumerate((first.model_copy(update={"delay": own.delay}), *more), len(before.attempts) + 1)
         numbered = (one.model_copy(update={"number": number}) for number, one in made)
-        attempts = (*before.attempts, *numbered)
+        attempts, pods = (*before.attempts, *numbered), (*before.pods, *outcome.pods)
         then, why = Strategy.ESCALATE, ""
         if outcome.status is StepStatus.FAILED and not self.halted and not outcome.attempts:
             then, why = self.retries.after(planned.step, attempts, outcome.failure)
         if then is Strategy.RETRY:
-            self._update(name, attempts=attempts)
+            self._update(name, attempts=attempts, pods=pods)
             return
         skipped = then is Strategy.SKIP or outcome.left_out
         if skipped and outcome.error is not None:
@@ -410,7 +418,7 @@ class _Walker:
             peak_memory=outcome.peak_memory or peak(os.getpid()),
             checks=outcome.checks,
             quality=outcome.quality,
-            pods=outcome.pods,
+            pods=pods,
             warnings=(*before.warnings, *outcome.warnings),
             attempts=attempts,
             error=None if skipped else outcome.error,

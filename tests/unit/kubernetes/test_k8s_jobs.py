@@ -93,7 +93,7 @@ def test_what_a_job_is_given(planned: Any) -> None:
     assert found.env == {"REGION": "eu"}
     assert found.secrets["KEY"].secret == "s"
     assert found.volumes[0].claim == "lake"
-    assert (found.backoff_limit, found.ttl, found.deadline) == (3, 3600, 300)
+    assert (found.backoff_limit, found.ttl, found.deadline) == (0, 3600, 300)
     assert found.excluded_nodes == ("node-1",)
     assert found.requests == {"cpu": "1", "memory": "2Gi", "ephemeral-storage": "10Gi"}
     assert found.limits["ephemeral-storage"] == "50Gi"
@@ -122,6 +122,13 @@ def test_when_it_is_ended(
 ) -> None:
     loaded, plan = planned([step("a", runtime="kubernetes", **fields)], {**CLUSTER, **cluster}, **pipeline)
     assert one(loaded, plan).deadline == deadline
+
+
+def test_the_run_counts_attempts_unless_pods_are_to_be_followed_by_others(planned: Any) -> None:
+    """One owner of retries: two of them would multiply theirs."""
+    given = [step("a", runtime="kubernetes")]
+    assert one(*planned(given, max_retries=3)).backoff_limit == 0
+    assert one(*planned(given, {**CLUSTER, "backoff_limit": 2})).backoff_limit == 2
 
 
 def test_ingesting_may_take_longer_and_steps_in_one_pod_take_turns(planned: Any, tmp_path: Path) -> None:
