@@ -96,6 +96,7 @@ class Kubernetes(Frozen):
     back. ``env`` and ``secrets`` are environment variables of the pods. ``profile`` ``seed`` places pods by workload
     class on nodes that are labelled for it. ``backoff_limit`` is how many failed pods of a Job are followed by another:
     none of a run's, which tries steps again itself, and as many as their template says of other Jobs, if not given.
+    ``pending_seconds`` is how long a pod may wait for what it lacks, such as a node, before its step fails.
     """
 
     image: str = Field(min_length=1)
@@ -114,6 +115,7 @@ class Kubernetes(Frozen):
     priority: Literal["critical", "high", "normal", "low"] | None = None
     backoff_limit: int | None = Field(default=None, ge=0)
     ttl_seconds: int = Field(default=3600, ge=0)
+    pending_seconds: int = Field(default=300, ge=1)
     deadline_seconds: int | None = Field(default=None, ge=1)
     threshold: str = Field(default="10GB", pattern=SIZE)
     spark: SparkPods = SparkPods()

@@ -232,6 +232,7 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "priority": "How urgent the pods are: critical, high, normal or low.",
         "backoff_limit": "How many failed pods of a Job are followed by another; 0 in a run, which tries steps again itself.",
         "ttl_seconds": "How long a finished Job stays.",
+        "pending_seconds": "How long a pod may wait for a node, an image or quota before its step fails.",
         "deadline_seconds": "How long a Job may take, if its steps have no timeout.",
         "threshold": "How much a step may read before the runtime auto takes the cluster, such as 500MB.",
         "spark": "The executors of Spark steps: {executors: 2, cores: 1, memory: 1g}.",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from odibi.errors import (
@@ -18,6 +18,7 @@ from odibi.errors import (
 )
 from odibi.kubernetes.manifest import FINAL_EXIT_CODES
 from odibi.kubernetes.result import WorkerResult
+from odibi.kubernetes.spark import EXECUTOR
 from odibi.record.model import PodRecord
 
 __all__ = [
@@ -26,10 +27,13 @@ __all__ = [
     "ended",
     "error_of",
     "exit_code",
+    "hindrance",
     "is_executor",
     "never",
+    "owner",
     "pod_record",
     "started",
+    "starved",
     "why_failed",
 ]
 
@@ -44,6 +48,12 @@ _NO_MEMORY = re.compile(r"out of memory|cannot allocate memory|java heap space",
 
 HOPELESS = ("InvalidImageName", "ErrImageNeverPull", "violates PodSecurity")
 """What no waiting helps against."""
+
+FRESH = timedelta(seconds=150)
+"""How long an event counts: a volume is tried to be mounted again after two minutes at the latest."""
+
+TOLD = (0, 143)
+"""Exit codes of an executor that has ended because it was to end."""
 
 
 def ended(job: Any) -> str:
@@ -70,35 +80,83 @@ def started(pod: Any) -> datetime | None:
     return None
 
 
-def never(pods: Iterable[Any], events: Iterable[Any]) -> str:
-    """Why no pod of a Job works although it should; empty where one does, or nothing is known of it yet."""
-    reasons = []
-    for pod in pods:
-        phase = pod.status.phase if pod.status is not None else ""
-        if phase in ("Running", "Succeeded", "Failed"):
-            return ""
-        for status in _containers(pod):
-            waiting = status.state.waiting if status.state is not None else None
-            if waiting is not None and waiting.reason in (*NO_IMAGE, "CreateContainerConfigError"):
-                said = f": {waiting.message}" if waiting.message else ""
-                what = (
-                    f"the image {status.image!r} cannot be had"
-                    if waiting.reason in NO_IMAGE
-                    else "its container cannot be made"
-                )
-                reasons.append(f"{what} ({waiting.reason}{said})")
-        reasons += [
-            f"no node takes pod {pod.metadata.name} (Unschedulable: {condition.message})"
-            for condition in pod.status.conditions or ()
-            if (condition.type, condition.status, condition.reason)
-            == ("PodScheduled", "False", "Unschedulable")
-        ]
+def owner(pod: Any) -> str:
+    """The name of the pod that an executor belongs to: its driver's."""
+    return next((str(one.name) for one in pod.metadata.ownerReferences or () if one.kind == "Pod"), "")
+
+
+def never(pods: Iterable[Any], events: Iterable[Any], now: datetime) -> str:
+    """Why no pod of those of a Job, or of executors, works although one should.
+
+    Empty where one does, or nothing is known of it yet. One that has failed is followed by another.
+    """
+    alive = [pod for pod in pods if _phase(pod) != "Failed"]
+    if any(_phase(pod) in ("Running", "Succeeded") for pod in alive):
+        return ""
+    reasons = [reason for pod in alive for reason in _hindered(pod)]
+    names = {pod.metadata.name for pod in alive}
     reasons += [
         f"no pod can be made ({event.reason}: {event.message})"
-        for event in events
-        if event.type == "Warning" and event.reason in ("FailedCreate", "FailedMount")
+        for event in _latest(events, now)
+        if (event.reason == "FailedMount" and event.involvedObject.name in names)
+        or (event.reason == "FailedCreate" and not alive)
     ]
     return reasons[0] if reasons else ""
+
+
+def hindrance(pods: Sequence[Any], executors: Sequence[Any], events: Iterable[Any], now: datetime) -> str:
+    """What kept a Job from doing its work, as its pods and the executors of its last one were seen last.
+
+    Empty where they say nothing of that: one never began, or executors have died, or none has begun.
+    """
+    found = tuple(events)
+    if why := never(pods, found, now):
+        return why
+    dead = [pod for pod in executors if _died(pod) and exit_code(pod) not in TOLD]
+    if dead:
+        last = max(dead, key=lambda pod: pod.metadata.creationTimestamp)
+        return f"executor {last.metadata.name} failed: {_died(last)}"
+    return starved(executors, found, now)
+
+
+def starved(executors: Iterable[Any], events: Iterable[Any], now: datetime) -> str:
+    """Why a driver has no executor; empty where it has one, or nothing is known of them yet."""
+    why = never(executors, events, now)
+    return f"no executor can start: {why}" if why else ""
+
+
+def _hindered(pod: Any) -> Iterator[str]:
+    """What keeps a pod from its work, as it says itself."""
+    for status in _containers(pod):
+        waiting = status.state.waiting if status.state is not None else None
+        if waiting is not None and waiting.reason in (*NO_IMAGE, "CreateContainerConfigError"):
+            said = f": {waiting.message}" if waiting.message else ""
+            what = (
+                f"the image {status.image!r} cannot be had"
+                if waiting.reason in NO_IMAGE
+                else "its container cannot be made"
+            )
+            yield f"{what} ({waiting.reason}{said})"
+    for condition in (pod.status.conditions if pod.status is not None else None) or ():
+        if (condition.type, condition.status, condition.reason) == ("PodScheduled", "False", "Unschedulable"):
+            yield f"no node takes pod {pod.metadata.name} (Unschedulable: {condition.message})"
+
+
+def _latest(events: Iterable[Any], now: datetime) -> list[Any]:
+    """The last event of each object, if that is not old: what was told before it is over."""
+    found = {event.involvedObject.name: event for event in sorted(events, key=lambda one: _seen_at(one, now))}
+    return [event for event in found.values() if now - _seen_at(event, now) < FRESH]
+
+
+def _seen_at(event: Any, now: datetime) -> datetime:
+    """When an event was seen last; one that does not say it is of now."""
+    again = event.series.lastObservedTime if event.series is not None else None
+    at: datetime = again or event.lastTimestamp or event.eventTime or event.metadata.creationTimestamp or now
+    return at
+
+
+def _phase(pod: Any) -> str:
+    return str(pod.status.phase or "") if pod.status is not None else ""
 
 
 def why_failed(
@@ -254,7 +312,7 @@ def _containers(pod: Any) -> list[Any]:
     return [
         s
         for s in (pod.status.containerStatuses if pod.status is not None else None) or ()
-        if s.name == CONTAINER
+        if s.name in (CONTAINER, EXECUTOR)
     ]
 
 

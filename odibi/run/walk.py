@@ -25,7 +25,14 @@ from odibi.errors import DependencyFailed, Timeout
 from odibi.operations.memory import peak
 from odibi.plan.model import Action, Plan, PlannedStep
 from odibi.plan.runtime import HERE, groups, together
-from odibi.record.model import AttemptRecord, ColumnRecord, ErrorRecord, StepRecord, StepStatus
+from odibi.record.model import (
+    AttemptRecord,
+    ColumnRecord,
+    ErrorRecord,
+    PodRecord,
+    StepRecord,
+    StepStatus,
+)
 from odibi.run.context import Permit, RunContext
 from odibi.run.outcome import Outcome, failed
 from odibi.run.retries import Retries
@@ -371,7 +378,7 @@ class _Walker:
                 self._ended_step(job, planned, outcome, at)
             elif not record.status.ended:
                 # Nobody came to it: it waits again for what it needs, which failed and may be tried again.
-                pods = (*record.pods, *outcome.pods)
+                pods = _pods(record, outcome)
                 self._update(planned.name, status=StepStatus.WAITING, started_at=None, pods=pods)
                 if not self.open[planned.name]:
                     self._release([planned.name])
@@ -392,7 +399,7 @@ class _Walker:
         first, *more = outcome.attempts or (own,)  # what was waited before it is known only here
         made = enumerate((first.model_copy(update={"delay": own.delay}), *more), len(before.attempts) + 1)
         numbered = (one.model_copy(update={"number": number, "of": own.of}) for number, one in made)
-        attempts, pods = (*before.attempts, *numbered), (*before.pods, *outcome.pods)
+        attempts, pods = (*before.attempts, *numbered), _pods(before, outcome)
         then, why = Strategy.ESCALATE, ""
         if outcome.status is StepStatus.FAILED and not self.halted and not outcome.attempts:
             then, why = self.retries.after(planned.step, attempts, outcome.failure)
@@ -514,6 +521,11 @@ def _when(
     first, last = outcome.attempts[0].started_at, outcome.attempts[-1].ended_at or at
     began, over = (min(max(one, job.started_at), at) for one in (first, last))
     return (before.started_at if before.attempts else began), over
+
+
+def _pods(before: StepRecord, outcome: Outcome) -> tuple[PodRecord, ...]:
+    """The pods of all attempts; of one that outlived an attempt what is known now."""
+    return tuple({pod.name: pod for pod in (*before.pods, *outcome.pods)}.values())
 
 
 def _heights(plan: Mapping[str, PlannedStep], after: Mapping[str, list[str]]) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -36,6 +37,7 @@ class Played:
         self.objects: dict[tuple[str, str], Json] = {}
         self.news: list[tuple[str, Json]] = []
         self.changed = threading.Condition()
+        self.read = threading.Event()
 
     def put(self, kind: str, found: Json, *, gone: bool = False) -> None:
         """Let an object be so from now on, or be gone."""
@@ -108,7 +110,8 @@ class Played:
 
     def end(self, job: Json, kind: str, reason: str = "") -> None:
         condition = {"type": kind, "status": "True", "reason": reason, "message": "it has ended"}
-        self.put("jobs", job | {"status": {"conditions": [condition]}})
+        counted = {"succeeded" if kind == "Complete" else "failed": 1}
+        self.put("jobs", job | {"status": {"conditions": [condition], **counted}})
 
     def killed(self, code: int, reason: str = "Error") -> Callable[[Json], None]:
         """The fate of a Job whose pod ends with this code."""
@@ -121,14 +124,17 @@ class Played:
                 "startedAt": NOW.format(1),
                 "finishedAt": NOW.format(2),
             }
-            self.pod(job, "Failed", {"terminated": done})
+            # Of the Job it is heard first: each kind is watched on a connection of its own.
             self.end(job, "Failed", "BackoffLimitExceeded")
+            time.sleep(0.2)
+            self.pod(job, "Failed", {"terminated": done})
 
         return fate
 
     def late(self, job: Json) -> None:
         """The fate of a Job that takes too long."""
         self.pod(job, "Running", {"running": {"startedAt": NOW.format(1)}})
+        assert self.read.wait(10), "what a pod prints is read as it works"
         done = {"exitCode": 143, "reason": "Error", "startedAt": NOW.format(1), "finishedAt": NOW.format(2)}
         pod = self.pod(job, "Failed", {"terminated": done}, deletionTimestamp=NOW.format(2))
         self.put("pods", pod, gone=True)
@@ -156,6 +162,7 @@ def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
             self.send_header("Content-Type", "application/json")
             self.end_headers()
             if kind == "log":
+                cluster.read.set()
                 self.wfile.write("".join(f"{line}\n" for line in LINES).encode())
             elif kind == "version":
                 self.wfile.write(b'{"gitVersion": "v1.34.0"}')
