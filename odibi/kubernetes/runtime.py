@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -22,6 +23,7 @@ from odibi.errors import (
     KubernetesError,
     OdibiError,
     Permanent,
+    ResourceExhausted,
     ResourceQuotaExceeded,
     Unavailable,
     elsewhere,
@@ -105,6 +107,7 @@ class Cluster:
         self._executors: dict[str, dict[str, Any]] = {}
         self._seen: dict[str, Any] = {}
         self._avoided: dict[str, set[str]] = {}
+        self._short: Counter[str] = Counter()
         self._unreasoned = False
         loaded = context.loaded
         self._labels = {
@@ -153,6 +156,8 @@ class Cluster:
             # One that is not heard of goes on: the next attempt, or the next run, waits for it.
             over = not isinstance(error, _Unheard)
             found = undone(self._context, steps, error, self._records(name, None))
+            if isinstance(error, ResourceExhausted) and error.resource == "memory":
+                self._short[called(steps)] += 1
         finally:
             if over:
                 self._delete(name)
@@ -213,6 +218,7 @@ class Cluster:
             run_id=task.run_id,
             attempt=number,
             excluded_nodes=sorted(self._avoided.get(called(steps), ())),
+            short=self._short[called(steps)],
         )
         manifest = manifest_of(replace(request, namespace=self._api.namespace))
         found = self._made(manifest, request.name, task, stopped)

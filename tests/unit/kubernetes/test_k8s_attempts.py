@@ -244,6 +244,10 @@ def test_a_pod_without_memory_is_followed_by_another_job_and_stays_in_the_record
     assert [how for how, _ in played.asked] == ["made", "deleted", "made", "deleted"]
     jobs = [job["spec"] for how, job in played.asked if how == "made"]
     assert [job["backoffLimit"] for job in jobs] == [0, 0]
+    given = [job["template"]["spec"]["containers"][0]["resources"] for job in jobs]
+    assert [(one["requests"]["memory"], one["limits"]["memory"]) for one in given] == [
+        ("4Gi", "8Gi"), ("8Gi", "16384Mi")
+    ]  # fmt: skip
     assert "node-1" in json.dumps(jobs[1]["template"]["spec"]["affinity"])
 
 

@@ -131,6 +131,29 @@ def test_the_run_counts_attempts_unless_pods_are_to_be_followed_by_others(planne
     assert one(*planned(given, {**CLUSTER, "backoff_limit": 2})).backoff_limit == 2
 
 
+@pytest.mark.parametrize(
+    ("fields", "memory"),
+    [
+        ({}, [("4Gi", "8Gi"), ("8Gi", "16384Mi"), ("16384Mi", "32768Mi"), ("32768Mi", "32768Mi")]),
+        ({"workload_class": "MemoryIntensive"}, [("8Gi", "32Gi"), ("32Gi", "32768Mi")]),
+        ({"resources": {"limits": {"memory": "6Gi"}}}, [("4Gi", "6Gi"), ("6Gi", "6144Mi")]),
+        ({"resources": {"limits": {"cpu": "9"}}}, [("4Gi", "8Gi"), ("8Gi", "16384Mi")]),
+        ({"engine": "spark"}, [("1536Mi", "2048Mi"), ("2048Mi", "2048Mi")]),
+    ],
+)
+def test_what_had_too_little_memory_gets_more(
+    planned: Any, fields: dict[str, Any], memory: list[tuple[str, str]]
+) -> None:
+    """A limit that the config sets stands: then it is sure to get that much."""
+    loaded, plan = planned([step("a", runtime="kubernetes", **fields)])
+    for short, expected in enumerate(memory):
+        found = job_request(
+            loaded, [plan["a"]], name="a", task_url="u", task="t", run_id="r", attempt=1, short=short
+        )
+        assert (found.requests["memory"], found.limits["memory"]) == expected
+        assert lint(job(found)) == []
+
+
 def test_ingesting_may_take_longer_and_steps_in_one_pod_take_turns(planned: Any, tmp_path: Path) -> None:
     read = {
         "name": "files",
