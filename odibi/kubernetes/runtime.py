@@ -146,7 +146,7 @@ class Cluster:
         over = True
         try:
             job = self._followed(name, steps, stopped)
-            self._read_to_the_end(name, steps)
+            self._read_to_the_end(job, steps)
             result = self._result(url, job)
             found = outcomes(steps, result, self._records(name, result), self._hindrance(name))
         except OdibiError as error:
@@ -385,13 +385,27 @@ class Cluster:
         )
         self._readers[name].start()
 
-    def _read_to_the_end(self, job: str, steps: Sequence[PlannedStep]) -> None:
-        """Read what the pods of a Job that has ended have printed, before it is deleted."""
-        until = time.monotonic() + REST
-        for pod in self._pods_of(job):
+    def _read_to_the_end(self, job: Any, steps: Sequence[PlannedStep]) -> None:
+        """Hear how the pods of a Job that has ended did, and read what they have printed, before it is deleted.
+
+        The end of a Job may be heard of before those of its pods: each kind comes on a connection of its own.
+        """
+        name, until = job.metadata.name, time.monotonic() + REST
+        while not self._is_told(job) and time.monotonic() < until:
+            with self._news:
+                self._news.wait(LOOK)
+        for pod in self._pods_of(name):
             self._stream(pod, steps)
+        for pod in self._had(name):
             if (reader := self._readers.get(pod.metadata.name)) is not None:
                 reader.join(max(0.0, until - time.monotonic()))
+
+    def _is_told(self, job: Any) -> bool:
+        """Whether it is known how every pod of a Job ended."""
+        name, ended_pods = job.metadata.name, (job.status.failed or 0) + (job.status.succeeded or 0)
+        phases = [pod.status.phase for pod in self._pods_of(name)]
+        known = len(self._had(name)) > 0 or ended_pods == 0
+        return known and all(phase in ("Succeeded", "Failed") for phase in phases)
 
     # --- merging ---------------------------------------------------------------------------------
 

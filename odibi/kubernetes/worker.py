@@ -31,6 +31,7 @@ from odibi.orchestrator import Result
 from odibi.places import is_remote
 from odibi.plan import Plan
 from odibi.record.model import StepRecord
+from odibi.run.retry import with_retries
 
 __all__ = ["work"]
 
@@ -189,7 +190,10 @@ def _loaded(task: Task, folder: Path, environ: Mapping[str, str]) -> Loaded:
         run_id=task.run_id,
         environ=environ,
     )
-    steps = tuple(step.model_copy(update={"runtime": None}) for step in loaded.pipeline.steps)
+    steps = tuple(
+        with_retries(step, task.retries.get(step.name)).model_copy(update={"runtime": None})
+        for step in loaded.pipeline.steps
+    )
     pipeline = loaded.pipeline.model_copy(update={**_QUIET, "steps": steps})
     return replace(loaded, pipeline=pipeline)
 

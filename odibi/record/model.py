@@ -287,6 +287,11 @@ class StepRecord(Frozen):
         return tuple(operation.name for operation in self.operations if operation.name in CLEANING)
 
     @property
+    def logs(self) -> tuple[tuple[str, ...], ...]:
+        """The last lines of each attempt that failed and has some."""
+        return tuple(one.error.log for one in self.attempts if one.error is not None and one.error.log)
+
+    @property
     def retry_count(self) -> int:
         """Attempts after the first."""
         return max(0, len(self.attempts) - 1)

@@ -182,19 +182,43 @@ def test_the_quota_leaves_no_room_for_executors(place: Place) -> None:
 
 
 def test_the_pod_needs_more_memory_than_its_limit(place: Place) -> None:
-    refused(
-        place, "used more memory than its limit 400Mi", step=function(
-            "hog", {"mib": 2000}, resources={"requests": {"cpu": "50m", "memory": "100Mi"}, "limits": {"memory": "400Mi"}}
-        ), of_cluster={"backoff_limit": 0},
+    limited = {"requests": {"cpu": "50m", "memory": "100Mi"}, "limits": {"memory": "400Mi"}}
+    done = refused(
+        place, "used more memory than its limit 400Mi", step=function("hog", {"mib": 2000}, resources=limited),
+        max_retries=1, retry_delay=0,
     )  # fmt: skip
+    far = step_of(place)
+    assert [one["status"] for one in far["attempts"]] == ["failed", "failed"], said(done)
+    for pod, attempt in zip(
+        far["pods"], far["attempts"], strict=True
+    ):  # one for each: the run counts attempts
+        assert (pod["status"], pod["reason"], pod["exit_code"]) == ("Failed", "OOMKilled, exit code 137", 137)
+        error = attempt["error"]
+        assert (error["kind"], error["exit_code"], error["permanent"]) == ("ResourceExhausted", 137, False)
+        assert "taking 2000 MiB" in error["log"]
+        assert pod["log"] == error["log"]
+        assert pod["name"] in place.story()
     place.assert_clean()
+
+
+def step_of(place: Place) -> Json:
+    """The step in the cluster, as the last run recorded it."""
+    (far,) = [one for one in place.record()["steps"] if one["name"] == "far"]
+    return far
 
 
 def test_the_job_takes_longer_than_it_may(place: Place) -> None:
     step = function("hold", {"gate": str(place.shared / "never")}, timeout=10)
     done = refused(place, "10 s", step=step)
-    (step,) = [one for one in place.record()["steps"] if one["name"] == "far"]
-    assert step["error"]["kind"] == "Timeout", said(done)
+    far = step_of(place)
+    assert (far["error"]["kind"], far["error"]["exit_code"]) == ("Timeout", 143), said(done)
+    assert f"waiting for {place.shared / 'never'}" in far["error"]["log"]
+    (pod,) = far["pods"]
+    assert (pod["status"], pod["log"]) == ("Deleted", far["error"]["log"])
+    assert f"waiting for {place.shared / 'never'}" in place.story()
+    verbose = place.odibi("status", "refused", "--verbose", code=0).stdout
+    assert pod["name"] in verbose
+    assert f"| waiting for {place.shared / 'never'}" in verbose
     place.assert_clean()
 
 

@@ -249,6 +249,21 @@ def test_a_step_that_is_given_up_holds_the_others_up_no_longer(shop: Project) ->
     assert (a.error.exit_code, a.error.log[-1]) == (137, "line 49")
 
 
+def test_attempts_in_a_pod_and_pods_are_counted_together(shop: Project) -> None:
+    """One owner of retries: four attempts, wherever they were made."""
+    Processes.killed = [0, 0]
+    fails = sql("fails", "SELECT CAST(who AS INTEGER) AS n FROM sales", layer="silver")
+    fails["retry"] = {"retry_delay": 0.01, "retry_rules": [{"message": "could not convert", "then": "retry"}]}
+    result = shop.run([read("sales", "sales.csv"), fails], **far(shop))
+    step = result.run.steps[1]
+    assert [(one.which, one.error.kind) for one in step.attempts if one.error is not None] == [
+        *(("1 of 4", "Transient"), ("2 of 4", "Transient")),
+        *(("3 of 4", "ConversionException"), ("4 of 4", "ConversionException")),
+    ]
+    assert all(one.delay for one in step.attempts[1:])
+    assert Processes.given == [["fails"]] * 3
+
+
 def test_a_rule_about_an_exit_code_is_about_pods_too(shop: Project) -> None:
     Processes.killed = [0]
     rule = {"retry_rules": [{"exit_code": 137, "then": "escalate"}]}
