@@ -26,6 +26,7 @@ class Served:
     Attributes:
         asked: methods and paths of all requests but watches, in order.
         down: whether it answers nobody.
+        mute: whether it gives nobody a log.
         hidden: whether those who watch are told of nothing new.
         refuse: the code and the message for a Job that is to be made, None to make it.
         work: what is done with a Job that was made, on a thread of its own.
@@ -35,10 +36,10 @@ class Served:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.asked: list[str] = []
-        self.down = self.hidden = False
+        self.down = self.hidden = self.mute = False
         self.refuse: Callable[[Json], tuple[int, str] | None] = lambda _job: None
         self.work: Callable[[Json], None] = self.done
-        self.logs: dict[tuple[str, str], str] = {}
+        self.logs: dict[tuple[str, str], list[str]] = {}
         self.news = threading.Condition()
         self._objects: dict[str, dict[str, Json]] = {plural: {} for plural in KINDS}
         self._changes: list[tuple[str, str, Json]] = []
@@ -117,7 +118,7 @@ class Served:
         self.pod(job, "Running", {"running": {"startedAt": NOW}})
         url = job["spec"]["template"]["spec"]["containers"][0]["args"][-1]
         code, _, printed = worked(url, self.folder / name, POD_NAME=name)
-        self.logs[name, "job-container"] = printed
+        self.logs[name, "job-container"] = printed.splitlines()
         over = {"terminated": {"exitCode": code, "startedAt": NOW}}
         self.pod(job, "Failed" if code else "Succeeded", over)
         self.ended(job, "Failed" if code else "Complete")
@@ -195,8 +196,11 @@ def served(folder: Path) -> Iterator[tuple[Served, Path]]:
             made = json.loads(body) if self.command == "POST" else {}
             name = made["metadata"]["name"] if made else ""
             known.asked.append(f"{self.command} {parts.path} {name}".strip())
-            if path[-1] == "log":
-                self._stream([known.logs.get((path[1], query["container"]), "")])
+            if path[-1] == "log" and known.mute:
+                self._whole(*_status(500, "dial tcp: connection refused"))
+            elif path[-1] == "log":
+                lines = known.logs.get((path[1], query["container"]), [])
+                self._stream(f"2026-01-05T00:00:{n:02}.5Z {line}\n" for n, line in enumerate(lines))
             elif self.command == "POST":
                 self._whole(*known.create(made))
             elif self.command == "DELETE":

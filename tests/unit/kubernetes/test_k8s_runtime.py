@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -275,3 +276,80 @@ def test_a_deadline_says_what_the_executors_lacked(shop: Project, cluster: Serve
     told = error(run(shop))
     assert told.kind == "Timeout"
     assert "no executor can start: no node takes pod" in told.message
+
+
+# --- logs ----------------------------------------------------------------------------------------------
+
+SIDECAR = {"initContainerStatuses": [{"name": "proxy", "image": "", "imageID": "", "ready": True, "restartCount": 0, "state": {"running": {}}}]}  # fmt: skip
+
+
+def fails(cluster: Served, job: Json) -> None:
+    """A driver with an executor and something beside it ends with exit code 1; its last words come late."""
+    cluster.pod(job, "Running", {"running": {}}, **SIDECAR)
+    cluster.executor(job, 1, "Running", {"running": {}})
+    name = f"{job['metadata']['name']}-x"
+    wait_until(lambda: cluster.mute or sum("/log" in line for line in cluster.asked) == 3)
+    cluster.logs[name, "job-container"].append("gone wrong")
+    cluster.pod(job, "Failed", {"terminated": {"exitCode": 1, "reason": "Error"}}, **SIDECAR)
+    cluster.ended(job, "Failed", "BackoffLimitExceeded")
+
+
+def test_logs_of_all_containers_are_told_and_kept(
+    shop: Project, cluster: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work(job: Json) -> None:
+        name = f"{job['metadata']['name']}-x"
+        cluster.logs = {
+            (name, "job-container"): ["one", "two"],
+            (name, "proxy"): ["up"],
+            (f"{name}-exec-1", "executor"): ["one of many", "two of many"],
+        }
+        fails(cluster, job)
+
+    cluster.work = work
+    (step,) = run(shop).run.steps
+    told = capsys.readouterr().err.splitlines()
+    for line in (
+        "[far] one",
+        "[far] two",
+        "[far] gone wrong",
+        "[far proxy] up",
+        "[far executor-1] one of many",
+    ):
+        assert told.count(line) == 1, told
+    (pod,) = step.pods
+    first, second = "2026-01-05T00:00:00Z", "2026-01-05T00:00:01Z"
+    assert sorted(pod.log) == [
+        f"{first} [executor-1] one of many",
+        f"{first} [proxy] up",
+        f"{first} one",
+        f"{second} [executor-1] two of many",
+        f"{second} two",
+        "2026-01-05T00:00:02Z gone wrong",
+    ]
+    assert [line[:20] for line in pod.log] == sorted(line[:20] for line in pod.log)
+    reads = [number for number, line in enumerate(cluster.asked) if "/log" in line]
+    deleted = next(number for number, line in enumerate(cluster.asked) if line.startswith("DELETE"))
+    assert max(reads) < deleted
+
+
+def test_a_log_that_cannot_be_read_is_a_warning(
+    shop: Project, cluster: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work(job: Json) -> None:
+        cluster.mute = True
+        cluster.logs = {(f"{job['metadata']['name']}-x", "job-container"): []}
+        fails(cluster, job)
+
+    cluster.work = work
+    told = error(run(shop))
+    assert "failed: Error, exit code 1" in told.message
+    assert "could not be read: the cluster answered 500" in capsys.readouterr().err
+    assert cluster.there("jobs") == []
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
