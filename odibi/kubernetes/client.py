@@ -130,12 +130,13 @@ class Api:
                     Job, name, namespace=self.namespace, cascade=CascadeType.BACKGROUND, grace_period=0
                 )
 
-    def log(self, pod: str, container: str) -> Iterator[str]:
-        """The lines of a container as they come, until it ends."""
+    def log(self, pod: str, container: str, *, follow: bool = True, last: int | None = None) -> Iterator[str]:
+        """The lines of a container, each behind its time: as they come, until it ends, or the ``last`` so far."""
         with self._telling("get", "pods/log"):
             yield from self._client.log(
-                pod, namespace=self.namespace, container=container, follow=True, newlines=False
-            )
+                pod, namespace=self.namespace, container=container, follow=follow, tail_lines=last,
+                timestamps=True, newlines=False,
+            )  # fmt: skip
 
     def watch(self, kind: type[Any], labels: Mapping[str, str] | None) -> Watched:
         """Everything of a kind with these labels, from now on."""

@@ -46,6 +46,9 @@ NO_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "E
 
 _NO_MEMORY = re.compile(r"out of memory|cannot allocate memory|java heap space", re.IGNORECASE)
 
+_STAMP = re.compile(r"^\d{4}-\d\d-\d\dT\S+ ")
+"""The time before each line of a log."""
+
 HOPELESS = ("InvalidImageName", "ErrImageNeverPull", "violates PodSecurity")
 """What no waiting helps against."""
 
@@ -238,7 +241,8 @@ def _said(pod: Any, logs: Mapping[str, Sequence[str]]) -> str:
     """The last words of a pod: those that it was given to say at its end, which are its log's if it was not."""
     done = _terminated(pod)
     lines = (done.message if done is not None and done.message else "").splitlines()
-    return "; ".join(line for line in (lines or logs.get(pod.metadata.name, ()))[-3:] if line.strip())
+    lines = lines or [_STAMP.sub("", line) for line in logs.get(pod.metadata.name, ())[-3:]]
+    return "; ".join(line for line in lines[-3:] if line.strip())
 
 
 def _died(pod: Any) -> str:

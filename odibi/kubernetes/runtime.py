@@ -6,7 +6,6 @@ does the same, of whatever run, waits for it instead of starting a second one.
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections import Counter
@@ -31,7 +30,6 @@ from odibi.errors import (
 from odibi.kubernetes import exchange, names
 from odibi.kubernetes.client import KINDS, QUOTA, Api, Watched, exceeded
 from odibi.kubernetes.follow import (
-    CONTAINER,
     HOPELESS,
     ended,
     error_of,
@@ -45,6 +43,7 @@ from odibi.kubernetes.follow import (
     why_failed,
 )
 from odibi.kubernetes.jobs import called, deadline_of, job_request, labels_of
+from odibi.kubernetes.logs import REST, Logs, say
 from odibi.kubernetes.manifest import job as manifest_of
 from odibi.kubernetes.outcomes import outcomes
 from odibi.kubernetes.result import WorkerResult, parsed
@@ -75,15 +74,6 @@ LOOK = 0.5
 SIGNALLED = 128
 """Exit codes from here on are of signals."""
 
-REST = 5.0
-"""Seconds for the last lines of pods that have ended."""
-
-BEGUN = ("Running", "Succeeded", "Failed")
-"""Phases of a pod that has something to say."""
-
-LINES = 50
-"""Lines of a pod that are kept for its error, as of a process here."""
-
 
 class Cluster:
     """The Jobs of one run.
@@ -102,8 +92,7 @@ class Cluster:
         self._context, self._config = context, config
         self._api = Api(config)
         self._news = threading.Condition()
-        self._logs: dict[str, list[str]] = {}
-        self._readers: dict[str, threading.Thread] = {}
+        self._logs = Logs(self._api)
         self._executors: dict[str, dict[str, Any]] = {}
         self._seen: dict[str, Any] = {}
         self._avoided: dict[str, set[str]] = {}
@@ -122,7 +111,7 @@ class Cluster:
         for watched in (self._jobs, self._pods):
             self._first(watched)
         with suppress(OdibiError):  # to know it is of use to people only
-            _say(f"odibi: the cluster at {self._api.server} is Kubernetes {self._api.version()}")
+            say(f"odibi: the cluster at {self._api.server} is Kubernetes {self._api.version()}")
 
     def _first(self, watched: Watched) -> None:
         """Wait until it is known what there is. Raises what keeps it from being known."""
@@ -138,6 +127,7 @@ class Cluster:
 
     def close(self) -> None:
         """Hear no more of the cluster."""
+        self._logs.close()
         for watched in (self._jobs, self._pods, self._events):
             watched.stop()
         self._api.close()
@@ -146,7 +136,7 @@ class Cluster:
         """Have a Job compute the steps, or wait for the one that does."""
         task = task_of(self._context.loaded, steps, self._context.fence, read_by(self._context, steps))
         name, url = self._running(task, stopped) or self._submitted(task, steps, stopped)
-        over = True
+        over, job = True, None
         try:
             job = self._followed(name, steps, stopped)
             self._read_to_the_end(job, steps)
@@ -155,6 +145,8 @@ class Cluster:
         except OdibiError as error:
             # One that is not heard of goes on: the next attempt, or the next run, waits for it.
             over = not isinstance(error, _Unheard)
+            if over and job is None:
+                self._collect(name, steps)
             found = undone(self._context, steps, error, self._records(name, None))
             if isinstance(error, ResourceExhausted) and error.resource == "memory":
                 self._short[called(steps)] += 1
@@ -188,7 +180,7 @@ class Cluster:
             notes = job.metadata.annotations or {}
             if _does(job, task):
                 if ended(job) != "Failed" and job.metadata.deletionTimestamp is None:
-                    _say(
+                    say(
                         f"[{', '.join(task.steps)}] is done by Job {job.metadata.name} already, which is waited for"
                     )
                     return _place_of(job)
@@ -224,7 +216,7 @@ class Cluster:
         found = self._made(manifest, request.name, task, stopped)
         if found is not None:
             return _place_of(found)
-        _say(f"[{', '.join(task.steps)}] is given to {self._api.namespace} as Job {request.name}")
+        say(f"[{', '.join(task.steps)}] is given to {self._api.namespace} as Job {request.name}")
         return request.name, url
 
     def _made(
@@ -257,7 +249,7 @@ class Cluster:
             if time.monotonic() > until:
                 raise late
             if not told:
-                _say(f"odibi: Job {name} waits: {waits}")
+                say(f"odibi: Job {name} waits: {waits}")
                 told = True
             if self._context.stopped.wait(AGAIN) or stopped():
                 raise Stopped("the run was stopped")
@@ -266,7 +258,7 @@ class Cluster:
         try:
             self._api.delete(name)
         except OdibiError as error:
-            _say(f"odibi: Job {name} could not be deleted: {error.message}")
+            say(f"odibi: Job {name} could not be deleted: {error.message}")
 
     # --- following -------------------------------------------------------------------------------
 
@@ -300,10 +292,10 @@ class Cluster:
             if unheard > (longest if trouble else ANSWER):
                 raise _Unheard(name, unheard, trouble)
             if trouble and unheard > ANSWER and not silent:
-                _say(f"odibi: nothing is heard of the cluster, Job {name} goes on there: {trouble}")
+                say(f"odibi: nothing is heard of the cluster, Job {name} goes on there: {trouble}")
                 silent = True
-            for pod in pods:
-                self._stream(pod, steps)
+            for pod in (*pods, *self._at_work(pods)):
+                self._logs.follow(pod, called(steps))
             if stopped():
                 raise Stopped("the run was stopped")
             if not why or trouble:  # what was so when nothing was heard any more may be over
@@ -313,7 +305,7 @@ class Cluster:
                 raise KubernetesError(f"Job {name} cannot run: {why}")
             since = since or time.monotonic()
             if (kind := why.partition(" (")[0]) != told:
-                _say(f"odibi: Job {name} waits: {why}")
+                say(f"odibi: Job {name} waits: {why}")
                 told = kind
             elif time.monotonic() - since > self._config.pending_seconds:
                 said = f"Job {name} cannot run: {why}"
@@ -326,9 +318,8 @@ class Cluster:
         now = datetime.now(UTC)
         if why := never(pods, self._events_of(job, *pods), now):
             return why
-        there = self._pods.objects.keys()
         for pod in pods:
-            executors = [one for one in self._executors_of(pod) if one.metadata.name in there]
+            executors = self._at_work([pod])
             if pod.status.phase == "Running" and (
                 why := starved(executors, self._events_of(job, *executors), now)
             ):
@@ -353,7 +344,7 @@ class Cluster:
                 raise watched.refused
         if self._events.refused is not None and not self._unreasoned:
             self._unreasoned = True
-            _say(f"odibi: {self._events.refused.message}: it is not told why a pod cannot be made")
+            say(f"odibi: {self._events.refused.message}: it is not told why a pod cannot be made")
 
     def _heard(self, name: str, found: Any) -> None:
         with self._news:
@@ -375,21 +366,14 @@ class Cluster:
         """Those that a driver has had, as they were seen last."""
         return list(self._executors.get(pod.metadata.name, {}).values())
 
+    def _at_work(self, pods: Sequence[Any]) -> list[Any]:
+        """The executors of drivers that are there now."""
+        there = self._pods.objects
+        return [one for pod in pods for one in self._executors_of(pod) if one.metadata.name in there]
+
     def _events_of(self, job: str, *pods: Any) -> list[Any]:
         about = {job, *(pod.metadata.name for pod in pods)}
         return [event for event in list(self._events.objects.values()) if event.involvedObject.name in about]
-
-    def _stream(self, pod: Any, steps: Sequence[PlannedStep]) -> None:
-        """Print what a pod prints, as it does, on a thread of its own."""
-        name = pod.metadata.name
-        if name in self._readers or pod.status.phase not in BEGUN:
-            return
-        lines = self._logs.setdefault(name, [])
-        given = (self._api, name, called(steps), lines, self._context.stopped)
-        self._readers[name] = threading.Thread(
-            target=_read, args=given, daemon=True, name=f"odibi-log-{name}"
-        )
-        self._readers[name].start()
 
     def _read_to_the_end(self, job: Any, steps: Sequence[PlannedStep]) -> None:
         """Hear how the pods of a Job that has ended did, and read what they have printed, before it is deleted.
@@ -400,11 +384,17 @@ class Cluster:
         while not self._is_told(job) and time.monotonic() < until:
             with self._news:
                 self._news.wait(LOOK)
-        for pod in self._pods_of(name):
-            self._stream(pod, steps)
-        for pod in self._had(name):
-            if (reader := self._readers.get(pod.metadata.name)) is not None:
-                reader.join(max(0.0, until - time.monotonic()))
+        self._logs.finish(self._pods_of(name), called(steps))
+        if ended(job) == "Failed":
+            self._collect(name, steps)
+
+    def _collect(self, name: str, steps: Sequence[PlannedStep]) -> None:
+        """Read the last of what the pods of a Job that failed, and their executors, have printed."""
+        pods = self._pods_of(name)
+        self._logs.finish([*pods, *self._at_work(pods)], called(steps), again=True)
+
+    def _log_of(self, pod: Any) -> tuple[str, ...]:
+        return self._logs.of([pod, *self._executors_of(pod)])
 
     def _is_told(self, job: Any) -> bool:
         """Whether it is known how every pod of a Job ended."""
@@ -426,7 +416,7 @@ class Cluster:
         result = max(found, key=lambda one: one.ended_at, default=None)
         name = job.metadata.name
         if result is not None and result.error:
-            log = tuple(self._logs.get(result.pod, ()))
+            log = next((self._log_of(pod) for pod in self._had(name) if pod.metadata.name == result.pod), ())
             said = f"Job {name}: {result.error}"
             raise elsewhere(error_of(result.exit_code, said), exit_code=result.exit_code, log=log)
         if result is not None and (result.exit_code < SIGNALLED or ended(job) == "Complete"):
@@ -434,7 +424,9 @@ class Cluster:
         if ended(job) == "Complete":
             raise unreadable(folder)
         pods = self._had(name)
-        error = why_failed(job, pods, self._events_of(name, *pods), self._logs)
+        error = why_failed(
+            job, pods, self._events_of(name, *pods), {pod.metadata.name: self._log_of(pod) for pod in pods}
+        )
         if why := self._hindrance(name):
             error.message += f": {why}"
         raise error
@@ -454,7 +446,7 @@ class Cluster:
                 result,
                 len(self._executors_of(pod)),
                 gone=pod.metadata.name not in self._pods.objects,
-                log=self._logs.get(pod.metadata.name, ()),
+                log=self._log_of(pod),
             )
             for pod in self._had(name)
         )
@@ -479,20 +471,3 @@ def _does(job: Any, task: Task) -> bool:
 def _place_of(job: Any) -> tuple[str, str]:
     """The name of a Job, and where its task is."""
     return job.metadata.name, str(job.spec.template.spec.containers[0].args[-1])
-
-
-def _read(api: Api, pod: str, whose: str, lines: list[str], stopped: threading.Event) -> None:
-    """Print what a pod prints, as it does, and keep the last of it."""
-    try:
-        for line in api.log(pod, CONTAINER):
-            lines.append(line)
-            del lines[:-LINES]
-            _say(f"[{whose}] {line}")
-    except OdibiError as error:
-        if not stopped.is_set():
-            _say(f"odibi: the log of pod {pod} could not be read: {error.message}")
-
-
-def _say(line: str) -> None:
-    with suppress(OSError, ValueError):  # whoever listens, the run goes on
-        sys.stderr.write(f"{line}\n")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from lightkube.codecs import from_dict
+from lightkube.models.meta_v1 import OwnerReference
 
 from odibi.errors import Elsewhere, KubernetesError, ResourceExhausted, Timeout, Transient
-from odibi.kubernetes.follow import ended, never, pod_record, started, why_failed
+from odibi.kubernetes.follow import ended, hindrance, never, owner, pod_record, started, starved, why_failed
 from odibi.kubernetes.result import WorkerResult
 from odibi.run.retry import Failure, should_retry_failure
 
@@ -62,13 +63,29 @@ def pod(
     )  # fmt: skip
 
 
-def event(reason: str, message: str) -> Any:
+NOW = datetime(2026, 1, 5, 0, 10, tzinfo=UTC)
+
+
+def event(
+    reason: str, message: str = "", *, about: str = "shop-big-1", ago: float = 0, kind: str = "Warning"
+) -> Any:
     return from_dict(
         {
-            "apiVersion": "v1", "kind": "Event", "type": "Warning", "reason": reason, "message": message,
-            "metadata": {"name": "e"}, "involvedObject": {"name": "shop-big-1"},
+            "apiVersion": "v1", "kind": "Event", "type": kind, "reason": reason, "message": message,
+            "metadata": {"name": "e"}, "involvedObject": {"name": about},
+            "lastTimestamp": (NOW - timedelta(seconds=ago)).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
     )  # fmt: skip
+
+
+def executor(number: int, phase: str, state: Json | None = None, **more: Any) -> Any:
+    found = pod(phase, state, name=f"shop-big-1-x-exec-{number}", **more)
+    found.metadata.ownerReferences = [
+        OwnerReference("v1", "ConfigMap", "conf", "u0"),
+        OwnerReference("v1", "Pod", "shop-big-1-x", "u1"),
+    ]
+    found.status.containerStatuses[0].name = "executor"
+    return found
 
 
 @pytest.mark.parametrize(
@@ -112,14 +129,72 @@ WAITS = {
 
 @pytest.mark.parametrize(("given", "expected"), WAITS.values(), ids=WAITS.keys())
 def test_why_no_pod_works(given: Any, expected: str) -> None:
-    assert never([given], []) == expected
+    assert never([given], [], NOW) == expected
+    failed = pod("Failed", {"terminated": {"exitCode": 137, "reason": "OOMKilled"}})
+    assert never([failed, given], [], NOW) == expected, "what counts is the pod that follows"
 
 
 def test_why_there_is_no_pod() -> None:
     refused = event("FailedCreate", 'pods "x" is forbidden: exceeded quota: q')
-    assert "exceeded quota" in never([], [refused])
-    assert never([WAITS["runs"][0]], [refused]) == "", "a pod works, so what was before is over"
-    assert never([], []) == ""
+    assert "exceeded quota" in never([], [refused], NOW)
+    assert never([WAITS["runs"][0]], [refused], NOW) == "", "a pod works, so what was before is over"
+    assert never([WAITS["pulling"][0]], [refused], NOW) == "", "there is a pod"
+    assert never([], [], NOW) == ""
+
+
+def test_an_event_counts_until_something_else_happens_or_it_is_old() -> None:
+    """A slow pull after a volume that took two tries is no reason to give up."""
+    pulling, at = WAITS["pulling"][0], "shop-big-1-x"
+
+    def told(ago: float, *more: Any) -> str:
+        return never([pulling], [event("FailedMount", "not yet", about=at, ago=ago), *more], NOW)
+
+    assert told(10) == "no pod can be made (FailedMount: not yet)"
+    assert told(125) != "", "it is tried again after two minutes"
+    assert told(200) == ""
+    assert told(10, event("Pulling", about=at, ago=5, kind="Normal")) == ""
+    assert told(10, event("Scheduled", about=at, ago=15, kind="Normal")) != ""
+    assert never([pulling], [event("FailedMount", "of another", about="other")], NOW) == ""
+
+
+def test_why_a_driver_has_no_executors() -> None:
+    nowhere = WAITS["node"][0].status.conditions
+    waits = executor(1, "Pending")
+    waits.status.conditions = nowhere
+    missing = executor(2, "Pending", {"waiting": {"reason": "ErrImagePull"}})
+    runs = executor(3, "Running", {"running": {}})
+    assert {owner(one) for one in (waits, missing, runs)} == {"shop-big-1-x"}
+    assert owner(pod("Running")) == ""
+    assert starved([waits], [], NOW).startswith(
+        "no executor can start: no node takes pod shop-big-1-x-exec-1"
+    )
+    assert "ErrImagePull" in starved([missing], [], NOW)
+    assert starved([missing, runs], [], NOW) == "", "one works"
+    assert starved([executor(4, "Pending", {"waiting": {"reason": "ContainerCreating"}})], [], NOW) == ""
+    assert starved([], [], NOW) == ""
+
+
+def test_what_kept_a_job_from_its_work() -> None:
+    driver = pod("Running", {"running": {}})
+    late = executor(1, "Pending")
+    late.status.conditions = WAITS["node"][0].status.conditions
+    killed = executor(
+        2, "Failed", {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}, created="2026-01-05T00:01:00Z"
+    )
+    told_to_end = executor(
+        3, "Failed", {"terminated": {"exitCode": 143, "reason": "Error"}}, created="2026-01-05T00:02:00Z"
+    )
+    last = executor(
+        4, "Failed", {"terminated": {"exitCode": 52, "reason": "Error"}}, created="2026-01-05T00:03:00Z"
+    )
+    assert hindrance([driver], [late, killed, told_to_end], [], NOW) == (
+        "executor shop-big-1-x-exec-2 failed: OOMKilled, exit code 137"
+    )
+    assert "exec-4 failed: Error, exit code 52" in hindrance([driver], [killed, last], [], NOW)
+    assert hindrance([driver], [late], [], NOW).startswith("no executor can start: no node takes")
+    assert hindrance([WAITS["node"][0]], [], [], NOW).startswith("no node takes pod shop-big-1-x")
+    assert hindrance([driver], [told_to_end, executor(5, "Running")], [], NOW) == ""
+    assert hindrance([], [], [], NOW) == ""
 
 
 FAILED = ("Failed", "True", "BackoffLimitExceeded", "Job has reached the specified backoff limit")
