@@ -89,7 +89,7 @@ class Held:
         error = step["attempts"][0]["error"]
         assert (error["kind"], error["permanent"]) == ("Transient", False)
         assert error["exit_code"] == first["exit_code"] >= 137, error
-        assert f"waiting for {self.gate}" in error["log"]
+        assert f"waiting for {self.gate}" in "\n".join(error["log"])
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_the_pod_is_thrown_out(held: Held) -> None:
     assert [one["status"] for one in step["pods"]] == ["Deleted", "Succeeded"]
     assert "EvictionByEvictionAPI" in step["pods"][0]["reason"]
     assert len({one["job"] for one in step["pods"]}) == len(step["attempts"]) == 1
-    assert f"waiting for {held.gate}" in step["pods"][0]["log"]
+    assert f"waiting for {held.gate}" in "\n".join(step["pods"][0]["log"])
 
 
 def test_the_submitter_is_killed_and_goes_on_with_the_same_job(held: Held) -> None:

@@ -107,10 +107,10 @@ class Served:
         }  # fmt: skip
         return self.put("pods", found)
 
-    def ended(self, job: Json, condition: str, reason: str = "") -> None:
+    def ended(self, job: Json, condition: str, reason: str = "", **status: Any) -> None:
         """A Job is over."""
         said = [{"type": condition, "status": "True", "reason": reason, "message": reason}]
-        self.put("jobs", {**job, "status": {"conditions": said}})
+        self.put("jobs", {**job, "status": {"conditions": said, **status}})
 
     def done(self, job: Json) -> None:
         """A pod does what the Job is to do."""
