@@ -122,9 +122,10 @@ def hindrance(pods: Sequence[Any], executors: Sequence[Any], events: Iterable[An
     return starved(executors, found, now)
 
 
-def starved(executors: Iterable[Any], events: Iterable[Any], now: datetime) -> str:
+def starved(executors: Sequence[Any], events: Iterable[Any], now: datetime) -> str:
     """Why a driver has no executor; empty where it has one, or nothing is known of them yet."""
-    why = never(executors, events, now)
+    own = {pod.metadata.name for pod in executors}
+    why = never(executors, [event for event in events if event.involvedObject.name in own], now)
     return f"no executor can start: {why}" if why else ""
 
 

@@ -85,7 +85,7 @@ class Logs:
         return tuple(f"{_seconds(at)} {line}" if at else line for at, line in last)
 
     def _busy(self) -> int:
-        return sum(reader.is_alive() for key, reader in self._readers.items() if key[1] == EXECUTOR)
+        return sum(reader.is_alive() for key, reader in list(self._readers.items()) if key[1] == EXECUTOR)
 
     def _wait(self, pods: Sequence[Any], until: float) -> None:
         names = {str(pod.metadata.name) for pod in pods}

@@ -171,7 +171,7 @@ def test_why_a_driver_has_no_executors() -> None:
     assert "ErrImagePull" in starved([missing], [], NOW)
     assert starved([missing, runs], [], NOW) == "", "one works"
     assert starved([executor(4, "Pending", {"waiting": {"reason": "ContainerCreating"}})], [], NOW) == ""
-    assert starved([], [], NOW) == ""
+    assert starved([], [event("FailedCreate")], NOW) == "", "that is about the driver"
 
 
 def test_what_kept_a_job_from_its_work() -> None:
