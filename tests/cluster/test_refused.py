@@ -171,7 +171,8 @@ def test_the_executors_need_more_memory_than_their_limit(place: Place) -> None:
         "spark.executor.memoryOverhead": "10m",
         "spark.executor.extraJavaOptions": "-XX:+AlwaysPreTouch -Xms512m",
     }
-    refused(place, "OOMKilled", **on_spark(hungry))
+    done = refused(place, "OOMKilled", **on_spark(hungry))
+    print("TEMP", done.stderr)
     place.assert_clean()
 
 

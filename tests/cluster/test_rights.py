@@ -87,7 +87,9 @@ def test_the_rights_are_those_that_are_used(place: Place) -> None:
     }}  # fmt: skip
     given = config(place, "rights", steps, engines={"silver": "spark"}, of_cluster={"spark": spark})
     file = place.write("rights.json", given)
-    place.odibi("run", file, code=0)
+    done = place.odibi("run", file, code=0)
+    print("TEMP", done.stderr)
+    assert "[far executor-1] " in done.stderr  # their logs are read with the same right
     place.odibi("k8s", "delete", file, code=0)
     for account in (rbac.SUBMITTER, "odibi"):
         used, may = asked(place, account), granted(place.name, account)
