@@ -276,7 +276,7 @@ def test_executors_that_cannot_start_end_the_step(
         cluster.executor(job, 1, "Pending", {"waiting": {"reason": "ErrImagePull"}})
 
     cluster.work = work
-    result = run(shop, pending_seconds=1)
+    result = run(shop, pending_seconds=3)
     assert "cannot run: no executor can start: the image 'odibi:1' cannot be had" in error(result).message
     assert "waits: no executor can start" in capsys.readouterr().err
     assert [pod.executors for pod in result.run.steps[0].pods] == [1]
