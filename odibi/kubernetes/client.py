@@ -8,6 +8,7 @@ everything is listed anew. Nothing is asked for at intervals.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -29,6 +30,8 @@ __all__ = ["Api", "Watched"]
 
 PATIENCE = httpx2.Timeout(15.0)
 """How long an answer may take."""
+RESTART = 30.0
+"""For how many seconds a server may refuse what it allowed before: one that has just started knows no roles yet."""
 
 WATCH = 300
 """Seconds after which the cluster ends a watch, which then goes on."""
@@ -231,16 +234,21 @@ class Watched:
 
     def _run(self) -> None:
         failures, version = 0, None
+        refused: float | None = None
+        allowed: set[str] = set()
         while not self._over.is_set():
             try:
                 if version is None:
                     version = self._list()
+                    allowed.add("list")
                 for kind, one in self._events(version):
+                    allowed.add("watch")
                     failures, self.trouble = 0, ""
                     version = one.metadata.resourceVersion
                     self._note(one.metadata.name, None if kind == "DELETED" else one)
                     if self._over.is_set():
                         return
+                refused = None
             except (ApiError, httpx2.HTTPError, OSError, RuntimeError) as error:
                 if self._over.is_set():  # the client was closed under it
                     return
@@ -248,8 +256,9 @@ class Watched:
                 if code == 410:  # forgotten: what is there is listed anew
                     version = None
                     continue
-                if code in (401, 403):
-                    verb = "list" if version is None else "watch"
+                now, verb = time.monotonic(), "list" if version is None else "watch"
+                refused = (refused or now) if code in (401, 403) else None
+                if refused is not None and (verb not in allowed or now - refused > RESTART):
                     self.refused = self._api.said(code, said, verb, self._kind.__name__)
                     self._changed("", None)
                     return
