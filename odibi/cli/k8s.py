@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from odibi.cli.config import load_config
-from odibi.cli.exits import Exit, NotFound, UsageError
+from odibi.cli.exits import Exit, NotFound, UsageError, tell
 from odibi.cli.runs import store_of
 from odibi.cli.terminal import complain, say, say_json
+from odibi.config.check import check
 
 if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
@@ -32,6 +33,7 @@ def render(
 ) -> int:  # fmt: skip
     """Print manifests: those asked for, or the Jobs that a run would submit."""
     loaded = load_config(config, **given)
+    tell(check(loaded))  # of errors nothing is left
     found: list[Json] = []
     if rbac:
         found += _rbac(loaded)
@@ -161,12 +163,13 @@ def _scheduled(loaded: Loaded, schedule: str) -> Json:
     from odibi.kubernetes.jobs import cluster_of
     from odibi.kubernetes.manifest import cron_job
     from odibi.kubernetes.rbac import SUBMITTER
+    from odibi.kubernetes.schedule import wrong_in
     from odibi.kubernetes.stages import pipeline_request
     from odibi.plan.runtime import may_leave
 
-    if len(schedule.split()) != 5:
-        hint = "five fields: minute, hour, day, month, weekday, such as '0 2 * * *'"
-        raise UsageError(f"--schedule {schedule!r} is no schedule", hint=hint)
+    if wrong := wrong_in(schedule):
+        hint = "minute, hour, day, month and weekday, such as '0 2 * * *'"
+        raise UsageError(f"--schedule {schedule!r} is no schedule: {wrong}", hint=hint)
     pipeline = loaded.pipeline
     request = pipeline_request(
         cluster_of(loaded), pipeline.pipeline, loaded.file, given=("--target", loaded.target)
@@ -180,32 +183,38 @@ def _manifests(file: str, told: list[tuple[str, str, Finding]]) -> Iterator[tupl
     """Every object in a file with its kind and name; what is no object is told."""
     from odibi.kubernetes.told import Finding
 
-    if file != "-" and not Path(file).is_file():
+    if file != "-" and not Path(file).exists():
         raise NotFound(f"{file}: there is no such file")
-    text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
+    if file != "-" and Path(file).is_dir():
+        raise UsageError(f"{file}: this is a folder, not a file", hint=f"name files, such as {file}/*.yaml")
     try:
+        text = (sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()).decode()
         documents = list(yaml.safe_load_all(text))
+    except UnicodeDecodeError as error:
+        told.append((file, "YAML", Finding("", f"byte {error.start + 1} is no UTF-8", "save it as UTF-8")))
+        return
     except yaml.YAMLError as error:
         told.append((file, "YAML", Finding("", " ".join(str(error).split()))))
         return
     for number, document in enumerate(documents, 1):
-        if document is None:
-            continue
-        items = (
-            document.get("items")
-            if isinstance(document, dict) and document.get("kind") == "List"
-            else [document]
-        )
-        for item in items or ():
+        for item in _objects(document):
             if isinstance(item, dict):
                 metadata = item.get("metadata")
                 name = metadata.get("name", "") if isinstance(metadata, dict) else ""
                 yield f"{item.get('kind', 'object')}/{name}", item
             else:
-                told.append(
-                    (
-                        file,
-                        f"document {number}",
-                        Finding("", "it is no object", "begin with apiVersion and kind"),
-                    )
-                )
+                finding = Finding("", "it is no object", "begin with apiVersion and kind")
+                told.append((file, f"document {number}", finding))
+
+
+def _objects(document: Any) -> Iterator[Any]:
+    """A document, or what it lists (``List``, ``JobList`` and their like)."""
+    if (
+        isinstance(document, dict)
+        and str(document.get("kind", "")).endswith("List")
+        and isinstance(document.get("items"), list)
+    ):
+        for item in document["items"]:
+            yield from _objects(item)
+    elif document is not None:
+        yield document
