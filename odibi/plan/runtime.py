@@ -32,9 +32,11 @@ def runtime_of(pipeline: Pipeline, step: Step, size: int) -> tuple[str, str]:
     """The runtime of a step that reads ``size`` bytes; why, where its size decided."""
     said = pipeline.runtime
     named: str = step.runtime or (said.get(step.layer, "local") if isinstance(said, Mapping) else said)
-    cluster = pipeline.kubernetes
-    if named != "auto" or cluster is None:  # a check of the config asks for one
+    if named != "auto":
         return named, ""
+    cluster = pipeline.kubernetes
+    if cluster is None:  # a check of the config asks for one
+        return HERE, ""
     large = size > size_of(cluster.threshold)
     where, than = ("on kubernetes", "above") if large else ("here", "not above")
     return ("kubernetes" if large else HERE), f"{where}: it reads {shown(size)}, {than} {cluster.threshold}"
