@@ -17,9 +17,12 @@ from odibi.cli.exits import Exit, NotFound, UsageError, tell
 from odibi.cli.runs import store_of
 from odibi.cli.terminal import complain, say, say_json
 from odibi.config.check import check
+from odibi.run.remote import RUNTIMES
+from odibi.story.text import count
 
 if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
+    from odibi.kubernetes.left import Known
     from odibi.kubernetes.told import Finding
 
 __all__ = ["delete", "lint", "render"]
@@ -84,45 +87,51 @@ def lint(*, files: Sequence[str], output: str) -> int:
 
 
 def delete(*, config: str | None, target: str | None, orphans: bool, output: str) -> int:
-    """Delete the Jobs of a pipeline with their pods, and tell which."""
-    from odibi.kubernetes import names
+    """Delete what a pipeline has in the cluster and among the tasks, and tell what it was."""
+    loaded = load_config(config, target=target)
+    RUNTIMES.get("kubernetes")  # its extra may not be installed
+    from odibi.kubernetes import left
     from odibi.kubernetes.client import Api
     from odibi.kubernetes.jobs import cluster_of
 
-    loaded = load_config(config, target=target)
-    labels = {
-        **names.MANAGED,
-        names.PIPELINE: names.label_value(loaded.pipeline.pipeline),
-        names.TARGET: names.label_value(loaded.target),
-    }
     with closing(Api(cluster_of(loaded))) as api:
-        living = _living() if orphans else frozenset()
-        found = [
-            (str(job.metadata.name), job.metadata.labels[names.RUN_ID])
-            for job in api.jobs(labels)
-            if job.metadata.labels.get(names.RUN_ID) not in living
-        ]
-        for name, _ in found:
-            api.delete(name)
+        there = left.found(api, loaded)
+        known = _known(loaded) if orphans else None
+        mine, strange = left.orphans(there, known) if known is not None else (there, [])
+        for one in mine:
+            left.remove(api, one)
         namespace = api.namespace
+    tasks = left.remove_tasks(loaded, known)
     if output == "json":
-        say_json([{"job": name, "run_id": run, "namespace": namespace} for name, run in found])
+        say_json(
+            [
+                {"kind": one.kind, "name": one.name, "run_id": one.run_id, "namespace": namespace}
+                for one in mine
+            ]
+        )
         return Exit.SUCCESS
-    for name, run in found:
-        say(f"deleted {name} of run {run[:8]}")
-    if not found:
+    for one in mine:
+        say(f"deleted {one.kind} {one.name}" + (f" of run {one.run_id[:8]}" if one.run_id else ""))
+    for one in strange:
+        complain(
+            f"left Job {one.name}: run {one.run_id[:8]} is not known here, it may be under way elsewhere"
+        )
+    if tasks:
+        say(f"deleted the folders of {count(tasks, 'task')}")
+    if not mine:
         what = "has no Job" if not orphans else "has no Job of a run that is over"
         say(f"{loaded.pipeline.pipeline} {what} in namespace {namespace}")
     return Exit.SUCCESS
 
 
-def _living() -> frozenset[str]:
-    """The runs that are under way, by the run store of this project."""
-    from odibi.record.model import RunStatus
+def _known(loaded: Loaded) -> Known:
+    """What the run store of this project knows of the pipeline's runs."""
+    from odibi.kubernetes.left import Known
 
     with store_of() as store:
-        runs = store.runs(limit=1000) if store is not None else ()
-        return frozenset(run.run_id for run in runs if run.status is RunStatus.RUNNING)
+        return Known.of(
+            store.headers(loaded.pipeline.pipeline, loaded.target, 100_000) if store is not None else ()
+        )
 
 
 def _jobs(loaded: Loaded) -> list[Json]:
@@ -151,10 +160,14 @@ def _stages(loaded: Loaded) -> list[Json]:
     if may_leave(loaded.pipeline):
         hint = "odibi k8s render prints those; stages are for runtime: local"
         raise UsageError("--stages: steps of this pipeline have Jobs of their own", hint=hint)
-    given = ("--date", loaded.logical_date.isoformat(), "--target", loaded.target)
-    name = loaded.pipeline.pipeline
     found = stages(
-        cluster_of(loaded), name, loaded.file, run_id=loaded.run_id, given=given, steps=loaded.pipeline.steps
+        cluster_of(loaded),
+        loaded.pipeline.pipeline,
+        loaded.file,
+        run_id=loaded.run_id,
+        target=loaded.target,
+        date=loaded.logical_date.isoformat(),
+        steps=loaded.pipeline.steps,
     )
     return [job(request) for request in found]
 
@@ -171,9 +184,7 @@ def _scheduled(loaded: Loaded, schedule: str) -> Json:
         hint = "minute, hour, day, month and weekday, such as '0 2 * * *'"
         raise UsageError(f"--schedule {schedule!r} is no schedule: {wrong}", hint=hint)
     pipeline = loaded.pipeline
-    request = pipeline_request(
-        cluster_of(loaded), pipeline.pipeline, loaded.file, given=("--target", loaded.target)
-    )
+    request = pipeline_request(cluster_of(loaded), pipeline.pipeline, loaded.file, target=loaded.target)
     if may_leave(pipeline):
         request = replace(request, service_account=SUBMITTER, token=True)
     return cron_job(request, schedule)

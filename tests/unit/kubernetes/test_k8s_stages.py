@@ -17,11 +17,12 @@ from odibi.plan.select import select
 from tests.unit.kubernetes.given import CLUSTER, golden
 
 CONFIG = "configs/ex5_data_processing.yaml"
+RUN = {"run_id": "r1", "target": "dev", "date": "2026-01-05"}
 
 
 def four(**fields: Any) -> list[dict[str, Any]]:
     cluster = CLUSTER.model_copy(update=fields)
-    return [job(request) for request in stages(cluster, "ex5_data_processing", CONFIG, run_id="r1")]
+    return [job(request) for request in stages(cluster, "ex5_data_processing", CONFIG, **RUN)]
 
 
 def postgres() -> dict[str, Any]:
@@ -69,14 +70,14 @@ def test_every_step_of_the_example_has_its_stage() -> None:
 
 def test_a_stage_without_steps_has_no_job() -> None:
     steps = [Step(name=layer, layer=layer, sql="SELECT 1 AS x") for layer in ("bronze", "gold")]
-    found = stages(CLUSTER, "shop", "configs/shop.yaml", run_id="r1", steps=steps)
-    assert [request.args[2:] for request in found] == [
+    found = stages(CLUSTER, "shop", "configs/shop.yaml", steps=steps, **RUN)
+    assert [request.args[2:4] for request in found] == [
         ("--select", "layer:bronze"),
         ("--select", "layer:gold"),
     ]
     steps = [Step(name="a", layer="gold", sql="SELECT 1 AS x", tags=("analytics",))]
-    found = stages(CLUSTER, "shop", "configs/shop.yaml", run_id="r1", steps=steps)
-    assert [request.args[2:] for request in found] == [("--select", "tag:analytics")]
+    found = stages(CLUSTER, "shop", "configs/shop.yaml", steps=steps, **RUN)
+    assert [request.args[2:4] for request in found] == [("--select", "tag:analytics")]
 
 
 def test_stages_share_a_claim() -> None:
@@ -105,10 +106,10 @@ def test_no_stage_waits_for_another() -> None:
 
 
 def test_a_pipeline_every_night() -> None:
-    made = cron_job(pipeline_request(CLUSTER, "ex5_data_processing", CONFIG), "0 2 * * *")
+    made = cron_job(pipeline_request(CLUSTER, "ex5_data_processing", CONFIG, target="dev"), "0 2 * * *")
     assert made["spec"]["schedule"] == "0 2 * * *"
     container = made["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]
-    assert container["args"] == ["run", "/work/configs/ex5_data_processing.yaml"]
+    assert container["args"] == ["run", "/work/configs/ex5_data_processing.yaml", "--target", "dev"]
     assert lint(made) == []
 
 
