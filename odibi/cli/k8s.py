@@ -45,9 +45,9 @@ def render(
 
         found += manifest.priority_classes()
     if stages:
-        found += _stages(loaded)
+        found += _stages(loaded, given.get("param") or ())
     if schedule is not None:
-        found.append(_scheduled(loaded, schedule))
+        found.append(_scheduled(loaded, schedule, given.get("param") or ()))
     if not (rbac or priority_classes or stages or schedule is not None):
         found += _jobs(loaded)
         if not found:
@@ -86,9 +86,9 @@ def lint(*, files: Sequence[str], output: str) -> int:
     return Exit.SUCCESS
 
 
-def delete(*, config: str | None, target: str | None, orphans: bool, output: str) -> int:
+def delete(*, config: str | None, given: Mapping[str, Any], orphans: bool, output: str) -> int:
     """Delete what a pipeline has in the cluster and among the tasks, and tell what it was."""
-    loaded = load_config(config, target=target)
+    loaded = load_config(config, **given)
     RUNTIMES.get("kubernetes")  # its extra may not be installed
     from odibi.kubernetes import left
     from odibi.kubernetes.client import Api
@@ -151,7 +151,7 @@ def _rbac(loaded: Loaded) -> list[Json]:
     return [*submitter(namespace), *worker(namespace, cluster.service_account)]
 
 
-def _stages(loaded: Loaded) -> list[Json]:
+def _stages(loaded: Loaded, params: Sequence[str]) -> list[Json]:
     from odibi.kubernetes.jobs import cluster_of
     from odibi.kubernetes.manifest import job
     from odibi.kubernetes.stages import stages
@@ -167,12 +167,13 @@ def _stages(loaded: Loaded) -> list[Json]:
         run_id=loaded.run_id,
         target=loaded.target,
         date=loaded.logical_date.isoformat(),
+        params=params,
         steps=loaded.pipeline.steps,
     )
     return [job(request) for request in found]
 
 
-def _scheduled(loaded: Loaded, schedule: str) -> Json:
+def _scheduled(loaded: Loaded, schedule: str, params: Sequence[str]) -> Json:
     from odibi.kubernetes.jobs import cluster_of
     from odibi.kubernetes.manifest import cron_job
     from odibi.kubernetes.rbac import SUBMITTER
@@ -184,7 +185,9 @@ def _scheduled(loaded: Loaded, schedule: str) -> Json:
         hint = "minute, hour, day, month and weekday, such as '0 2 * * *'"
         raise UsageError(f"--schedule {schedule!r} is no schedule: {wrong}", hint=hint)
     pipeline = loaded.pipeline
-    request = pipeline_request(cluster_of(loaded), pipeline.pipeline, loaded.file, target=loaded.target)
+    request = pipeline_request(
+        cluster_of(loaded), pipeline.pipeline, loaded.file, target=loaded.target, params=params
+    )
     if may_leave(pipeline):
         request = replace(request, service_account=SUBMITTER, token=True)
     return cron_job(request, schedule)

@@ -95,6 +95,7 @@ def stages(
     run_id: str,
     target: str,
     date: str,
+    params: Sequence[str] = (),
     steps: Sequence[Step] | None = None,
 ) -> tuple[JobRequest, ...]:
     """The Jobs of the four stages: each runs its steps of a config that the image holds.
@@ -106,6 +107,7 @@ def stages(
         run_id: tells these Jobs from those of another day.
         target: whose connections apply.
         date: the logical date.
+        params: values of variables, each as ``name=value``.
         steps: of the config; a stage without any has no Job. If None, each stage has some.
     """
     common = _common(cluster, pipeline, run_id, target, date)
@@ -113,7 +115,7 @@ def stages(
         replace(
             common,
             name=names.job_name(pipeline, stage.name, run_id, 1),
-            args=("run", _absolute(config), *selection, "--date", date, "--target", target),
+            args=("run", _absolute(config), *selection, "--date", date, *_asked(target, params)),
             requests=_pair(stage.requests),
             limits=_pair(stage.limits),
             backoff_limit=stage.backoff_limit,
@@ -146,13 +148,15 @@ def _selection(stage: Stage, steps: Sequence[Step] | None) -> tuple[str, ...]:
     return arguments
 
 
-def pipeline_request(cluster: Kubernetes, pipeline: str, config: str, *, target: str) -> JobRequest:
+def pipeline_request(
+    cluster: Kubernetes, pipeline: str, config: str, *, target: str, params: Sequence[str] = ()
+) -> JobRequest:
     """One Job that runs a whole pipeline, for a CronJob to make: the last run's name says nothing of the next."""
     common = _common(cluster, pipeline, "", target)
     return replace(
         common,
         name=names.job_name(pipeline, "run", target, 0),
-        args=("run", _absolute(config), "--target", target),
+        args=("run", _absolute(config), *_asked(target, params)),
         requests=_pair(("300m", "512Mi")),
         limits=_pair(("600m", "1Gi")),
         backoff_limit=2,
@@ -271,6 +275,11 @@ def _database(image: str, pull_policy: str, password: SecretKey) -> Json:
         "securityContext": container_security(),
         "volumeMounts": [{"name": name, "mountPath": at} for name, at in _DATABASE_SCRATCH.items()],
     }
+
+
+def _asked(target: str, params: Sequence[str]) -> tuple[str, ...]:
+    """The arguments of a run for that target with these parameters."""
+    return ("--target", target, *(word for one in params for word in ("--param", one)))
 
 
 def _absolute(config: str) -> str:

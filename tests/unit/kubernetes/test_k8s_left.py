@@ -166,7 +166,7 @@ def put_task(project: Project, run_id: str, name: str, **labels: str) -> Path:
 
 
 def delete(file: str, *, orphans: bool) -> int:
-    return k8s.delete(config=file, target=None, orphans=orphans, output="text")
+    return k8s.delete(config=file, given={}, orphans=orphans, output="text")
 
 
 def test_orphans_are_those_that_nobody_waits_for(

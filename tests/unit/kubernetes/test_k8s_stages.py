@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from odibi.cli import k8s
 from odibi.config import load
 from odibi.config.models import Step
 from odibi.config.runtime import SecretKey
+from odibi.kubernetes import names
 from odibi.kubernetes.lint import lint
 from odibi.kubernetes.manifest import cron_job, job
 from odibi.kubernetes.stages import STAGES, fetch, pipeline_request, sql_with_postgres, stages
@@ -68,6 +71,11 @@ def test_every_step_of_the_example_has_its_stage() -> None:
     assert sorted(name for names in found for name in names) == sorted(step.name for step in steps)
 
 
+def test_parameters_are_handed_on() -> None:
+    for made in stages(CLUSTER, "shop", CONFIG, params=("api=https://a/b", "n=1"), **RUN):
+        assert made.args[-6:] == ("--target", "dev", "--param", "api=https://a/b", "--param", "n=1")
+
+
 def test_a_stage_without_steps_has_no_job() -> None:
     steps = [Step(name=layer, layer=layer, sql="SELECT 1 AS x") for layer in ("bronze", "gold")]
     found = stages(CLUSTER, "shop", "configs/shop.yaml", steps=steps, **RUN)
@@ -103,6 +111,36 @@ def test_no_stage_waits_for_another() -> None:
     for made in four():
         assert "initContainers" not in made["spec"]["template"]["spec"]
         assert lint(made) == []
+
+
+def test_they_are_found_by_what_they_belong_to() -> None:
+    for made in four():
+        for labels in (made["metadata"]["labels"], made["spec"]["template"]["metadata"]["labels"]):
+            assert labels["pipeline"] == "ex5_data_processing"
+            assert (labels[names.TARGET], labels[names.LOGICAL_DATE]) == ("dev", "2026-01-05")
+    scheduled = {
+        target: cron_job(pipeline_request(CLUSTER, "shop", CONFIG, target=target), "0 2 * * *")
+        for target in ("dev", "prod")
+    }
+    for target, made in scheduled.items():
+        assert made["metadata"]["labels"][names.TARGET] == target
+        assert made["spec"]["jobTemplate"]["metadata"]["labels"][names.TARGET] == target
+    assert len({made["metadata"]["name"] for made in scheduled.values()}) == 2
+
+
+def test_the_example_is_rendered(capsys: pytest.CaptureFixture[str]) -> None:
+    file = str(Path(__file__).parents[3] / CONFIG)
+    given = {"date": "2026-01-05", "param": ["namespace=etl"]}
+    asked = {"rbac": False, "priority_classes": False, "stages": True, "schedule": "0 2 * * *"}
+    assert k8s.render(config=file, given=given, output="json", **asked) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert [one["metadata"]["labels"].get("stage") for one in made] == [
+        *(stage.name for stage in STAGES),
+        None,
+    ]
+    for one in made:
+        assert lint(one) == []
+        assert one["metadata"]["namespace"] == "etl"
 
 
 def test_a_pipeline_every_night() -> None:
