@@ -469,7 +469,7 @@ def k8s_lint(
 def k8s_delete(
     config: Config = None,
     orphans: Annotated[
-        bool, typer.Option("--orphans", help="Only those whose run is not under way.")
+        bool, typer.Option("--orphans", help="Only Jobs that nobody waits for any more.")
     ] = False,
     target: Target = None,
     param: Params = None,
