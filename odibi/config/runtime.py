@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
 from odibi.config.base import Frozen
 from odibi.errors import nearest
@@ -21,6 +21,15 @@ WorkloadClass = Literal["NetworkIntensive", "ComputeIntensive", "MemoryIntensive
 SIZE = r"^\d+(\.\d+)?\s*([KMGT]i?)?B$"
 
 _Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
+
+_Variable = Annotated[str, StringConstraints(pattern=r"^[-._A-Za-z][-._A-Za-z0-9]*$")]
+"""The name of an environment variable, as every Kubernetes takes it."""
+
+_PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
+_IMAGE = re.compile(
+    rf"([A-Za-z0-9][-A-Za-z0-9.]*(:\d+)?/)?{_PART}(/{_PART})*(:(?P<tag>\w[\w.-]{{0,127}}))?"
+    r"(?P<digest>@sha256:[0-9a-f]{64})?"
+)
 
 
 def refuse_runtime(given: Any, layers: Collection[str]) -> Any:
@@ -106,8 +115,8 @@ class Kubernetes(Frozen):
     service_account: _Name = "odibi"
     pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     volumes: tuple[Mount, ...] = ()
-    env: dict[str, str] = {}
-    secrets: dict[str, SecretKey] = {}
+    env: dict[_Variable, str] = {}
+    secrets: dict[_Variable, SecretKey] = {}
     profile: Literal["none", "seed"] = "none"
     node_selector: dict[str, str] = {}
     priority: Literal["critical", "high", "normal", "low"] | None = None
@@ -117,16 +126,25 @@ class Kubernetes(Frozen):
     threshold: str = Field(default="10GB", pattern=SIZE)
     spark: SparkPods = SparkPods()
 
+    @field_validator("image", "spark_image")
+    @classmethod
+    def _is_pinned(cls, image: str | None, info: ValidationInfo) -> str | None:
+        found = _IMAGE.fullmatch(image or "")
+        if image is not None and found is None:
+            raise ValueError(
+                f"{info.field_name}: {image!r} is no image: such as registry.example/odibi:0.1.0, in small letters"
+            )
+        if found is not None and found["digest"] is None and found["tag"] in (None, "latest"):
+            raise ValueError(
+                f"{info.field_name}: {image!r} names no version: end it with a tag other than latest, or a digest"
+            )
+        return image
+
     @model_validator(mode="after")
     def _is_clear(self) -> Kubernetes:
         for names in ([volume.name for volume in self.volumes], [volume.mount for volume in self.volumes]):
             if twice := sorted({name for name in names if names.count(name) > 1}):
                 raise ValueError(f"volumes: {twice[0]!r} is given twice")
-        for image in filter(None, (self.image, self.spark_image)):
-            if not re.search(r"@sha256:[0-9a-f]{64}$|:(?!latest$)[\w][\w.-]{0,127}$", image):
-                raise ValueError(
-                    f"image: {image!r} names no version: end it with a tag other than latest, or a digest"
-                )
         if both := sorted(self.env.keys() & self.secrets.keys()):
             raise ValueError(f"{both[0]!r} is in env and in secrets")
         return self

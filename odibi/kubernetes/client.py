@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpx2
@@ -18,7 +18,7 @@ from lightkube import ApiError, Client, KubeConfig
 from lightkube.codecs import from_dict
 from lightkube.core import decoders
 from lightkube.core.exceptions import ConfigError as BadConfig
-from lightkube.resources.batch_v1 import Job
+from lightkube.resources.batch_v1 import CronJob, Job
 from lightkube.resources.core_v1 import Event, Pod
 from lightkube.types import CascadeType
 from yaml import YAMLError
@@ -91,6 +91,16 @@ class Api:
         """The Jobs with these labels."""
         with self._telling("list", "Job"):
             return list(self._client.list(Job, namespace=self.namespace, labels=dict(labels)))
+
+    def cron_jobs(self, labels: Mapping[str, str]) -> list[Any]:
+        """The CronJobs with these labels."""
+        with self._telling("list", "CronJob"):
+            return list(self._client.list(CronJob, namespace=self.namespace, labels=dict(labels)))
+
+    def delete_cron_job(self, name: str) -> None:
+        """Delete a CronJob with the Jobs that it made."""
+        with suppress(_Missing), self._telling("delete", "CronJob"):
+            self._client.delete(CronJob, name, namespace=self.namespace, cascade=CascadeType.BACKGROUND)
 
     def pods(self, labels: Mapping[str, str]) -> list[Any]:
         """The pods with these labels."""
@@ -166,7 +176,13 @@ class Api:
         return KubernetesError(f"the cluster refuses to {verb} {what}: {said}")
 
 
-_PLURALS = {"Job": "jobs.batch", "Pod": "pods", "Event": "events", "PriorityClass": "priorityclasses"}
+_PLURALS = {
+    "Job": "jobs.batch",
+    "CronJob": "cronjobs.batch",
+    "Pod": "pods",
+    "Event": "events",
+    "PriorityClass": "priorityclasses",
+}
 
 
 class _Conflict(Permanent):

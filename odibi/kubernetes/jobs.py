@@ -70,10 +70,6 @@ def job_request(
     """
     cluster = cluster_of(loaded)
     spark = any(step.engine == "spark" for step in steps)
-    if spark and cluster.spark_image is None:
-        raise Permanent(
-            f"{name} needs Spark, and no image with it is named", hint="give kubernetes.spark_image"
-        )
     pipeline = loaded.pipeline
     given = most(given_to(step, cluster.spark) for step in steps)
     workload_class = largest(workload_class_of(step) for step in steps)

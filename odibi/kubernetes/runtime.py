@@ -136,7 +136,9 @@ class Cluster:
         finally:
             self._delete(name)
         if any(outcome.error is not None for outcome in found.values()):
-            self._avoid_nodes_of(name, steps)
+            self._avoid_nodes_of(name, steps)  # another attempt has the number after this one's folder
+        else:
+            exchange.forget(url)
         return found
 
     def _avoid_nodes_of(self, name: str, steps: Sequence[PlannedStep]) -> None:

@@ -93,7 +93,9 @@ def stages(
     config: str,
     *,
     run_id: str,
-    given: Sequence[str] = (),
+    target: str,
+    date: str,
+    params: Sequence[str] = (),
     steps: Sequence[Step] | None = None,
 ) -> tuple[JobRequest, ...]:
     """The Jobs of the four stages: each runs its steps of a config that the image holds.
@@ -103,15 +105,17 @@ def stages(
         pipeline: its name.
         config: the config's file in the image.
         run_id: tells these Jobs from those of another day.
-        given: further arguments of ``odibi run``, such as the date.
+        target: whose connections apply.
+        date: the logical date.
+        params: values of variables, each as ``name=value``.
         steps: of the config; a stage without any has no Job. If None, each stage has some.
     """
-    common = _common(cluster, pipeline, run_id)
+    common = _common(cluster, pipeline, run_id, target, date)
     return tuple(
         replace(
             common,
             name=names.job_name(pipeline, stage.name, run_id, 1),
-            args=("run", _absolute(config), *selection, *given),
+            args=("run", _absolute(config), *selection, "--date", date, *_asked(target, params)),
             requests=_pair(stage.requests),
             limits=_pair(stage.limits),
             backoff_limit=stage.backoff_limit,
@@ -145,14 +149,14 @@ def _selection(stage: Stage, steps: Sequence[Step] | None) -> tuple[str, ...]:
 
 
 def pipeline_request(
-    cluster: Kubernetes, pipeline: str, config: str, *, given: Sequence[str] = ()
+    cluster: Kubernetes, pipeline: str, config: str, *, target: str, params: Sequence[str] = ()
 ) -> JobRequest:
     """One Job that runs a whole pipeline, for a CronJob to make: the last run's name says nothing of the next."""
-    common = _common(cluster, pipeline, "")
+    common = _common(cluster, pipeline, "", target)
     return replace(
         common,
-        name=names.job_name(pipeline, "run", "", 0),
-        args=("run", _absolute(config), *given),
+        name=names.job_name(pipeline, "run", target, 0),
+        args=("run", _absolute(config), *_asked(target, params)),
         requests=_pair(("300m", "512Mi")),
         limits=_pair(("600m", "1Gi")),
         backoff_limit=2,
@@ -273,15 +277,22 @@ def _database(image: str, pull_policy: str, password: SecretKey) -> Json:
     }
 
 
+def _asked(target: str, params: Sequence[str]) -> tuple[str, ...]:
+    """The arguments of a run for that target with these parameters."""
+    return ("--target", target, *(word for one in params for word in ("--param", one)))
+
+
 def _absolute(config: str) -> str:
     """Where the image has it: what a config calls by relative paths may be on the claim, the config is not."""
     return str(PurePosixPath(_WORK, config))
 
 
-def _common(cluster: Kubernetes, pipeline: str, run_id: str) -> JobRequest:
+def _common(cluster: Kubernetes, pipeline: str, run_id: str, target: str = "", date: str = "") -> JobRequest:
     labels = {
         names.PIPELINE: names.label_value(pipeline),
         names.RUN_ID: names.label_value(run_id),
+        names.TARGET: names.label_value(target) if target else "",
+        names.LOGICAL_DATE: date,
         names.VERSION: names.label_value(names.odibi_version()),
     }
     shared = next((volume for volume in cluster.volumes if volume.shared), None)

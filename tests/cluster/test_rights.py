@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from odibi.kubernetes import rbac
-from tests.cluster.kube import IMAGE, SMALL, SPARK, Place, asked, config, kubectl, sql
+from tests.cluster.kube import IMAGE, PROJECT, SMALL, SPARK, Place, asked, config, kubectl, sql
 
 RENDERED = [
     pytest.param((), id="jobs"),
@@ -50,6 +50,13 @@ def test_stages_are_accepted(place: Place) -> None:
     assert accepted(place, place.write("staged.json", local), "--stages") == 3
 
 
+@pytest.mark.parametrize(("how", "number"), [(("--stages",), 4), (("--schedule", "0 2 * * *"), 1)])
+def test_the_example_of_stages_is_accepted(place: Place, how: tuple[str, ...], number: int) -> None:
+    given = {"shared": place.shared, "namespace": place.name, "image": PROJECT}
+    params = [word for name, value in given.items() for word in ("--param", f"{name}={value}")]
+    assert accepted(place, "configs/ex5_data_processing.yaml", *params, *how) == number
+
+
 def test_a_pod_that_does_what_it_may_not_is_refused(place: Place) -> None:
     """So that what is accepted says something."""
     done = place.odibi("k8s", "render", cluster_of(place), "--output", "json", code=0)
@@ -88,7 +95,11 @@ def test_the_rights_are_those_that_are_used(place: Place) -> None:
     given = config(place, "rights", steps, engines={"silver": "spark"}, of_cluster={"spark": spark})
     file = place.write("rights.json", given)
     place.odibi("run", file, code=0)
-    place.odibi("k8s", "delete", file, code=0)
+    assert not [*(place.shared / "tasks").rglob("task.json")]  # what is merged is not kept
+    scheduled = place.odibi("k8s", "render", file, "--schedule", "0 2 * * *", "--output", "json", code=0)
+    place.apply(*json.loads(scheduled.stdout))
+    assert "deleted CronJob rights-run-" in place.odibi("k8s", "delete", file, code=0).stdout
+    assert not place.named("cronjobs")
     for account in (rbac.SUBMITTER, "odibi"):
         used, may = asked(place, account), granted(place.name, account)
         print(account, dict(used))
