@@ -94,7 +94,8 @@ class Kubernetes(Frozen):
 
     ``tasks`` is a folder or URL that both sides reach: what is to be done goes there, and what became of it comes
     back. ``env`` and ``secrets`` are environment variables of the pods. ``profile`` ``seed`` places pods by workload
-    class on nodes that are labelled for it. ``backoff_limit`` is how many pods that failed are followed by another.
+    class on nodes that are labelled for it, ``node_selectors`` says by class how these are labelled.
+    ``backoff_limit`` is how many pods that failed are followed by another.
     """
 
     image: str = Field(min_length=1)
@@ -110,6 +111,7 @@ class Kubernetes(Frozen):
     secrets: dict[str, SecretKey] = {}
     profile: Literal["none", "seed"] = "none"
     node_selector: dict[str, str] = {}
+    node_selectors: dict[WorkloadClass, dict[str, str]] = {}
     priority: Literal["critical", "high", "normal", "low"] | None = None
     backoff_limit: int = Field(default=3, ge=0)
     ttl_seconds: int = Field(default=3600, ge=0)

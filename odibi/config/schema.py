@@ -229,6 +229,7 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "secrets": "Environment variables of the pods from Secrets: {TOKEN: {secret: shop, key: token}}.",
         "profile": "seed: place pods on nodes that are labelled for their workload class; none: anywhere.",
         "node_selector": "Labels that the nodes of the pods must have.",
+        "node_selectors": "By workload class labels that nodes must have, not those of the profile: {MemoryIntensive: {pool: large}}.",
         "priority": "How urgent the pods are: critical, high, normal or low.",
         "backoff_limit": "How many pods that failed are followed by another.",
         "ttl_seconds": "How long a finished Job stays.",

@@ -105,6 +105,7 @@ def job_request(
         excluded_nodes=tuple(excluded_nodes),
         pull_policy=cluster.pull_policy,
         node_selector=cluster.node_selector,
+        node_selectors=cluster.node_selectors,
         profile=cluster.profile,
         ports=PORTS if spark else {},
     )

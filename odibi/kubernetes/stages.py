@@ -15,7 +15,7 @@ from odibi.config.models import Step
 from odibi.config.runtime import Kubernetes, Mount, SecretKey, WorkloadClass
 from odibi.errors import Permanent
 from odibi.kubernetes import names
-from odibi.kubernetes.manifest import job
+from odibi.kubernetes.manifest import job, variables
 from odibi.kubernetes.pods import SCRATCH, container_security
 from odibi.kubernetes.request import JobRequest
 from odibi.plan.select import select
@@ -236,7 +236,7 @@ def sql_with_postgres(
     )
     manifest = job(request)
     pod = manifest["spec"]["template"]["spec"]
-    pod["initContainers"] = [_database(postgres, cluster.pull_policy, password)]
+    pod["initContainers"] = [_database(request, postgres, password)]
     pod["volumes"] += [{"name": name, "emptyDir": {}} for name in _DATABASE_SCRATCH]
     return manifest
 
@@ -249,21 +249,17 @@ _DATABASE_SCRATCH = {
 """What a database that lives as long as its pod writes."""
 
 
-def _database(image: str, pull_policy: str, password: SecretKey) -> Json:
-    secret = {"secretKeyRef": {"name": password.secret, "key": password.key}}
+def _database(request: JobRequest, image: str, password: SecretKey) -> Json:
     env = {"POSTGRES_USER": "odibi", "POSTGRES_DB": "odibi", "PGDATA": "/var/lib/postgresql/data/odibi"}
     ready = ["pg_isready", "--host", "127.0.0.1", "--username", "odibi", "--dbname", "odibi"]
     check = {"exec": {"command": ready}}
     return {
         "name": "postgres",
         "image": image,
-        "imagePullPolicy": pull_policy,
+        "imagePullPolicy": request.pull_policy,
         "restartPolicy": "Always",  # what makes an init container a sidecar
         "args": ["-c", "listen_addresses=127.0.0.1"],
-        "env": [
-            *({"name": name, "value": value} for name, value in env.items()),
-            {"name": "POSTGRES_PASSWORD", "valueFrom": secret},
-        ],
+        "env": variables(replace(request, env=env, secrets={"POSTGRES_PASSWORD": password})),
         # The step starts when this one has succeeded, not merely when the process exists.
         "startupProbe": {**check, "periodSeconds": 1, "failureThreshold": 60},
         "readinessProbe": {**check, "periodSeconds": 5},
@@ -299,6 +295,7 @@ def _common(cluster: Kubernetes, pipeline: str, run_id: str) -> JobRequest:
         priority=cluster.priority,
         pull_policy=cluster.pull_policy,
         node_selector=cluster.node_selector,
+        node_selectors=cluster.node_selectors,
         profile=cluster.profile,
         working_dir=shared.mount if shared is not None else "",
     )

@@ -137,6 +137,18 @@ def test_ingesting_may_take_longer_and_steps_in_one_pod_take_turns(planned: Any,
     assert found.deadline == 600
 
 
+def test_nodes_by_workload_class(planned: Any) -> None:
+    large = {"node_selectors": {"MemoryIntensive": {"pool": "large"}}}
+    steps = [
+        step(name, runtime="kubernetes", workload_class=name) for name in ("MemoryIntensive", "IOIntensive")
+    ]
+    loaded, plan = planned(steps, {**CLUSTER, **large})
+    made = [
+        job(request)["spec"]["template"]["spec"].get("nodeSelector") for request in requests_of(loaded, plan)
+    ]
+    assert made == [{"pool": "large"}, None]
+
+
 def test_spark_has_its_own_image_and_starts_its_executors(planned: Any) -> None:
     spark = {"spark": {"driver_memory": "2g"}}
     loaded, plan = planned([step("a", engine="spark", runtime="kubernetes")], {**CLUSTER, **spark})
