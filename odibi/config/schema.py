@@ -104,6 +104,7 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "script": "A program and its arguments, as one line that no shell reads.",
         "type": "Canonical form: config_op, sql, function or command.",
         "value": "Canonical form: the path, the SQL, the function, the command, or the target of a store.",
+        "operation": "postgres: the SQL is computed by the PostgreSQL that PG_HOST names, in a cluster by one beside the step.",
         "params": "Options of the operation, or the keyword-only parameters of the function.",
         "engine": "Who computes this step, if not the pipeline's engine.",
         "inputs": "The datasets the step takes: a list, or names in the step mapped to datasets.",
