@@ -100,6 +100,7 @@ class Kubernetes(Frozen):
 
     image: str = Field(min_length=1)
     spark_image: str | None = Field(default=None, min_length=1)
+    postgres_image: str = Field(default="docker.io/library/postgres:17.6-bookworm", min_length=1)
     tasks: str = Field(min_length=1)
     namespace: _Name | None = None
     context: str | None = None
@@ -124,7 +125,7 @@ class Kubernetes(Frozen):
         for names in ([volume.name for volume in self.volumes], [volume.mount for volume in self.volumes]):
             if twice := sorted({name for name in names if names.count(name) > 1}):
                 raise ValueError(f"volumes: {twice[0]!r} is given twice")
-        for image in filter(None, (self.image, self.spark_image)):
+        for image in filter(None, (self.image, self.spark_image, self.postgres_image)):
             if not re.search(r"@sha256:[0-9a-f]{64}$|:(?!latest$)[\w][\w.-]{0,127}$", image):
                 raise ValueError(
                     f"image: {image!r} names no version: end it with a tag other than latest, or a digest"

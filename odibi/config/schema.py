@@ -219,6 +219,7 @@ _HELP: Mapping[str, Mapping[str, str]] = {
     "Kubernetes": {
         "image": "The image of the pods, with a tag other than latest, or a digest.",
         "spark_image": "The image of the pods of Spark steps, if it is another.",
+        "postgres_image": "The image of the PostgreSQL beside steps with operation: postgres.",
         "tasks": "A folder or URL that both sides reach: tasks go there, and what became of them comes back.",
         "namespace": "The namespace of the pods; that of the kubeconfig, or of the pod odibi runs in, if not given.",
         "context": "The context of the kubeconfig; the current one if not given.",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from odibi.kubernetes import names
+from odibi.kubernetes import names, sidecar
 from odibi.kubernetes.pods import (
     HOME,
     SCRATCH,
@@ -149,10 +150,16 @@ def _pod_spec(request: JobRequest) -> Json:
         "automountServiceAccountToken": request.token,
         "enableServiceLinks": False,  # a Service of any name would put variables into the step's environment
         "securityContext": pod_security(),
+        **({"initContainers": [_database(request)]} if request.postgres else {}),
         "containers": [_container(request)],
-        "volumes": volumes(request.volumes),
+        "volumes": [*volumes(request.volumes), *(sidecar.VOLUMES if request.postgres else ())],
         **placed(request),
     }
+
+
+def _database(request: JobRequest) -> Json:
+    told = variables(replace(request, env={}, secrets={}))
+    return sidecar.database(request.postgres, request.pull_policy, told, request.secrets[sidecar.PASSWORD])
 
 
 def placed(request: JobRequest) -> Json:

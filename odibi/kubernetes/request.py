@@ -33,6 +33,7 @@ class JobRequest:
         node_selectors: such labels by workload class, in place of the profile's.
         profile: ``seed`` places pods by workload class.
         excluded_nodes: names of nodes where its pods should not run, if there are others.
+        postgres: the image of a PostgreSQL beside it, which shares its password; empty for none.
         ports: that its pods listen on, by name.
         working_dir: of the container; empty is the image's own.
     """
@@ -63,5 +64,6 @@ class JobRequest:
     node_selector: Mapping[str, str] = field(default_factory=dict)
     node_selectors: Mapping[WorkloadClass, Mapping[str, str]] = field(default_factory=dict)
     profile: Literal["none", "seed"] = "none"
+    postgres: str = ""
     ports: Mapping[str, int] = field(default_factory=dict)
     working_dir: str = ""

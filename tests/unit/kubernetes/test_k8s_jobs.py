@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from odibi.config.loaded import Loaded
+from odibi.datasets.source import Source
 from odibi.errors import Permanent
 from odibi.kubernetes.jobs import job_request, requests_of
 from odibi.kubernetes.lint import lint
@@ -16,6 +18,7 @@ from odibi.kubernetes.manifest import job
 from odibi.kubernetes.names import job_name
 from odibi.kubernetes.request import JobRequest
 from odibi.plan import Plan
+from tests.unit.kubernetes.given import golden
 from tests.unit.run.project import Project
 
 CLUSTER = {
@@ -218,3 +221,82 @@ def test_what_is_read_decides_where_auto_is(
     loaded, plan = planned([read], {**CLUSTER, "threshold": threshold})
     assert plan["files"].size == 9
     assert [request.labels["step"] for request in requests_of(loaded, plan)] == leaves
+
+
+BESIDE = {**CLUSTER, "secrets": {"PG_PASSWORD": {"secret": "revenue-db", "key": "password"}}}
+
+
+@pytest.fixture
+def postgres(planned: Any) -> dict[str, Any]:
+    """The Job of a step that PostgreSQL computes."""
+    loaded, plan = planned([step("revenue", "gold", operation="postgres", runtime="kubernetes")], BESIDE)
+    (planned_step,) = (each for each in plan.steps if each.name == "revenue")
+    request = job_request(
+        loaded, [planned_step], name="revenue", task_url="/data/tasks/1/task.json", task="t", run_id="r1", attempt=1
+    )  # fmt: skip
+    same = replace(request, volumes=(), annotations={**request.annotations, "odibi.dev/config-hash": "abc"})
+    return job(same)
+
+
+def test_sql_with_postgres(postgres: dict[str, Any]) -> None:
+    golden("postgres.yaml", [postgres])
+    assert lint(postgres) == []
+
+
+def test_the_database_is_a_sidecar_that_is_ready_first(postgres: dict[str, Any]) -> None:
+    pod = postgres["spec"]["template"]["spec"]
+    (database,) = pod["initContainers"]
+    assert database["restartPolicy"] == "Always"
+    assert "pg_isready" in database["startupProbe"]["exec"]["command"]
+    assert database["resources"]["requests"] == {"cpu": "500m", "memory": "1Gi"}
+    (main,) = pod["containers"]
+    assert main["resources"] == {
+        "requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"cpu": "4", "memory": "8Gi"}
+    }  # fmt: skip
+    env = {one["name"]: one.get("value") for one in main["env"]}
+    assert (env["PG_HOST"], env["PG_USER"]) == ("127.0.0.1", "odibi")
+    assert (env["INPUT_BUCKET"], env["OUTPUT_BUCKET"]) == ("data-staging", "data-processed")
+
+
+@pytest.mark.parametrize("name", ["PG_PASSWORD", "POSTGRES_PASSWORD"])
+def test_the_password_is_known_to_the_cluster_only(postgres: dict[str, Any], name: str) -> None:
+    pod = postgres["spec"]["template"]["spec"]
+    env = [one for each in (*pod["initContainers"], *pod["containers"]) for one in each["env"]]
+    (found,) = (one for one in env if one["name"] == name)
+    assert found["valueFrom"] == {"secretKeyRef": {"name": "revenue-db", "key": "password"}}
+
+
+def test_every_container_is_told_who_it_is(postgres: dict[str, Any]) -> None:
+    pod = postgres["spec"]["template"]["spec"]
+    for container in (*pod["initContainers"], *pod["containers"]):
+        told = {one["name"]: one.get("value") or one["valueFrom"] for one in container["env"]}
+        assert told["POD_NAME"] == {"fieldRef": {"fieldPath": "metadata.name"}}
+        assert told["POD_NAMESPACE"] == {"fieldRef": {"fieldPath": "metadata.namespace"}}
+        assert (told["PIPELINE_NAME"], told["STEP_NAME"]) == ("shop", "revenue")
+        assert not any("SELECT" in str(value).upper() for value in told.values())
+
+
+def test_a_database_has_a_password_or_is_another(planned: Any) -> None:
+    steps = [step("a", operation="postgres", runtime="kubernetes")]
+    with pytest.raises(Permanent, match=r"no password for that \(give kubernetes.secrets.PG_PASSWORD"):
+        requests_of(*planned(steps))
+    assert one(*planned(steps, {**CLUSTER, "env": {"PG_HOST": "db.example"}})).postgres == ""
+
+
+def test_fetching_from_a_server(planned: Any) -> None:
+    loaded, plan = planned([step("files", runtime="kubernetes")])
+    (here,) = (each for each in plan.steps if each.name == "files")
+    fetched = replace(here, source=Source("sftp://shop@sftp.example:22/out", "csv"))
+    request = job_request(loaded, [fetched], name="files", task_url="u", task="t", run_id="r", attempt=1)
+    assert request.env["SFTP_SERVER"] == "sftp.example:22"
+    assert request.env["SFTP_PATH"] == "/out"
+    assert request.env["OUTPUT_BUCKET"].endswith("/lake/silver/files")
+    assert (request.requests, request.limits) == (
+        {"cpu": "500m", "memory": "512Mi"}, {"cpu": "1", "memory": "1Gi"}
+    )  # fmt: skip
+    assert (request.backoff_limit, request.workload_class) == (3, "NetworkIntensive")
+    assert request.image == CLUSTER["image"]
+    both = job_request(
+        loaded, [fetched, fetched], name="files", task_url="u", task="t", run_id="r", attempt=1
+    )
+    assert "SFTP_SERVER" not in both.env

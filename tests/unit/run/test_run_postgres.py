@@ -29,12 +29,23 @@ def shop(tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> Projec
     monkeypatch.setenv("PG_PASSWORD", at.password or "")
     monkeypatch.setenv("PG_DATABASE", at.path.strip("/"))
     project = Project(tmp_path)
-    project.csv("in/sales.csv", "Who,price,day", ("ann", "3.10", "2026-01-04"), ("bob", "4.25", "2026-01-05"), ("ann", "5.05", ""))
+    project.csv(
+        "in/sales.csv",
+        "Who,price,day",
+        ("ann", "3.10", "2026-01-04"),
+        ("bob", "4.25", "2026-01-05"),
+        ("ann", "5.05", ""),
+    )
     return project
 
 
 TYPED = {"Who": "VARCHAR", "price": "DECIMAL(18,2)", "day": "DATE"}
-SALES = {"name": "sales", "layer": "bronze", "read": {"from": "in", "path": "sales.csv", "schema": TYPED}, "write": KEPT}
+SALES = {
+    "name": "sales",
+    "layer": "bronze",
+    "read": {"from": "in", "path": "sales.csv", "schema": TYPED},
+    "write": KEPT,
+}
 
 QUERIES = {
     "names in any case": "SELECT WHO, Price AS \"Total Price\" FROM Sales s WHERE s.who = 'ann'",
@@ -67,7 +78,9 @@ def test_nothing_is_left_and_nothing_is_computed_twice(shop: Project, server: st
     steps = [SALES, sql("n", "SELECT count(*) AS n FROM sales", operation="postgres")]
     assert shop.run(steps).success
     with psycopg.connect(server) as connection:
-        assert connection.execute("SELECT relname FROM pg_class WHERE relname LIKE 'odibi_%'").fetchall() == []
+        assert (
+            connection.execute("SELECT relname FROM pg_class WHERE relname LIKE 'odibi_%'").fetchall() == []
+        )
     assert [str(step.status) for step in shop.run(steps).run.steps] == ["reused", "reused"]
     steps[1].pop("operation")
     assert [str(step.status) for step in shop.run(steps).run.steps] == ["reused", "completed"]
@@ -75,7 +88,14 @@ def test_nothing_is_left_and_nothing_is_computed_twice(shop: Project, server: st
 
 def test_several_tables_of_one_script(shop: Project) -> None:
     script = "CREATE TABLE a AS SELECT who FROM sales; CREATE TABLE b AS SELECT count(*) AS n FROM a"
-    given = {"name": "both", "layer": "silver", "sql": script, "operation": "postgres", "outputs": ["a", "b"], "write": KEPT}
+    given = {
+        "name": "both",
+        "layer": "silver",
+        "sql": script,
+        "operation": "postgres",
+        "outputs": ["a", "b"],
+        "write": KEPT,
+    }
     result = shop.run([SALES, given])
     assert result.success, result.error
     assert shop.rows("silver/b") == [(3,)]
