@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from deltalake import DeltaTable
 
+from odibi.run.remote import RUNTIMES
 from tests import services
+from tests.unit.kubernetes.elsewhere import Processes
 from tests.unit.run.project import KEPT, Project, sql
 
 
@@ -99,6 +102,22 @@ def test_several_tables_of_one_script(shop: Project) -> None:
     result = shop.run([SALES, given])
     assert result.success, result.error
     assert shop.rows("silver/b") == [(3,)]
+
+
+def test_a_worker_does_the_same(shop: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the pod of a Job, where the database is the one beside it."""
+    monkeypatch.setitem(RUNTIMES._things, "kubernetes", Processes)
+    Processes.given, Processes.broken = [], []
+    volumes = [{"name": "all", "host_path": str(tmp_path), "mount": str(tmp_path)}]
+    cluster = {
+        "image": "odibi:1", "tasks": str(tmp_path / "tasks"), "volumes": volumes,
+        "secrets": {"PG_PASSWORD": {"secret": "db", "key": "password"}},
+    }  # fmt: skip
+    given = sql("n", "SELECT who, sum(price) AS total FROM sales GROUP BY who", operation="postgres")
+    result = shop.run([SALES, given], kubernetes=cluster, runtime={"silver": "kubernetes"})
+    assert result.success, result.error
+    assert Processes.given == [["n"]]
+    assert sorted(shop.rows("silver/n")) == [("ann", Decimal("8.15")), ("bob", Decimal("4.25"))]
 
 
 @pytest.mark.parametrize(
