@@ -299,9 +299,8 @@ class Step(Frozen):
     it becomes. ``checks`` are rules that its result must fulfil before it is published,
     ``validation_rules`` the rule set that says what a broken one means. ``timeout`` is how many seconds an
     attempt may take. With ``cache: false`` no earlier result stands for the step's: it runs in every run.
-    ``count_rows`` has the rows of every operation counted.
-    The ``operation`` ``postgres`` has PostgreSQL compute the SQL instead of the engine. ``tests``, here or in a file of their own, are run by
-    ``odibi test`` only.
+    ``count_rows`` has the rows of every operation counted. The ``operation`` ``postgres`` has PostgreSQL compute
+    the SQL instead of the engine. ``tests``, here or in a file of their own, are run by ``odibi test`` only.
     """
 
     name: Name

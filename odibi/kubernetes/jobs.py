@@ -96,7 +96,11 @@ def job_request(
         namespace=cluster.namespace or "",
         image=(spark and cluster.spark_image) or cluster.image,
         args=("worker", task_url),
-        env={**_told(steps, spark=spark, postgres=postgres), **cluster.env},
+        env={
+            **_told(steps, spark=spark, postgres=postgres),
+            **cluster.env,
+            **(sidecar.TOLD if postgres else {}),
+        },
         secrets=cluster.secrets,
         requests=given.requests,
         limits=given.limits,
@@ -130,7 +134,7 @@ def _told(steps: Sequence[PlannedStep], *, spark: bool, postgres: bool) -> Mappi
     """What the pod of these steps is told beside what all are."""
     found = {"SPARK_LOCAL_DIRS": f"{SCRATCH}/spark"} if spark else {}
     if postgres:
-        found |= {**sidecar.TOLD, "INPUT_BUCKET": "data-staging", "OUTPUT_BUCKET": "data-processed"}
+        found |= {"INPUT_BUCKET": "data-staging", "OUTPUT_BUCKET": "data-processed"}
     fetched = [step for step in steps if _is_fetched(step)]
     if len(fetched) == 1 and fetched[0].source is not None:
         at = urlsplit(fetched[0].source.url)

@@ -260,6 +260,14 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
             "17:31: kubernetes.spark.cores: found 0, expected at least 1",
         ],
     ),
+    "an operation without SQL": (
+        step("name: a", "layer: silver", "inputs: [raw]", "transform: [{select: x}]", "operation: postgres"),
+        ["13:16: step 'a': operation: postgres belongs to a step with sql"],
+    ),
+    "an operation that is none": (
+        step("name: a", "layer: silver", "sql: select 1 as x", "operation: mysql"),
+        ["12:16: step 'a': operation: found 'mysql' (allowed: postgres)"],
+    ),
     "nodes of no class": (
         HEAD + CLUSTER + "  node_selectors: {Memory: {pool: large}, IOIntensive: fast}\n",
         [
