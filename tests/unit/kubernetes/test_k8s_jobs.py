@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from odibi.config.loaded import Loaded
-from odibi.datasets.source import Source
 from odibi.errors import Permanent
 from odibi.kubernetes.jobs import job_request, requests_of
 from odibi.kubernetes.lint import lint
@@ -283,20 +282,32 @@ def test_a_database_has_a_password_or_is_another(planned: Any) -> None:
     assert one(*planned(steps, {**CLUSTER, "env": {"PG_HOST": "db.example"}})).postgres == ""
 
 
-def test_fetching_from_a_server(planned: Any) -> None:
-    loaded, plan = planned([step("files", runtime="kubernetes")])
-    (here,) = (each for each in plan.steps if each.name == "files")
-    fetched = replace(here, source=Source("sftp://shop@sftp.example:22/out", "csv"))
-    request = job_request(loaded, [fetched], name="files", task_url="u", task="t", run_id="r", attempt=1)
-    assert request.env["SFTP_SERVER"] == "sftp.example:22"
-    assert request.env["SFTP_PATH"] == "/out"
-    assert request.env["OUTPUT_BUCKET"].endswith("/lake/silver/files")
+def test_fetching_from_a_server(planned: Any, tmp_path: Path) -> None:
+    read = {"from": "partner", "path": "out/a.csv", "schema": {"x": "INTEGER"}}
+    steps = [
+        {"name": name, "layer": "bronze", "read": read, "write": KEPT, "runtime": "kubernetes"}
+        for name in "ab"
+    ]
+    partner = {"url": "sftp://shop@sftp.example:2222"}
+    lake = {"url": str(tmp_path / "lake"), "format": "delta"}
+    loaded, plan = planned(steps, connections={"partner": partner, "lake": lake})
+    request, other = requests_of(loaded, plan)
+    assert request.env == {
+        "SFTP_SERVER": "sftp.example:2222", "SFTP_PATH": "/out/a.csv",
+        "OUTPUT_BUCKET": str(tmp_path / "lake/bronze/a"), "REGION": "eu",
+    }  # fmt: skip
+    told = {
+        one["name"]: one.get("value")
+        for one in job(request)["spec"]["template"]["spec"]["containers"][0]["env"]
+    }
+    assert (told["PIPELINE_NAME"], told["STEP_NAME"]) == ("shop", "a")
     assert (request.requests, request.limits) == (
         {"cpu": "500m", "memory": "512Mi"}, {"cpu": "1", "memory": "1Gi"}
     )  # fmt: skip
-    assert (request.backoff_limit, request.workload_class) == (3, "NetworkIntensive")
+    assert (request.backoff_limit, request.deadline, request.workload_class) == (3, 600, "NetworkIntensive")
     assert request.image == CLUSTER["image"]
-    both = job_request(
-        loaded, [fetched, fetched], name="files", task_url="u", task="t", run_id="r", attempt=1
-    )
-    assert "SFTP_SERVER" not in both.env
+    assert lint(job(request)) == []
+    assert other.env["OUTPUT_BUCKET"] == str(tmp_path / "lake/bronze/b")
+    both = [each for each in plan.steps if each.name in "ab"]
+    together = job_request(loaded, both, name="bronze", task_url="u", task="t", run_id="r", attempt=1)
+    assert together.env == {"REGION": "eu"}, "of several nobody could tell which is meant"
