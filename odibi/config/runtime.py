@@ -103,11 +103,13 @@ class Kubernetes(Frozen):
 
     ``tasks`` is a folder or URL that both sides reach: what is to be done goes there, and what became of it comes
     back. ``env`` and ``secrets`` are environment variables of the pods. ``profile`` ``seed`` places pods by workload
-    class on nodes that are labelled for it. ``backoff_limit`` is how many pods that failed are followed by another.
+    class on nodes that are labelled for it, ``node_selectors`` says by class how these are labelled.
+    ``backoff_limit`` is how many pods that failed are followed by another.
     """
 
     image: str = Field(min_length=1)
     spark_image: str | None = Field(default=None, min_length=1)
+    postgres_image: str = Field(default="docker.io/library/postgres:17.6-bookworm", min_length=1)
     tasks: str = Field(min_length=1)
     namespace: _Name | None = None
     context: str | None = None
@@ -119,6 +121,7 @@ class Kubernetes(Frozen):
     secrets: dict[_Variable, SecretKey] = {}
     profile: Literal["none", "seed"] = "none"
     node_selector: dict[str, str] = {}
+    node_selectors: dict[WorkloadClass, dict[str, str]] = {}
     priority: Literal["critical", "high", "normal", "low"] | None = None
     backoff_limit: int = Field(default=3, ge=0)
     ttl_seconds: int = Field(default=3600, ge=0)
@@ -126,7 +129,7 @@ class Kubernetes(Frozen):
     threshold: str = Field(default="10GB", pattern=SIZE)
     spark: SparkPods = SparkPods()
 
-    @field_validator("image", "spark_image")
+    @field_validator("image", "spark_image", "postgres_image")
     @classmethod
     def _is_pinned(cls, image: str | None, info: ValidationInfo) -> str | None:
         found = _IMAGE.fullmatch(image or "")

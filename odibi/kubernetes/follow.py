@@ -54,7 +54,8 @@ def never(pods: Iterable[Any], events: Iterable[Any]) -> str:
         phase = pod.status.phase if pod.status is not None else ""
         if phase in ("Running", "Succeeded", "Failed"):
             return ""
-        for status in _containers(pod):
+        beside = (pod.status.initContainerStatuses if pod.status is not None else None) or ()
+        for status in (*_containers(pod), *beside):
             waiting = status.state.waiting if status.state is not None else None
             if waiting is not None and waiting.reason in (*NO_IMAGE, "CreateContainerConfigError"):
                 said = f": {waiting.message}" if waiting.message else ""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from odibi.config.runtime import Kubernetes
 from odibi.errors import Permanent
+from odibi.kubernetes import sidecar
 from odibi.kubernetes.jobs import given_to
 from odibi.plan.model import PlannedStep
 from odibi.plan.runtime import places
@@ -47,6 +48,12 @@ def objections(
         if planned.engine == "spark" and cluster.spark_image is None:
             message = f"step {name!r} runs on kubernetes and needs Spark, and no image with it is named"
             yield loaded.problem(at, message, "give kubernetes.spark_image")
+        if sidecar.is_beside(planned, cluster) and sidecar.PASSWORD not in cluster.secrets:
+            message = (
+                f"step {name!r} runs on kubernetes with PostgreSQL beside it, and has no password for that"
+            )
+            hint = f"give kubernetes.secrets.{sidecar.PASSWORD}: {{secret: ..., key: ...}}"
+            yield loaded.problem(at, message, hint)
         try:
             given_to(planned, cluster.spark)
         except Permanent as error:

@@ -30,7 +30,7 @@ from odibi.kubernetes.follow import (
     unreadable,
     why_failed,
 )
-from odibi.kubernetes.jobs import called, job_request, labels_of
+from odibi.kubernetes.jobs import called, job_request
 from odibi.kubernetes.manifest import job as manifest_of
 from odibi.kubernetes.outcomes import outcomes
 from odibi.kubernetes.result import WorkerResult, parsed
@@ -172,8 +172,6 @@ class Cluster:
         number = 1 + sum(one.startswith("attempt-") for one in exchange.names(place))
         folder = f"{place}/attempt-{number}"
         url = f"{folder}/{exchange.TASK}"
-        labels = labels_of(loaded, steps, name=called(steps), task=task.task, run_id=task.run_id)
-        exchange.put(url, task.model_copy(update={"labels": dict(labels)}).model_dump_json())
         request = job_request(
             loaded,
             steps,
@@ -183,6 +181,10 @@ class Cluster:
             run_id=task.run_id,
             attempt=number,
             excluded_nodes=sorted(self._avoided.get(called(steps), ())),
+        )
+        told = ("labels", "annotations", "workload_class", "excluded_nodes")
+        exchange.put(
+            url, task.model_copy(update={name: getattr(request, name) for name in told}).model_dump_json()
         )
         self._api.create(manifest_of(replace(request, namespace=self._api.namespace)))
         _say(f"[{', '.join(task.steps)}] is given to {self._api.namespace} as Job {request.name}")

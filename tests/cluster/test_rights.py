@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from typing import get_args
 
 import pytest
 import yaml
 
+from odibi.config.runtime import Kubernetes, WorkloadClass
 from odibi.kubernetes import rbac
+from odibi.kubernetes.spark import executor_pod
 from tests.cluster.kube import IMAGE, PROJECT, SMALL, SPARK, Place, asked, config, kubectl, sql
 
 RENDERED = [
@@ -55,6 +58,40 @@ def test_the_example_of_stages_is_accepted(place: Place, how: tuple[str, ...], n
     given = {"shared": place.shared, "namespace": place.name, "image": PROJECT}
     params = [word for name, value in given.items() for word in ("--param", f"{name}={value}")]
     assert accepted(place, "configs/ex5_data_processing.yaml", *params, *how) == number
+
+
+def test_a_database_beside_a_step_is_accepted(place: Place) -> None:
+    steps = [
+        sql("raw", "bronze", "select 1 as a"),
+        sql("far", "silver", "select a from raw", operation="postgres"),
+    ]
+    password = {"secrets": {"PG_PASSWORD": {"secret": "db", "key": "password"}}}
+    assert (
+        accepted(place, place.write("beside.json", config(place, "beside", steps, of_cluster=password))) == 1
+    )
+
+
+def test_executors_of_every_class_are_accepted(place: Place) -> None:
+    """As Spark makes them of the template: with what it fills in."""
+    cluster = Kubernetes(
+        image=IMAGE,
+        tasks="/tmp/tasks",
+        namespace=place.name,
+        profile="seed",
+        node_selectors={"IOIntensive": {"disk": "fast"}},
+    )
+    for name in get_args(WorkloadClass):
+        pod = executor_pod(
+            cluster,
+            labels={},
+            annotations={"odibi.dev/full-task": "far"},
+            workload_class=name,
+            excluded_nodes=("n",),
+        )
+        pod["metadata"]["name"] = f"executor-{name.lower()}"
+        pod["spec"]["containers"][0]["image"] = SPARK
+        judged = kubectl("create", "--dry-run=server", "--filename", "-", f"-n{place.name}", given=pod)
+        assert "Warning" not in judged.stderr, judged.stderr
 
 
 def test_a_pod_that_does_what_it_may_not_is_refused(place: Place) -> None:

@@ -290,6 +290,24 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
             "17:31: kubernetes.spark.cores: found 0, expected at least 1",
         ],
     ),
+    "an operation without SQL": (
+        step("name: a", "layer: silver", "inputs: [raw]", "transform: [{select: x}]", "operation: postgres"),
+        ["13:16: step 'a': operation: postgres belongs to a step with sql"],
+    ),
+    "an operation that is none": (
+        step("name: a", "layer: silver", "sql: select 1 as x", "operation: mysql"),
+        ["12:16: step 'a': operation: found 'mysql' (allowed: postgres)"],
+    ),
+    "nodes of no class": (
+        HEAD + CLUSTER + "  node_selectors: {Memory: {pool: large}, IOIntensive: fast}\n",
+        [
+            (
+                "12:28: kubernetes.node_selectors.Memory: found 'Memory' "
+                "(allowed: NetworkIntensive, ComputeIntensive, MemoryIntensive, IOIntensive)"
+            ),
+            "12:56: kubernetes.node_selectors.IOIntensive: expected a mapping, found 'fast'",
+        ],
+    ),
     "more executors to begin with than ever": (
         HEAD + CLUSTER + "  spark: {executors: 4, max_executors: 2}\n",
         ["12:10: max_executors: 2 is less than executors: 4"],

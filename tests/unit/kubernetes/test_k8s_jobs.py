@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from odibi.kubernetes.manifest import job
 from odibi.kubernetes.names import job_name
 from odibi.kubernetes.request import JobRequest
 from odibi.plan import Plan
+from tests.unit.kubernetes.given import golden
 from tests.unit.run.project import Project
 
 CLUSTER = {
@@ -137,6 +139,18 @@ def test_ingesting_may_take_longer_and_steps_in_one_pod_take_turns(planned: Any,
     assert found.deadline == 600
 
 
+def test_nodes_by_workload_class(planned: Any) -> None:
+    large = {"node_selectors": {"MemoryIntensive": {"pool": "large"}}}
+    steps = [
+        step(name, runtime="kubernetes", workload_class=name) for name in ("MemoryIntensive", "IOIntensive")
+    ]
+    loaded, plan = planned(steps, {**CLUSTER, **large})
+    made = [
+        job(request)["spec"]["template"]["spec"].get("nodeSelector") for request in requests_of(loaded, plan)
+    ]
+    assert made == [{"pool": "large"}, None]
+
+
 def test_spark_has_its_own_image_and_starts_its_executors(planned: Any) -> None:
     spark = {"spark": {"driver_memory": "2g"}}
     loaded, plan = planned([step("a", engine="spark", runtime="kubernetes")], {**CLUSTER, **spark})
@@ -192,3 +206,92 @@ def test_what_is_read_decides_where_auto_is(
     loaded, plan = planned([read], {**CLUSTER, "threshold": threshold})
     assert plan["files"].size == 9
     assert [request.labels["step"] for request in requests_of(loaded, plan)] == leaves
+
+
+BESIDE = {**CLUSTER, "secrets": {"PG_PASSWORD": {"secret": "revenue-db", "key": "password"}}}
+
+
+@pytest.fixture
+def postgres(planned: Any) -> dict[str, Any]:
+    """The Job of a step that PostgreSQL computes."""
+    loaded, plan = planned([step("revenue", "gold", operation="postgres", runtime="kubernetes")], BESIDE)
+    (planned_step,) = (each for each in plan.steps if each.name == "revenue")
+    request = job_request(
+        loaded, [planned_step], name="revenue", task_url="/data/tasks/1/task.json", task="t", run_id="r1", attempt=1
+    )  # fmt: skip
+    same = replace(request, volumes=(), annotations={**request.annotations, "odibi.dev/config-hash": "abc"})
+    return job(same)
+
+
+def test_sql_with_postgres(postgres: dict[str, Any]) -> None:
+    golden("postgres.yaml", [postgres])
+    assert lint(postgres) == []
+
+
+def test_the_database_is_a_sidecar_that_is_ready_first(postgres: dict[str, Any]) -> None:
+    pod = postgres["spec"]["template"]["spec"]
+    (database,) = pod["initContainers"]
+    assert database["restartPolicy"] == "Always"
+    assert "pg_isready" in database["startupProbe"]["exec"]["command"]
+    assert database["resources"]["requests"] == {"cpu": "500m", "memory": "1Gi"}
+    (main,) = pod["containers"]
+    assert main["resources"] == {
+        "requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"cpu": "4", "memory": "8Gi"}
+    }  # fmt: skip
+    env = {one["name"]: one.get("value") for one in main["env"]}
+    assert (env["PG_HOST"], env["PG_USER"]) == ("127.0.0.1", "odibi")
+    assert (env["INPUT_BUCKET"], env["OUTPUT_BUCKET"]) == ("data-staging", "data-processed")
+
+
+@pytest.mark.parametrize("name", ["PG_PASSWORD", "POSTGRES_PASSWORD"])
+def test_the_password_is_known_to_the_cluster_only(postgres: dict[str, Any], name: str) -> None:
+    pod = postgres["spec"]["template"]["spec"]
+    env = [one for each in (*pod["initContainers"], *pod["containers"]) for one in each["env"]]
+    (found,) = (one for one in env if one["name"] == name)
+    assert found["valueFrom"] == {"secretKeyRef": {"name": "revenue-db", "key": "password"}}
+
+
+def test_every_container_is_told_who_it_is(postgres: dict[str, Any]) -> None:
+    pod = postgres["spec"]["template"]["spec"]
+    for container in (*pod["initContainers"], *pod["containers"]):
+        told = {one["name"]: one.get("value") or one["valueFrom"] for one in container["env"]}
+        assert told["POD_NAME"] == {"fieldRef": {"fieldPath": "metadata.name"}}
+        assert told["POD_NAMESPACE"] == {"fieldRef": {"fieldPath": "metadata.namespace"}}
+        assert (told["PIPELINE_NAME"], told["STEP_NAME"]) == ("shop", "revenue")
+        assert not any("SELECT" in str(value).upper() for value in told.values())
+
+
+def test_a_database_may_be_another(planned: Any) -> None:
+    steps = [step("a", operation="postgres", runtime="kubernetes")]
+    assert one(*planned(steps, {**CLUSTER, "env": {"PG_HOST": "db.example"}})).postgres == ""
+
+
+def test_fetching_from_a_server(planned: Any, tmp_path: Path) -> None:
+    read = {"from": "partner", "path": "out/a.csv", "schema": {"x": "INTEGER"}}
+    steps = [
+        {"name": name, "layer": "bronze", "read": read, "write": KEPT, "runtime": "kubernetes"}
+        for name in "ab"
+    ]
+    partner = {"url": "sftp://shop@sftp.example:2222"}
+    lake = {"url": str(tmp_path / "lake"), "format": "delta"}
+    loaded, plan = planned(steps, connections={"partner": partner, "lake": lake})
+    request, other = requests_of(loaded, plan)
+    assert request.env == {
+        "SFTP_SERVER": "sftp.example:2222", "SFTP_PATH": "/out/a.csv",
+        "OUTPUT_BUCKET": str(tmp_path / "lake/bronze/a"), "REGION": "eu",
+    }  # fmt: skip
+    told = {
+        one["name"]: one.get("value")
+        for one in job(request)["spec"]["template"]["spec"]["containers"][0]["env"]
+    }
+    assert (told["PIPELINE_NAME"], told["STEP_NAME"]) == ("shop", "a")
+    assert (request.requests, request.limits) == (
+        {"cpu": "500m", "memory": "512Mi"}, {"cpu": "1", "memory": "1Gi"}
+    )  # fmt: skip
+    assert (request.backoff_limit, request.deadline, request.workload_class) == (3, 600, "NetworkIntensive")
+    assert request.image == CLUSTER["image"]
+    assert lint(job(request)) == []
+    assert other.env["OUTPUT_BUCKET"] == str(tmp_path / "lake/bronze/b")
+    both = [each for each in plan.steps if each.name in "ab"]
+    together = job_request(loaded, both, name="bronze", task_url="u", task="t", run_id="r", attempt=1)
+    assert together.env == {"REGION": "eu"}, "of several nobody could tell which is meant"

@@ -54,6 +54,12 @@ def line_of(project: Project, text: str) -> int:
             id="no image with Spark",
         ),
         pytest.param(
+            {"step": {"operation": "postgres"}}, "name: far",
+            "step 'far' runs on kubernetes with PostgreSQL beside it, and has no password for that "
+            "(give kubernetes.secrets.PG_PASSWORD: {secret: ..., key: ...})",
+            id="no password for PostgreSQL",
+        ),
+        pytest.param(
             {"step": {"resources": {"limits": {"memory": "2Gi"}}}}, "limits:",
             "step 'far' runs on kubernetes: resources: the pod requests 4Gi of memory, and its limit is 2Gi "
             "(raise limits.memory, or lower requests.memory)",

@@ -11,11 +11,10 @@ import pytest
 from odibi.cli import k8s
 from odibi.config import load
 from odibi.config.models import Step
-from odibi.config.runtime import SecretKey
 from odibi.kubernetes import names
 from odibi.kubernetes.lint import lint
 from odibi.kubernetes.manifest import cron_job, job
-from odibi.kubernetes.stages import STAGES, fetch, pipeline_request, sql_with_postgres, stages
+from odibi.kubernetes.stages import STAGES, pipeline_request, stages
 from odibi.plan.select import select
 from tests.unit.kubernetes.given import CLUSTER, golden
 
@@ -26,13 +25,6 @@ RUN = {"run_id": "r1", "target": "dev", "date": "2026-01-05"}
 def four(**fields: Any) -> list[dict[str, Any]]:
     cluster = CLUSTER.model_copy(update=fields)
     return [job(request) for request in stages(cluster, "ex5_data_processing", CONFIG, **RUN)]
-
-
-def postgres() -> dict[str, Any]:
-    return sql_with_postgres(
-        CLUSTER, "shop", "revenue", "configs/shop.yaml", sql="revenue-sql",
-        password=SecretKey(secret="revenue-db", key="password"), run_id="r1",
-    )  # fmt: skip
 
 
 def test_the_four_stages() -> None:
@@ -149,57 +141,3 @@ def test_a_pipeline_every_night() -> None:
     container = made["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]
     assert container["args"] == ["run", "/work/configs/ex5_data_processing.yaml", "--target", "dev"]
     assert lint(made) == []
-
-
-def test_fetching() -> None:
-    request = fetch(
-        CLUSTER, "shop", "raw", "/work/configs/shop.yaml", server="sftp.example", path="/out", bucket="landing", run_id="r1"
-    )  # fmt: skip
-    made = job(request)
-    container = made["spec"]["template"]["spec"]["containers"][0]
-    env = {one["name"]: one.get("value") for one in container["env"]}
-    assert env["SFTP_SERVER"] == "sftp.example"
-    assert env["SFTP_PATH"] == "/out"
-    assert env["OUTPUT_BUCKET"] == "landing"
-    assert (env["PIPELINE_NAME"], env["STEP_NAME"]) == ("shop", "raw")
-    assert container["image"] == CLUSTER.image
-    assert container["resources"] == {
-        "requests": {"cpu": "500m", "memory": "512Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}
-    }  # fmt: skip
-    assert made["spec"]["backoffLimit"] == 3
-    assert made["metadata"]["labels"]["workload-class"] == "networkintensive"
-    assert lint(made) == []
-
-
-def test_sql_with_postgres() -> None:
-    golden("postgres.yaml", [postgres()])
-    assert lint(postgres()) == []
-
-
-def test_the_database_is_a_sidecar_that_is_ready_first() -> None:
-    pod = postgres()["spec"]["template"]["spec"]
-    (database,) = pod["initContainers"]
-    assert database["restartPolicy"] == "Always"
-    assert "pg_isready" in database["startupProbe"]["exec"]["command"]
-    assert database["resources"]["requests"] == {"cpu": "500m", "memory": "1Gi"}
-    (main,) = pod["containers"]
-    assert main["resources"] == {
-        "requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"cpu": "4", "memory": "8Gi"}
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize("name", ["PG_PASSWORD", "POSTGRES_PASSWORD"])
-def test_the_password_is_known_to_the_cluster_only(name: str) -> None:
-    pod = postgres()["spec"]["template"]["spec"]
-    env = [one for each in (*pod["initContainers"], *pod["containers"]) for one in each["env"]]
-    (found,) = (one for one in env if one["name"] == name)
-    assert found["valueFrom"] == {"secretKeyRef": {"name": "revenue-db", "key": "password"}}
-
-
-def test_the_query_is_a_file() -> None:
-    pod = postgres()["spec"]["template"]["spec"]
-    assert {"name": "sql", "configMap": {"name": "revenue-sql"}} in pod["volumes"]
-    env = {one["name"]: one.get("value") for one in pod["containers"][0]["env"]}
-    assert (env["PG_HOST"], env["PG_USER"]) == ("127.0.0.1", "odibi")
-    assert (env["INPUT_BUCKET"], env["OUTPUT_BUCKET"]) == ("data-staging", "data-processed")
-    assert not any("SELECT" in str(value).upper() for value in env.values())
