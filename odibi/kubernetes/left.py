@@ -135,16 +135,17 @@ def _labels(folder: str) -> Mapping[str, str]:
 
 
 def clear(context: RunContext, killed: Collection[str]) -> None:
-    """Delete the Jobs that killed runs for the same date have left and this one does not go on with.
+    """Delete the Jobs that killed runs for the same date have left and nobody goes on with: their steps are done.
 
-    Those of steps that it will compute in the cluster are taken over, or deleted, when it comes to them.
+    Those of steps that it will compute in the cluster are taken over, or deleted, when it comes to them; those of
+    steps that were not selected are left to the run that selects them.
     """
     loaded = context.loaded
     over = {names.label_value(run) for run in killed}
     wanted = {
         planned.name
         for planned in context.plan.steps
-        if planned.runtime != HERE and planned.decision.action is Action.RUN
+        if planned.runtime != HERE and planned.decision.action is not Action.REUSE
     }
     labels = {
         names.PIPELINE: names.label_value(loaded.pipeline.pipeline),

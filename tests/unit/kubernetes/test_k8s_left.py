@@ -253,6 +253,13 @@ def test_what_a_run_will_compute_there_is_left_to_its_runtime(shop: Project, nam
     assert namespace.named() == ["goes-on"]
 
 
+def test_what_was_not_selected_is_left_to_who_selects_it(shop: Project, namespace: Namespace) -> None:
+    record_killed(shop, "killed")
+    namespace.add_job("waits", "killed", "far")
+    assert shop.run(STEPS, "near", **far(shop)).success
+    assert namespace.named() == ["waits"]
+
+
 def test_a_cluster_that_does_not_answer_holds_no_run_up(
     shop: Project, namespace: Namespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
