@@ -64,6 +64,7 @@ def _data(run: RunRecord) -> dict[str, Any]:
                     "attempts": [
                         each.model_dump(mode="json", exclude={"error": {"detail"}}) for each in step.attempts
                     ],
+                    "pods": [pod.model_dump(mode="json") for pod in step.pods],
                 }
                 for step in run.steps
             ],
@@ -120,6 +121,18 @@ def _print(run: RunRecord) -> None:
             )
             for step in run.steps
             for each in step.attempts
+        ],
+    )  # fmt: skip
+    _section(
+        "Pods",
+        ("Step", "Pod", "Node", "Status", "Waited", "Starting", "Worked", "Executors"),
+        [
+            (
+                step.name, pod.name, pod.node, ": ".join(filter(None, (pod.status, pod.reason))),
+                duration(pod.waited), duration(pod.starting), duration(pod.worked), count(pod.executors),
+            )
+            for step in run.steps
+            for pod in step.pods
         ],
     )  # fmt: skip
     _section(

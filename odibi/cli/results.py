@@ -7,7 +7,7 @@ from odibi.cli.runs import run_of
 from odibi.cli.terminal import say, say_json, table
 from odibi.metrics.summary import summary
 from odibi.record.model import StepRecord
-from odibi.story.text import NONE, count, duration, sentence
+from odibi.story.text import NONE, count, duration, pod, sentence
 
 __all__ = ["results"]
 
@@ -16,9 +16,7 @@ def results(*, name: str | None, output: str) -> int:
     """Print the summary report of a run: it was merged from what the workers left, and asks no cluster."""
     run = run_of(name, "odibi results")
     if output == "json":
-        pods = {step.name: [pod.model_dump(mode="json") for pod in step.pods] for step in run.steps}
-        found = summary(run)
-        say_json({**found, "nodes": [{**node, "pods": pods[node["node"]]} for node in found["nodes"]]})
+        say_json(summary(run))
         return Exit.SUCCESS
     say(sentence(run))
     rows = [
@@ -39,10 +37,4 @@ def results(*, name: str | None, output: str) -> int:
 
 
 def _where(step: StepRecord) -> str:
-    """The pods that worked on the step, each with its node and how it ended if that was not well."""
-    said = []
-    for pod in step.pods:
-        executors = f" with {count(pod.executors, 'executor')}" if pod.executors else ""
-        ended = f" ({pod.status})" if pod.status not in ("", "Succeeded") else ""
-        said.append(f"{pod.name} on {pod.node or 'no node'}{executors}{ended}")
-    return ", ".join(said) or "here"
+    return ", ".join(map(pod, step.pods)) or "here"

@@ -11,7 +11,7 @@ from odibi.cli.runs import pipeline_of, store_of
 from odibi.cli.terminal import Cell, clean, is_live, paint, say, say_json, table
 from odibi.cli.watching import again
 from odibi.errors import nearest
-from odibi.record.model import AttemptRecord, RunRecord, RunStatus, StepRecord, StepStatus
+from odibi.record.model import AttemptRecord, PodRecord, RunRecord, RunStatus, StepRecord, StepStatus
 
 if TYPE_CHECKING:
     from odibi.record.store import RunStore
@@ -140,6 +140,7 @@ def _details(run: RunRecord) -> dict[str, Any]:
                 attempt.model_dump(mode="json", exclude={"error": {"detail"}}) for attempt in step.attempts
             ],
             "error": step.error.model_dump(exclude={"detail"}) if step.error else None,
+            "pods": [pod.model_dump(mode="json") for pod in step.pods],
         }
         for step in run.steps
     ]
@@ -184,6 +185,8 @@ def _print_one(run: RunRecord, *, verbose: bool) -> None:
         say(f"  {step.name:{width}}  {clean(_said(step, run))}")
         for attempt in step.attempts if verbose else ():
             _print_attempt(attempt, " " * (width + 4))
+        for pod in step.pods if verbose else ():
+            _print_pod(pod, step, " " * (width + 4))
 
 
 def _print_attempt(attempt: AttemptRecord, margin: str) -> None:
@@ -201,6 +204,18 @@ def _print_attempt(attempt: AttemptRecord, margin: str) -> None:
         say(f"{margin}  {error.kind}{code}: {clean(place + error.message)}")
         for line in error.log:
             say(f"{margin}  | {clean(line)}")
+
+
+def _print_pod(pod: PodRecord, step: StepRecord, margin: str) -> None:
+    """A pod in a line, and what it printed last where no attempt has told that."""
+    from odibi.story.text import duration
+    from odibi.story.text import pod as pod_said
+
+    times = (("waited", pod.waited), ("started in", pod.starting), ("worked", pod.worked))
+    took = ", ".join(f"{what} {duration(seconds)}" for what, seconds in times if seconds is not None)
+    say(f"{margin}pod {clean(pod_said(pod))}{took and f': {took}'}")
+    for line in () if pod.log in step.logs else pod.log:
+        say(f"{margin}  | {clean(line)}")
 
 
 def _said(step: StepRecord, run: RunRecord) -> str:

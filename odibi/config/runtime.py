@@ -104,7 +104,9 @@ class Kubernetes(Frozen):
     ``tasks`` is a folder or URL that both sides reach: what is to be done goes there, and what became of it comes
     back. ``env`` and ``secrets`` are environment variables of the pods. ``profile`` ``seed`` places pods by workload
     class on nodes that are labelled for it, ``node_selectors`` says by class how these are labelled.
-    ``backoff_limit`` is how many pods that failed are followed by another.
+    ``backoff_limit`` is how many failed pods of a Job are followed by another: none of a run's, which tries steps
+    again itself, and as many as their template says of other Jobs, if not given. ``pending_seconds`` is how long a
+    pod may wait for what it lacks, such as a node, before its step fails.
     """
 
     image: str = Field(min_length=1)
@@ -123,8 +125,9 @@ class Kubernetes(Frozen):
     node_selector: dict[str, str] = {}
     node_selectors: dict[WorkloadClass, dict[str, str]] = {}
     priority: Literal["critical", "high", "normal", "low"] | None = None
-    backoff_limit: int = Field(default=3, ge=0)
+    backoff_limit: int | None = Field(default=None, ge=0)
     ttl_seconds: int = Field(default=3600, ge=0)
+    pending_seconds: int = Field(default=300, ge=1)
     deadline_seconds: int | None = Field(default=None, ge=1)
     threshold: str = Field(default="10GB", pattern=SIZE)
     spark: SparkPods = SparkPods()

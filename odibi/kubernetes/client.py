@@ -7,6 +7,7 @@ everything is listed anew. Nothing is asked for at intervals.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -24,9 +25,9 @@ from lightkube.types import CascadeType
 from yaml import YAMLError
 
 from odibi.config.runtime import Kubernetes
-from odibi.errors import KubernetesError, OdibiError, Permanent, ResourceExhausted, Unavailable
+from odibi.errors import KubernetesError, OdibiError, Permanent, ResourceQuotaExceeded, Unavailable
 
-__all__ = ["Api", "Watched"]
+__all__ = ["Api", "Watched", "exceeded"]
 
 PATIENCE = httpx2.Timeout(15.0)
 """How long an answer may take."""
@@ -71,11 +72,23 @@ class Api:
         self.server = str(single.cluster.server)
         self.namespace = cluster.namespace or str(single.namespace or "default")
         self._client = Client(config=single, namespace=self.namespace, timeout=PATIENCE)
-        self._http: httpx2.Client = self._client._client._client  # noqa: SLF001 - only it can be closed
+        below = self._client._client  # noqa: SLF001 - only what is in it can be closed, and asked for a version
+        self._http: httpx2.Client = below._client  # noqa: SLF001
+        # A connection that died without a word would be listened to for ever.
+        below._watch_timeout.read = WATCH + (PATIENCE.read or 0)  # noqa: SLF001
 
     def close(self) -> None:
         """Let go of the connections."""
         self._http.close()
+
+    def version(self) -> str:
+        """Which Kubernetes it is, such as ``v1.33.1``; empty where it does not tell us. Raises Unavailable."""
+        with self._telling("get", "version"):
+            answer = self._http.get("/version")
+            if answer.is_server_error:
+                answer.raise_for_status()
+        found = re.search(r'"gitVersion":\s*"([^"]+)"', answer.text)
+        return found[1] if found else ""
 
     def create(self, manifest: Mapping[str, Any], *, dry_run: bool = False) -> bool:
         """Create an object; False where there is one of that name. With ``dry_run`` the cluster only judges it."""
@@ -87,10 +100,11 @@ class Api:
             return False
         return True
 
-    def jobs(self, labels: Mapping[str, str]) -> list[Any]:
-        """The Jobs with these labels."""
+    def jobs(self, labels: Mapping[str, str], name: str = "") -> list[Any]:
+        """The Jobs with these labels; with ``name`` only the one of that name."""
+        fields: Any = {"metadata.name": name} if name else None  # who may list may not always get
         with self._telling("list", "Job"):
-            return list(self._client.list(Job, namespace=self.namespace, labels=dict(labels)))
+            return list(self._client.list(Job, namespace=self.namespace, labels=dict(labels), fields=fields))
 
     def cron_jobs(self, labels: Mapping[str, str]) -> list[Any]:
         """The CronJobs with these labels."""
@@ -129,12 +143,13 @@ class Api:
                     Job, name, namespace=self.namespace, cascade=CascadeType.BACKGROUND, grace_period=0
                 )
 
-    def log(self, pod: str, container: str) -> Iterator[str]:
-        """The lines of a container as they come, until it ends."""
+    def log(self, pod: str, container: str, *, follow: bool = True, last: int | None = None) -> Iterator[str]:
+        """The lines of a container, each behind its time: as they come, until it ends, or the ``last`` so far."""
         with self._telling("get", "pods/log"):
             yield from self._client.log(
-                pod, namespace=self.namespace, container=container, follow=True, newlines=False
-            )
+                pod, namespace=self.namespace, container=container, follow=follow, tail_lines=last,
+                timestamps=True, newlines=False,
+            )  # fmt: skip
 
     def watch(self, kind: type[Any], labels: Mapping[str, str] | None) -> Watched:
         """Everything of a kind with these labels, from now on."""
@@ -163,7 +178,8 @@ class Api:
         if code == 404:
             return _Missing(said)
         if code == 403 and "exceeded quota" in said:
-            return ResourceExhausted("quota", f"the quota of namespace {self.namespace} is used up: {said}")
+            message = f"the quota of namespace {self.namespace} is used up: {said}"
+            return ResourceQuotaExceeded(exceeded(said), message, hint=QUOTA)
         if code == 403 and "being terminated" in said:
             return KubernetesError(f"namespace {self.namespace} is being deleted")
         if code in (401, 403):
@@ -174,6 +190,15 @@ class Api:
         if code == 429 or code >= 500:
             return Unavailable(f"the cluster answered {code}: {said}")
         return KubernetesError(f"the cluster refuses to {verb} {what}: {said}")
+
+
+QUOTA = "ask for less in resources, or have the quota raised"
+
+
+def exceeded(said: str) -> str:
+    """The resources whose quota is exceeded, by what the cluster says of that: ``requests.memory``."""
+    asked = re.search(r"requested: (.+?), used: ", said)
+    return ", ".join(re.findall(r"([^\s,=]+)=", asked[1])) if asked else "quota"
 
 
 _PLURALS = {
@@ -257,6 +282,9 @@ class Watched:
                 if version is None:
                     version = self._list()
                     allowed.add("list")
+                elif self.trouble:
+                    self._api.version()  # a watch says nothing until something changes
+                    self.trouble = ""
                 for kind, one in self._events(version):
                     allowed.add("watch")
                     failures, self.trouble = 0, ""
@@ -265,7 +293,7 @@ class Watched:
                     if self._over.is_set():
                         return
                 refused = None
-            except (ApiError, httpx2.HTTPError, OSError, RuntimeError) as error:
+            except (ApiError, httpx2.HTTPError, OSError, RuntimeError, OdibiError) as error:
                 if self._over.is_set():  # the client was closed under it
                     return
                 code, said = _answer(error)

@@ -59,6 +59,7 @@ def job_request(
     run_id: str,
     attempt: int,
     excluded_nodes: Sequence[str] = (),
+    short: int = 0,
 ) -> JobRequest:
     """The Job that does some steps of a run, one attempt of it.
 
@@ -71,6 +72,7 @@ def job_request(
         run_id: of the run.
         attempt: its number; each has a Job of its own.
         excluded_nodes: where it failed before.
+        short: how often it failed for want of memory.
 
     Raises:
         Permanent: the config names no cluster, or what it says of resources cannot be.
@@ -79,7 +81,7 @@ def job_request(
     spark = any(step.engine == "spark" for step in steps)
     postgres = any(sidecar.is_beside(step, cluster) for step in steps)
     pipeline = loaded.pipeline
-    given = most(given_to(step, cluster.spark) for step in steps)
+    given = most(given_to(step, cluster.spark, short) for step in steps)
     workload_class = largest(workload_class_of(step) for step in steps)
     return JobRequest(
         name=names.job_name(pipeline.pipeline, name, run_id, attempt),
@@ -95,7 +97,7 @@ def job_request(
         requests=given.requests,
         limits=given.limits,
         volumes=cluster.volumes,
-        backoff_limit=cluster.backoff_limit,
+        backoff_limit=cluster.backoff_limit or 0,  # the run counts attempts
         ttl=cluster.ttl_seconds,
         deadline=deadline_of(loaded, steps),
         labels=labels_of(loaded, steps, name=name, task=task, run_id=run_id),
@@ -186,8 +188,11 @@ def _operation(step: PlannedStep) -> str:
     return str(step.step.params.get("operation", ""))
 
 
-def given_to(step: PlannedStep, spark: SparkPods) -> Given:
+def given_to(step: PlannedStep, spark: SparkPods, short: int = 0) -> Given:
     """What the pod of a step gets: that of its class, or of a Spark driver, with the step's own laid over it.
+
+    Where that was too little memory, it asks for all that it was allowed; each time it was (``short``) it is allowed
+    twice as much, up to what the class for much memory allows, unless the config itself sets the limit.
 
     Raises:
         Permanent: more is requested than allowed.
@@ -198,7 +203,17 @@ def given_to(step: PlannedStep, spark: SparkPods) -> Given:
         needs = mib(size_of(own.memory) * GROWTH + ROOM)
         if quantity(base.limits["memory"]) < quantity(needs):
             base = Given(base.requests, {**base.limits, "memory": needs})
-    return merged(base, own)
+    given = merged(base, own)
+    drives = step.engine == "spark" and step.step.workload_class is None
+    fixed = drives or (own is not None and "memory" in own.limits)
+    for _ in range(short):
+        limit = quantity(given.limits["memory"])
+        bound = limit if fixed else max(limit, quantity(BASE["MemoryIntensive"].limits["memory"]))
+        given = Given(
+            {**given.requests, "memory": given.limits["memory"]},
+            {**given.limits, "memory": mib(float(min(2 * limit, bound)))},
+        )
+    return given
 
 
 def _base(step: PlannedStep, spark: SparkPods) -> Given:

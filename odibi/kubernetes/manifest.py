@@ -33,11 +33,11 @@ __all__ = [
 Json = dict[str, Any]
 
 FINAL_EXIT_CODES = (1, 2, 4, 5)
-"""The exit codes of odibi after which another pod would do no better.
+"""The exit codes of odibi after which another pod would do no better: without a result they mean Permanent.
 
 1: the step failed, which has been told, and whoever asked for it decides about another attempt; 2: the config is
-wrong; 4: its time is over; 5: what it is about is not there. All else may have been the machine: 3 (a store that
-cannot be reached, a full disk), 137 (out of memory, a node that is gone), 143 (ended from outside).
+wrong; 4: its time is over; 5: what it is about is not there. All else is Transient, for it may have been the machine:
+3 (a store that cannot be reached, a full disk), 137 (out of memory, a node that is gone), 143 (ended from outside).
 """
 
 _PRIORITIES = {"low": 1_000, "normal": 10_000, "high": 100_000, "critical": 1_000_000}
@@ -194,6 +194,7 @@ def _container(request: JobRequest) -> Json:
         "image": request.image,
         "imagePullPolicy": request.pull_policy,
         **{name: value for name, value in optional.items() if value},
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "env": variables(request),
         "resources": resources,
         "securityContext": container_security(),

@@ -16,22 +16,24 @@ __all__ = ["outcomes"]
 
 
 def outcomes(
-    steps: Sequence[PlannedStep], result: WorkerResult, pods: tuple[PodRecord, ...]
+    steps: Sequence[PlannedStep], result: WorkerResult, pods: tuple[PodRecord, ...], hindrance: str = ""
 ) -> dict[str, Outcome]:
-    """What became of each step that the worker came to."""
+    """What became of each step that the worker came to; ``hindrance`` is what its executors lacked or died of."""
     records = {record.name: record for record in result.steps}
     came = (StepStatus.COMPLETED, StepStatus.REUSED, StepStatus.FAILED, StepStatus.SKIPPED)
     return {
-        planned.name: _outcome(records[planned.name], pods)
+        planned.name: _outcome(records[planned.name], pods, hindrance if planned.engine == "spark" else "")
         for planned in steps
         if planned.name in records and records[planned.name].status in came
     }
 
 
-def _outcome(record: StepRecord, pods: tuple[PodRecord, ...]) -> Outcome:
+def _outcome(record: StepRecord, pods: tuple[PodRecord, ...], hindrance: str) -> Outcome:
     error = record.error
     if record.status is StepStatus.FAILED and error is None:
         error = error_record(Permanent("the worker does not say why"))
+    if error is not None and hindrance:
+        error = error.model_copy(update={"message": f"{error.message}: {hindrance}"})
     return Outcome(
         record.status,
         reason=record.reason if record.status in (StepStatus.REUSED, StepStatus.SKIPPED) else "",

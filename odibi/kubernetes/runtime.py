@@ -6,31 +6,44 @@ does the same, of whatever run, waits for it instead of starting a second one.
 
 from __future__ import annotations
 
-import math
-import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lightkube.resources.core_v1 import Pod
 
-from odibi.errors import KubernetesError, OdibiError, Permanent, ResourceExhausted, Unavailable
+from odibi.errors import (
+    InvalidState,
+    KubernetesError,
+    OdibiError,
+    Permanent,
+    ResourceExhausted,
+    ResourceQuotaExceeded,
+    Unavailable,
+    elsewhere,
+)
 from odibi.kubernetes import exchange, names
-from odibi.kubernetes.client import KINDS, Api, Watched
+from odibi.kubernetes.client import KINDS, QUOTA, Api, Watched, exceeded
 from odibi.kubernetes.follow import (
-    CONTAINER,
     HOPELESS,
     ended,
+    error_of,
+    hindrance,
     is_executor,
     never,
+    owner,
     pod_record,
+    starved,
     unreadable,
     why_failed,
 )
-from odibi.kubernetes.jobs import called, job_request
+from odibi.kubernetes.jobs import called, deadline_of, job_request
+from odibi.kubernetes.logs import REST, Logs, say
 from odibi.kubernetes.manifest import job as manifest_of
 from odibi.kubernetes.outcomes import outcomes
 from odibi.kubernetes.result import WorkerResult, parsed
@@ -39,32 +52,27 @@ from odibi.plan.model import PlannedStep
 from odibi.record.model import PodRecord
 from odibi.run.context import Stopped
 from odibi.run.outcome import Outcome
+from odibi.run.task import undone
 
 if TYPE_CHECKING:
     from odibi.run.context import RunContext
 
 __all__ = ["Cluster"]
 
-PATIENCE = 60.0
-"""Seconds that a Job may have no pod that works, and a reason for it, before it is given up."""
-
 ANSWER = 20.0
-"""Seconds in which a cluster must say what there is, when a run first asks."""
+"""Seconds in which a cluster must say what there is: when a run first asks, and of a Job that was just made."""
+
+MARGIN = 60.0
+"""Seconds after its deadline in which the end of a Job must have been heard of."""
+
+AGAIN = 5.0
+"""Seconds before a Job that could not be made is made again."""
 
 LOOK = 0.5
 """Seconds between looks at whether the run was stopped."""
 
 SIGNALLED = 128
 """Exit codes from here on are of signals."""
-
-REST = 5.0
-"""Seconds for the last lines of pods that have ended."""
-
-BEGUN = ("Running", "Succeeded", "Failed")
-"""Phases of a pod that has something to say."""
-
-LINES = 200
-"""Lines of a pod that are kept for its error."""
 
 
 class Cluster:
@@ -84,11 +92,11 @@ class Cluster:
         self._context, self._config = context, config
         self._api = Api(config)
         self._news = threading.Condition()
-        self._logs: dict[str, list[str]] = {}
-        self._readers: dict[str, threading.Thread] = {}
-        self._executors: dict[str, set[str]] = {}
+        self._logs = Logs(self._api)
+        self._executors: dict[str, dict[str, Any]] = {}
         self._seen: dict[str, Any] = {}
         self._avoided: dict[str, set[str]] = {}
+        self._short: Counter[str] = Counter()
         self._unreasoned = False
         loaded = context.loaded
         self._labels = {
@@ -102,6 +110,8 @@ class Cluster:
             watched.start(self._heard)
         for watched in (self._jobs, self._pods):
             self._first(watched)
+        with suppress(OdibiError):  # to know it is of use to people only
+            say(f"odibi: the cluster at {self._api.server} is Kubernetes {self._api.version()}")
 
     def _first(self, watched: Watched) -> None:
         """Wait until it is known what there is. Raises what keeps it from being known."""
@@ -117,6 +127,7 @@ class Cluster:
 
     def close(self) -> None:
         """Hear no more of the cluster."""
+        self._logs.close()
         for watched in (self._jobs, self._pods, self._events):
             watched.stop()
         self._api.close()
@@ -124,48 +135,66 @@ class Cluster:
     def attempt(self, steps: Sequence[PlannedStep], stopped: Callable[[], bool]) -> Mapping[str, Outcome]:
         """Have a Job compute the steps, or wait for the one that does."""
         task = task_of(self._context.loaded, steps, self._context.fence, read_by(self._context, steps))
-        name, url = self._running(task, stopped) or self._submitted(task, steps)
+        name, url = self._running(task, stopped) or self._submitted(task, steps, stopped)
+        over, job = True, None
         try:
             job = self._followed(name, steps, stopped)
-            self._read_to_the_end(name, steps)
+            self._read_to_the_end(job, steps)
             result = self._result(url, job)
-            found = outcomes(steps, result, self._records(name, result))
-        except OdibiError:
-            self._avoid_nodes_of(name, steps)
-            raise
+            found = outcomes(steps, result, self._records(name, result), self._hindrance(name))
+        except OdibiError as error:
+            # One that is not heard of goes on: the next attempt, or the next run, waits for it.
+            over = not isinstance(error, _Unheard)
+            if over and job is None:
+                self._collect(name, steps)
+            found = undone(self._context, steps, error, self._records(name, None))
+            if isinstance(error, ResourceExhausted) and error.resource == "memory":
+                self._short[called(steps)] += 1
         finally:
-            self._delete(name)
+            if over:
+                self._delete(name)
         if any(outcome.error is not None for outcome in found.values()):
             self._avoid_nodes_of(name, steps)  # another attempt has the number after this one's folder
         else:
             exchange.forget(url)
         return found
 
+    def _hindrance(self, name: str) -> str:
+        """What the pods of a Job, and executors, were seen to lack or to die of."""
+        pods = self._had(name)
+        executors = self._executors_of(pods[-1]) if pods else []
+        return hindrance(pods, executors, self._events_of(name, *pods, *executors), datetime.now(UTC))
+
     def _avoid_nodes_of(self, name: str, steps: Sequence[PlannedStep]) -> None:
         """Have the next attempt made on other nodes than those where this one failed, if there are any."""
-        pods = (pod for pod in self._seen.values() if (pod.metadata.labels or {}).get("job-name") == name)
-        nodes = {str(pod.spec.nodeName) for pod in pods if pod.spec.nodeName}
+        nodes = {str(pod.spec.nodeName) for pod in self._had(name) if pod.spec.nodeName}
         self._avoided.setdefault(called(steps), set()).update(nodes)
 
     # --- submitting ------------------------------------------------------------------------------
 
     def _running(self, task: Task, stopped: Callable[[], bool]) -> tuple[str, str] | None:
         """The Job that does the task already; one that does something else with the same steps is ended."""
-        for job in list(self._jobs.objects.values()):
+        jobs = list(self._jobs.objects.values())
+        if not any(_does(job, task) for job in jobs):
+            # Asked for, because one whose answer was lost when it was made may not have been heard of yet.
+            jobs += self._api.jobs({names.TASK: task.task})
+        for job in jobs:
             notes = job.metadata.annotations or {}
-            if (job.metadata.labels or {}).get(names.TASK) == task.task:
-                if ended(job) != "Failed":
-                    _say(
+            if _does(job, task):
+                if ended(job) != "Failed" and job.metadata.deletionTimestamp is None:
+                    say(
                         f"[{', '.join(task.steps)}] is done by Job {job.metadata.name} already, which is waited for"
                     )
-                    return job.metadata.name, str(job.spec.template.spec.containers[0].args[-1])
+                    return _place_of(job)
             elif set(notes.get(names.FULL_STEPS, "").split(",")).isdisjoint(task.steps):
                 continue
             self._delete(job.metadata.name)
             self._until_gone(job.metadata.name, stopped)
         return None
 
-    def _submitted(self, task: Task, steps: Sequence[PlannedStep]) -> tuple[str, str]:
+    def _submitted(
+        self, task: Task, steps: Sequence[PlannedStep], stopped: Callable[[], bool]
+    ) -> tuple[str, str]:
         """A new Job that does the task."""
         loaded = self._context.loaded
         place = f"{self._config.tasks.rstrip('/')}/{task.pipeline}/{task.logical_date}/{task.task}"
@@ -181,29 +210,73 @@ class Cluster:
             run_id=task.run_id,
             attempt=number,
             excluded_nodes=sorted(self._avoided.get(called(steps), ())),
+            short=self._short[called(steps)],
         )
         told = ("labels", "annotations", "workload_class", "excluded_nodes")
         exchange.put(
             url, task.model_copy(update={name: getattr(request, name) for name in told}).model_dump_json()
         )
-        self._api.create(manifest_of(replace(request, namespace=self._api.namespace)))
-        _say(f"[{', '.join(task.steps)}] is given to {self._api.namespace} as Job {request.name}")
+        manifest = manifest_of(replace(request, namespace=self._api.namespace))
+        found = self._made(manifest, request.name, task, stopped)
+        if found is not None:
+            return _place_of(found)
+        say(f"[{', '.join(task.steps)}] is given to {self._api.namespace} as Job {request.name}")
         return request.name, url
+
+    def _made(
+        self, manifest: Mapping[str, Any], name: str, task: Task, stopped: Callable[[], bool]
+    ) -> Any | None:
+        """Make a Job; the one of that name if there is one that does the task.
+
+        Raises:
+            InvalidState: the one of that name does something else.
+            ResourceQuotaExceeded, Unavailable: there was no quota for it, or one of that name would not go.
+        """
+        until, told = time.monotonic() + self._config.pending_seconds, False
+        while True:
+            try:
+                if self._api.create(manifest):
+                    return None
+                found = next(iter(self._api.jobs({}, name)), None)
+                late: OdibiError = Unavailable(f"Job {name} is being deleted, and does not go")
+                waits = late.message
+            except ResourceQuotaExceeded as error:
+                found, late, waits = None, error, error.message
+            if found is not None and not _does(found, task):
+                raise InvalidState(
+                    f"there is a Job {name} in namespace {self._api.namespace} already that does something else",
+                    ended(found) or "Running",
+                    hint=f"if nobody needs it: kubectl delete job {name} --namespace {self._api.namespace}",
+                )
+            if found is not None and found.metadata.deletionTimestamp is None:
+                return found
+            if time.monotonic() > until:
+                raise late
+            if not told:
+                say(f"odibi: Job {name} waits: {waits}")
+                told = True
+            if self._context.stopped.wait(AGAIN) or stopped():
+                raise Stopped("the run was stopped")
 
     def _delete(self, name: str) -> None:
         try:
             self._api.delete(name)
         except OdibiError as error:
-            _say(f"odibi: Job {name} could not be deleted: {error.message}")
+            say(f"odibi: Job {name} could not be deleted: {error.message}")
 
     # --- following -------------------------------------------------------------------------------
 
     def _followed(self, name: str, steps: Sequence[PlannedStep], stopped: Callable[[], bool]) -> Any:
-        """The Job as it ended. Raises KubernetesError where none of its pods will ever work."""
+        """The Job as it ended.
+
+        Raises:
+            KubernetesError, ResourceQuotaExceeded: none of its pods, or of its executors, will ever work.
+            _Unheard: the cluster says nothing of it any more.
+        """
         since: float | None = None
-        silent: float | None = None
-        told = ""
-        seen = False
+        told, seen, silent = "", False, False
+        heard = time.monotonic()
+        longest = deadline_of(self._context.loaded, steps) + MARGIN
         while True:
             with self._news:
                 job = self._jobs.objects.get(name)
@@ -213,39 +286,60 @@ class Cluster:
                 if job is None and seen:
                     raise KubernetesError(f"Job {name} was deleted while it was waited for")
                 pods = self._pods_of(name)
-                why = never(pods, self._events_of(name))
+                why = self._why_not(name, pods)
                 self._news.wait(LOOK)
             self._listen()
-            silent = (silent or time.monotonic()) if self._jobs.trouble else None
-            if silent is not None and time.monotonic() - silent > ANSWER:
-                _say(
-                    f"odibi: nothing is heard of the cluster, Job {name} goes on there: {self._jobs.trouble}"
-                )
-                silent = math.inf
-            for pod in pods:
-                self._stream(pod, steps)
+            trouble = self._jobs.trouble
+            if job is not None and not trouble:
+                heard, silent = time.monotonic(), False
+            unheard = time.monotonic() - heard
+            if unheard > (longest if trouble else ANSWER):
+                raise _Unheard(name, unheard, trouble)
+            if trouble and unheard > ANSWER and not silent:
+                say(f"odibi: nothing is heard of the cluster, Job {name} goes on there: {trouble}")
+                silent = True
+            for pod in (*pods, *self._at_work(pods)):
+                self._logs.follow(pod, called(steps))
             if stopped():
                 raise Stopped("the run was stopped")
-            if not why:
+            if not why or trouble:  # what was so when nothing was heard any more may be over
                 since = None
                 continue
             if any(each in why for each in HOPELESS):
                 raise KubernetesError(f"Job {name} cannot run: {why}")
             since = since or time.monotonic()
             if (kind := why.partition(" (")[0]) != told:
-                _say(f"odibi: Job {name} waits: {why}")
+                say(f"odibi: Job {name} waits: {why}")
                 told = kind
-            elif time.monotonic() - since > PATIENCE:
+            elif time.monotonic() - since > self._config.pending_seconds:
                 said = f"Job {name} cannot run: {why}"
-                raise ResourceExhausted("quota", said) if "exceeded quota" in why else KubernetesError(said)
+                if "exceeded quota" in why:
+                    raise ResourceQuotaExceeded(exceeded(why), said, hint=QUOTA)
+                raise KubernetesError(said)
+
+    def _why_not(self, job: str, pods: Sequence[Any]) -> str:
+        """Why nothing of a Job works: none of its pods, or none of the executors of those that do."""
+        now = datetime.now(UTC)
+        if why := never(pods, self._events_of(job, *pods), now):
+            return why
+        for pod in pods:
+            executors = self._at_work([pod])
+            if pod.status.phase == "Running" and (
+                why := starved(executors, self._events_of(job, *executors), now)
+            ):
+                return why
+        return ""
 
     def _until_gone(self, job: str, stopped: Callable[[], bool]) -> None:
+        until = time.monotonic() + self._config.pending_seconds
         while job in self._jobs.objects or self._pods_of(job):
             with self._news:
                 self._news.wait(LOOK)
             self._listen()
             if stopped():
                 raise Stopped("the run was stopped")
+            if time.monotonic() > until:
+                raise Unavailable(f"Job {job} is being deleted, and does not go")
 
     def _listen(self) -> None:
         """Raise why nothing will ever be heard of Jobs or pods; without events only reasons are missing."""
@@ -254,14 +348,13 @@ class Cluster:
                 raise watched.refused
         if self._events.refused is not None and not self._unreasoned:
             self._unreasoned = True
-            _say(f"odibi: {self._events.refused.message}: it is not told why a pod cannot be made")
+            say(f"odibi: {self._events.refused.message}: it is not told why a pod cannot be made")
 
     def _heard(self, name: str, found: Any) -> None:
         with self._news:
             if isinstance(found, Pod) and found.metadata is not None and is_executor(found):
                 # Remembered, because it is gone before its Job ends.
-                task = str((found.metadata.labels or {}).get(names.TASK))
-                self._executors.setdefault(task, set()).add(name)
+                self._executors.setdefault(owner(found), {})[name] = found
             elif isinstance(found, Pod):
                 self._seen[name] = found
             self._news.notify_all()
@@ -273,32 +366,46 @@ class Cluster:
             if (pod.metadata.labels or {}).get("job-name") == job and not is_executor(pod)
         ]
 
-    def _events_of(self, job: str) -> list[Any]:
-        return [
-            event
-            for event in list(self._events.objects.values())
-            if event.involvedObject.name == job or str(event.involvedObject.name).startswith(f"{job}-")
-        ]
+    def _executors_of(self, pod: Any) -> list[Any]:
+        """Those that a driver has had, as they were seen last."""
+        return list(self._executors.get(pod.metadata.name, {}).values())
 
-    def _stream(self, pod: Any, steps: Sequence[PlannedStep]) -> None:
-        """Print what a pod prints, as it does, on a thread of its own."""
-        name = pod.metadata.name
-        if name in self._readers or pod.status.phase not in BEGUN:
-            return
-        lines = self._logs.setdefault(name, [])
-        given = (self._api, name, called(steps), lines, self._context.stopped)
-        self._readers[name] = threading.Thread(
-            target=_read, args=given, daemon=True, name=f"odibi-log-{name}"
-        )
-        self._readers[name].start()
+    def _at_work(self, pods: Sequence[Any]) -> list[Any]:
+        """The executors of drivers that are there now."""
+        there = self._pods.objects
+        return [one for pod in pods for one in self._executors_of(pod) if one.metadata.name in there]
 
-    def _read_to_the_end(self, job: str, steps: Sequence[PlannedStep]) -> None:
-        """Read what the pods of a Job that has ended have printed, before it is deleted."""
-        until = time.monotonic() + REST
-        for pod in self._pods_of(job):
-            self._stream(pod, steps)
-            if (reader := self._readers.get(pod.metadata.name)) is not None:
-                reader.join(max(0.0, until - time.monotonic()))
+    def _events_of(self, job: str, *pods: Any) -> list[Any]:
+        about = {job, *(pod.metadata.name for pod in pods)}
+        return [event for event in list(self._events.objects.values()) if event.involvedObject.name in about]
+
+    def _read_to_the_end(self, job: Any, steps: Sequence[PlannedStep]) -> None:
+        """Hear how the pods of a Job that has ended did, and read what they have printed, before it is deleted.
+
+        The end of a Job may be heard of before those of its pods: each kind comes on a connection of its own.
+        """
+        name, until = job.metadata.name, time.monotonic() + REST
+        while not self._is_told(job) and time.monotonic() < until:
+            with self._news:
+                self._news.wait(LOOK)
+        self._logs.finish(self._pods_of(name), called(steps))
+        if ended(job) == "Failed":
+            self._collect(name, steps)
+
+    def _collect(self, name: str, steps: Sequence[PlannedStep]) -> None:
+        """Read the last of what the pods of a Job that failed, and their executors, have printed."""
+        pods = self._pods_of(name)
+        self._logs.finish([*pods, *self._at_work(pods)], called(steps), again=True)
+
+    def _log_of(self, pod: Any) -> tuple[str, ...]:
+        return self._logs.of([pod, *self._executors_of(pod)])
+
+    def _is_told(self, job: Any) -> bool:
+        """Whether it is known how every pod of a Job ended."""
+        name, ended_pods = job.metadata.name, (job.status.failed or 0) + (job.status.succeeded or 0)
+        phases = [pod.status.phase for pod in self._pods_of(name)]
+        known = len(self._had(name)) > 0 or ended_pods == 0
+        return known and all(phase in ("Succeeded", "Failed") for phase in phases)
 
     # --- merging ---------------------------------------------------------------------------------
 
@@ -313,36 +420,58 @@ class Cluster:
         result = max(found, key=lambda one: one.ended_at, default=None)
         name = job.metadata.name
         if result is not None and result.error:
-            raise Permanent(f"Job {name}: {result.error}")
+            log = next((self._log_of(pod) for pod in self._had(name) if pod.metadata.name == result.pod), ())
+            said = f"Job {name}: {result.error}"
+            raise elsewhere(error_of(result.exit_code, said), exit_code=result.exit_code, log=log)
         if result is not None and (result.exit_code < SIGNALLED or ended(job) == "Complete"):
             return result  # what a pod says that was told to end is that it was: the Job knows why
         if ended(job) == "Complete":
             raise unreadable(folder)
-        pods = self._pods_of(name)
-        log = self._logs.get(pods[-1].metadata.name, []) if pods else []
-        raise why_failed(job, pods, self._events_of(name), log)
+        pods = self._had(name)
+        error = why_failed(
+            job, pods, self._events_of(name, *pods), {pod.metadata.name: self._log_of(pod) for pod in pods}
+        )
+        if why := self._hindrance(name):
+            error.message += f": {why}"
+        raise error
 
-    def _records(self, name: str, result: WorkerResult) -> tuple[PodRecord, ...]:
-        executors = len(self._executors.get(names.label_value(result.task), ()))
-        pods = [pod for pod in self._seen.values() if (pod.metadata.labels or {}).get("job-name") == name]
+    def _had(self, job: str) -> list[Any]:
+        """The pods that a Job had, the first one first; those that are gone as they were seen last."""
+        pods = [
+            pod for pod in list(self._seen.values()) if (pod.metadata.labels or {}).get("job-name") == job
+        ]
+        return sorted(pods, key=lambda pod: str(pod.metadata.creationTimestamp))
+
+    def _records(self, name: str, result: WorkerResult | None) -> tuple[PodRecord, ...]:
         return tuple(
-            pod_record(pod, name, result, executors, gone=pod.metadata.name not in self._pods.objects)
-            for pod in sorted(pods, key=lambda pod: str(pod.metadata.creationTimestamp))
+            pod_record(
+                pod,
+                name,
+                result,
+                len(self._executors_of(pod)),
+                gone=pod.metadata.name not in self._pods.objects,
+                log=self._log_of(pod),
+            )
+            for pod in self._had(name)
         )
 
 
-def _read(api: Api, pod: str, whose: str, lines: list[str], stopped: threading.Event) -> None:
-    """Print what a pod prints, as it does, and keep the last of it."""
-    try:
-        for line in api.log(pod, CONTAINER):
-            lines.append(line)
-            del lines[:-LINES]
-            _say(f"[{whose}] {line}")
-    except OdibiError as error:
-        if not stopped.is_set():
-            _say(f"odibi: the log of pod {pod} could not be read: {error.message}")
+class _Unheard(Unavailable):
+    """The cluster has said nothing of a Job for so long that nobody can tell what became of it."""
+
+    type = Unavailable.type
+
+    def __init__(self, job: str, seconds: float, trouble: str) -> None:
+        said = f": {trouble}" if trouble else ""
+        super().__init__(f"nothing has been heard of Job {job} for {seconds:.0f} s{said}")
+        self.hint = "it may go on there: odibi run --resume waits for it, or takes what it did"
 
 
-def _say(line: str) -> None:
-    with suppress(OSError, ValueError):  # whoever listens, the run goes on
-        sys.stderr.write(f"{line}\n")
+def _does(job: Any, task: Task) -> bool:
+    """Whether a Job does the task, whatever it is called."""
+    return bool((job.metadata.labels or {}).get(names.TASK) == task.task)
+
+
+def _place_of(job: Any) -> tuple[str, str]:
+    """The name of a Job, and where its task is."""
+    return job.metadata.name, str(job.spec.template.spec.containers[0].args[-1])

@@ -167,6 +167,7 @@ def executor_pod(
     )
     container: Json = {
         "name": EXECUTOR,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "env": variables(request),
         "securityContext": container_security(),
         "volumeMounts": mounts(cluster.volumes),

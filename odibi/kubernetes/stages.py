@@ -110,7 +110,7 @@ def stages(
             args=("run", _absolute(config), *selection, "--date", date, *_asked(target, params)),
             requests=_pair(stage.requests),
             limits=_pair(stage.limits),
-            backoff_limit=stage.backoff_limit,
+            backoff_limit=_backoff(cluster, stage.backoff_limit),
             deadline=stage.deadline,
             workload_class=stage.workload_class,
             labels={
@@ -151,7 +151,7 @@ def pipeline_request(
         args=("run", _absolute(config), *_asked(target, params)),
         requests=_pair(("300m", "512Mi")),
         limits=_pair(("600m", "1Gi")),
-        backoff_limit=2,
+        backoff_limit=_backoff(cluster, 2),
         deadline=cluster.deadline_seconds or sum(stage.deadline for stage in STAGES),
         labels={**common.labels, names.STEP: "run", names.STEP_TYPE: "pipeline"},
         annotations={**common.annotations, names.FULL_TASK: "run"},
@@ -184,6 +184,7 @@ def _common(cluster: Kubernetes, pipeline: str, run_id: str, target: str = "", d
         env=cluster.env,
         secrets=cluster.secrets,
         volumes=cluster.volumes,
+        backoff_limit=_backoff(cluster, 3),
         ttl=cluster.ttl_seconds,
         labels={name: value for name, value in labels.items() if value},
         annotations={names.FULL_PIPELINE: pipeline},
@@ -195,6 +196,10 @@ def _common(cluster: Kubernetes, pipeline: str, run_id: str, target: str = "", d
         profile=cluster.profile,
         working_dir=shared.mount if shared is not None else "",
     )
+
+
+def _backoff(cluster: Kubernetes, otherwise: int) -> int:
+    return cluster.backoff_limit if cluster.backoff_limit is not None else otherwise
 
 
 def _pair(given: tuple[str, str]) -> dict[str, str]:

@@ -21,6 +21,7 @@ from odibi.config.runtime import WorkloadClass
 from odibi.errors import Permanent
 from odibi.plan.model import PlannedStep
 from odibi.record.rows import reason
+from odibi.run.retry import policy_of
 
 if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
@@ -48,6 +49,7 @@ class Task(Frozen):
         steps: what is to be computed, by name.
         spark: whether any of them is computed by Spark.
         code: the code version that each was planned with.
+        retries: how often each may be tried again there; a run that had to give them there again has fewer left.
         fence: the lock of the run that every commit carries.
         labels: of everything in the cluster that belongs to it.
         annotations: of the same.
@@ -71,6 +73,7 @@ class Task(Frozen):
     fresh: bool = False
     rebuild: bool = False
     spark: bool = False
+    retries: dict[str, int] = {}
     fence: tuple[str, int] | None = None
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
@@ -125,6 +128,7 @@ def task_of(
         code=code,
         fresh=fresh,
         rebuild=rebuild,
+        retries={one.name: policy_of(loaded.pipeline, one.step).max_retries for one in steps},
         fence=tuple(fence) if fence is not None else None,
     )
 

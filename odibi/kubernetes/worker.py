@@ -31,6 +31,7 @@ from odibi.orchestrator import Result
 from odibi.places import is_remote
 from odibi.plan import Plan
 from odibi.record.model import StepRecord
+from odibi.run.retry import with_retries
 
 __all__ = ["work"]
 
@@ -77,9 +78,24 @@ def work(
         The exit code, and whether a thread of a step still runs.
 
     Raises:
-        ConfigError: the task is one that this worker cannot do.
-        Permanent: there is no such task, or the result cannot be left.
+        ConfigError: there is no such task, or it is one that this worker cannot do.
+        OdibiError: it may pass.
     """
+    try:
+        return _work(url, code_of, report_of, environ)
+    except ConfigError:
+        raise
+    except Permanent as error:
+        # Another pod would come to the same, and the exit code of a wrong config says that.
+        raise ConfigError([Problem(url, 0, 0, error.message, error.hint)]) from error
+
+
+def _work(
+    url: str,
+    code_of: Callable[[Result], int],
+    report_of: Callable[[Loaded], AbstractContextManager[Report]],
+    environ: MutableMapping[str, str],
+) -> tuple[int, bool]:
     begun = datetime.now(UTC)
     text = exchange.get(url)
     if text is None:
@@ -121,15 +137,9 @@ def work(
                 report.ended(replace(result, story=None), code)  # the one of this pod goes with it
         except OdibiError as error:
             said = "; ".join(map(str, error.problems)) if isinstance(error, ConfigError) else error.message
-            now = datetime.now(UTC)
-            final = isinstance(error, Permanent)
-            exchange.put(
-                place, lines(WorkerResult(**about, ended_at=now, exit_code=2 if final else 3, error=said))
-            )
-            if not final or isinstance(error, ConfigError):
-                raise
-            # Another pod would come to the same: the exit code is one that the Job does not try again after.
-            raise ConfigError([Problem(url, 0, 0, error.message, error.hint)]) from error
+            about |= {"ended_at": datetime.now(UTC), "exit_code": 2 if isinstance(error, Permanent) else 3}
+            exchange.put(place, lines(WorkerResult(**about, error=said)))
+            raise
     exchange.put(
         place, lines(of_run(result.run, task.steps, **about, ended_at=datetime.now(UTC), exit_code=code))
     )
@@ -180,7 +190,10 @@ def _loaded(task: Task, folder: Path, environ: Mapping[str, str]) -> Loaded:
         run_id=task.run_id,
         environ=environ,
     )
-    steps = tuple(step.model_copy(update={"runtime": None}) for step in loaded.pipeline.steps)
+    steps = tuple(
+        with_retries(step, task.retries.get(step.name)).model_copy(update={"runtime": None})
+        for step in loaded.pipeline.steps
+    )
     pipeline = loaded.pipeline.model_copy(update={**_QUIET, "steps": steps})
     return replace(loaded, pipeline=pipeline)
 

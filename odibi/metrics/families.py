@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from odibi.record.model import RunRecord, RunStatus, StepRecord, StepStatus
+from odibi.record.model import PodRecord, RunRecord, RunStatus, StepRecord, StepStatus
 
 __all__ = [
     "ACTIVE",
@@ -95,6 +95,12 @@ FAMILIES = (
         "pipeline_step_peak_memory_bytes", "gauge", "Peak resident memory of the last attempt's process",
         change=_latest,
     ),
+    Family("pipeline_step_pods_total", "counter", "Pods that worked on steps"),
+    Family("pipeline_step_pod_failures_total", "counter", "Pods that failed or were deleted"),
+    Family("pipeline_step_pod_waiting_seconds_total", "counter", "Time that pods waited for a node and an image"),
+    Family("pipeline_step_pod_starting_seconds_total", "counter", "Time that pods took to start"),
+    Family("pipeline_step_pod_working_seconds_total", "counter", "Time that pods worked"),
+    Family("pipeline_step_executors_total", "counter", "Executors of Spark beside pods"),
 )  # fmt: skip
 """All metrics, in the order they are exported."""
 
@@ -109,9 +115,14 @@ def of_pipeline(run: RunRecord) -> Labels:
 def amounts_of(run: RunRecord) -> dict[Labels, dict[str, float]]:
     """What the run, as far as it has come, adds to every metric; of gauges, what they are after it."""
     found = {of_pipeline(run): {name: _number(amount) for name, amount in _of_run(run)}}
+    counted: set[str] = set()
     for step in run.steps:
         labels = Labels(run.pipeline, step.name, step.layer, step.engine, _TENANT)
-        found[labels] = {f"pipeline_step_{name}": _number(amount) for name, amount in _of_step(step)}
+        # A pod that several steps share is counted at the first of them, so that sums are right.
+        pods = [pod for pod in step.pods if pod.name not in counted]
+        counted.update(pod.name for pod in pods)
+        amounts = (*_of_step(step), *_of_pods(pods))
+        found[labels] = {f"pipeline_step_{name}": _number(amount) for name, amount in amounts}
     return found
 
 
@@ -157,3 +168,14 @@ def _of_step(step: StepRecord) -> Iterator[tuple[str, float]]:
     yield "check_failures_total", sum(check.status != "passed" for check in step.checks)
     if step.peak_memory is not None:
         yield "peak_memory_bytes", step.peak_memory
+
+
+def _of_pods(pods: Sequence[PodRecord]) -> Iterator[tuple[str, float]]:
+    """What steps that run here have no series of."""
+    if pods:
+        yield "pods_total", len(pods)
+        yield "pod_failures_total", sum(pod.status in ("Failed", "Deleted") for pod in pods)
+        yield "pod_waiting_seconds_total", sum(pod.waited or 0.0 for pod in pods)
+        yield "pod_starting_seconds_total", sum(pod.starting or 0.0 for pod in pods)
+        yield "pod_working_seconds_total", sum(pod.worked or 0.0 for pod in pods)
+        yield "executors_total", sum(pod.executors or 0 for pod in pods)

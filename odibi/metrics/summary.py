@@ -15,7 +15,7 @@ def summary(run: RunRecord) -> dict[str, Any]:
     """What the run took and gave, in all and by node. Numbers that nobody knows are None.
 
     Durations are wall times in milliseconds, ``throughput`` is rows per second, ``memory_mb`` the peak
-    resident memory of the process that computed the node.
+    resident memory of the process that computed the node; times of ``pods`` are in seconds.
     """
     nodes = [_node(step) for step in run.steps]
     tried = run.cache_hits + run.cache_misses
@@ -62,6 +62,7 @@ def _node(step: StepRecord) -> dict[str, Any]:
         "quarantined_rows": step.quality.quarantined if step.quality is not None else 0,
         "check_failures": sum(check.status != "passed" for check in step.checks),
         "error": step.error.message if step.error is not None else "",
+        "pods": [pod.model_dump(mode="json", exclude={"log"}) for pod in step.pods],
     }
 
 

@@ -223,6 +223,7 @@ class PodRecord(Frozen):
     """A pod that worked on a step: where, for how long, and how it ended.
 
     Seconds are those that it waited for a node and its image, that its worker took to start, and that it worked.
+    Of one that failed ``log`` holds the last lines it printed and ``exit_code`` how it ended, if it did.
     """
 
     name: Name
@@ -235,6 +236,8 @@ class PodRecord(Frozen):
     starting: float | None = None
     worked: float | None = None
     executors: int | None = None  # pods of Spark beside it
+    exit_code: int | None = None
+    log: tuple[str, ...] = ()
 
 
 class StepRecord(Frozen):
@@ -275,13 +278,18 @@ class StepRecord(Frozen):
     quality: QualityRecord | None = None
     warnings: tuple[str, ...] = ()
     attempts: tuple[AttemptRecord, ...] = ()
-    pods: tuple[PodRecord, ...] = ()  # where it was computed, if that was not here
+    pods: tuple[PodRecord, ...] = ()  # of all attempts, where it was computed elsewhere
     error: ErrorRecord | None = None
 
     @property
     def cleaning_operations_applied(self) -> tuple[str, ...]:
         """The operations that cleaned, in order."""
         return tuple(operation.name for operation in self.operations if operation.name in CLEANING)
+
+    @property
+    def logs(self) -> tuple[tuple[str, ...], ...]:
+        """The last lines of each attempt that failed and has some."""
+        return tuple(one.error.log for one in self.attempts if one.error is not None and one.error.log)
 
     @property
     def retry_count(self) -> int:

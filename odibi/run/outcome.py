@@ -36,7 +36,7 @@ class Outcome:
     """What one attempt at a step produced.
 
     Attributes:
-        status: completed, reused, failed or cancelled.
+        status: completed, reused, failed or cancelled; waiting where an attempt elsewhere did not come to the step.
         rows_in: rows of each input, where they are known.
         reads: what was read, at the version that was read.
         operations: those of a transform, with their rows.

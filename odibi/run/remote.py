@@ -21,6 +21,8 @@ class Remote(Protocol):
     def attempt(self, steps: Sequence[PlannedStep], stopped: Callable[[], bool]) -> Mapping[str, Outcome]:
         """Have the steps computed there, and wait for it.
 
+        An attempt that failed has outcomes too, which say where it was made: see :func:`odibi.run.task.undone`.
+
         Args:
             steps: in an order in which they can run; all else they need has ended.
             stopped: whether the run was asked to end; then nothing of it may stay there.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from odibi.config.models import Pipeline, RetryRule, Step
+from odibi.config.retry import Retry
 from odibi.errors import Elsewhere, Unavailable, exit_code_of, kinds_of
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "policy_of",
     "should_retry_failure",
     "strategy",
+    "with_retries",
 ]
 
 ATTEMPTS = 3
@@ -217,3 +219,11 @@ def policy_of(pipeline: Pipeline, step: Step) -> Policy:
     rules = (*(step.retry.retry_rules if step.retry else ()), *pipeline.retry_rules)
     said = {name: getattr(pipeline, name) for name in names} | own
     return Policy(**said, rules=tuple(Rule.of(rule) for rule in rules))
+
+
+def with_retries(step: Step, retries: int | None) -> Step:
+    """The step with so many retries and its own words for all else; as it is if that is None."""
+    if retries is None:
+        return step
+    retry = (step.retry or Retry()).model_copy(update={"max_retries": retries})
+    return step.model_copy(update={"retry": retry})

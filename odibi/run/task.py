@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,7 @@ from odibi.record.model import (
     CheckRecord,
     DatasetRecord,
     OperationRecord,
+    PodRecord,
     QualityRecord,
     SampleRecord,
     StepStatus,
@@ -57,7 +59,7 @@ from odibi.run.retry import policy_of
 if TYPE_CHECKING:
     from odibi.quality.judge import Judge
 
-__all__ = ["attempt", "attempt_elsewhere", "timed_out"]
+__all__ = ["attempt", "attempt_elsewhere", "timed_out", "undone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +126,30 @@ def attempt_elsewhere(context: RunContext, steps: Sequence[PlannedStep]) -> Mapp
     except BaseException as error:  # noqa: BLE001 - as in an attempt here
         if isinstance(error, Stopped) or context.stopped.is_set():
             return {planned.name: Outcome(StepStatus.CANCELLED) for planned in steps}
-        return {steps[0].name: failed(error)}
-    if not outcomes:  # they would be given there again and again
+        return undone(context, steps, error)
+    if not any(outcome.status.ended for outcome in outcomes.values()):  # they would be given there for ever
         silent = Permanent(f"{steps[0].runtime} does not say what became of {steps[0].name!r}")
-        return {steps[0].name: failed(silent)}
+        return undone(context, steps, silent)
     return outcomes
+
+
+def undone(
+    context: RunContext, steps: Sequence[PlannedStep], error: BaseException, pods: tuple[PodRecord, ...] = ()
+) -> dict[str, Outcome]:
+    """The outcomes of an attempt elsewhere that ended without saying what became of its steps.
+
+    The first that has committed nothing in this run has failed, and the others have not been come to.
+    """
+    blamed = steps[0]
+    with suppress(Exception):  # it is told why the attempt failed, whatever the tables say
+        blamed = next((planned for planned in steps if not _has_committed(context, planned)), steps[-1])
+    rules = policy_of(context.loaded.pipeline, blamed.step).rules
+    return {
+        planned.name: replace(
+            failed(error, rules=rules) if planned is blamed else Outcome(StepStatus.WAITING), pods=pods
+        )
+        for planned in steps
+    }
 
 
 def _commits(context: RunContext, planned: PlannedStep) -> dict[str, Commit]:
@@ -137,6 +158,13 @@ def _commits(context: RunContext, planned: PlannedStep) -> dict[str, Commit]:
     tables = {d: group[0] for d, group in planned.targets.items() if group[0].format == "delta"}
     found = {dataset: ledger(target, mine) for dataset, target in tables.items()}
     return {dataset: commit for dataset, commit in found.items() if commit is not None}
+
+
+def _has_committed(context: RunContext, planned: PlannedStep) -> bool:
+    """Whether all that the step makes is there, and this run has made it."""
+    found, run = _commits(context, planned), context.loaded.run_id
+    every = len(found) == len(planned.targets) > 0
+    return every and all(commit.note.get("run") == run for commit in found.values())
 
 
 def timed_out(planned: PlannedStep, log: tuple[str, ...] = ()) -> Outcome:

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,11 +25,18 @@ from odibi.errors import DependencyFailed, Timeout
 from odibi.operations.memory import peak
 from odibi.plan.model import Action, Plan, PlannedStep
 from odibi.plan.runtime import HERE, groups, together
-from odibi.record.model import AttemptRecord, ColumnRecord, ErrorRecord, StepRecord, StepStatus
+from odibi.record.model import (
+    AttemptRecord,
+    ColumnRecord,
+    ErrorRecord,
+    PodRecord,
+    StepRecord,
+    StepStatus,
+)
 from odibi.run.context import Permit, RunContext
 from odibi.run.outcome import Outcome, failed
 from odibi.run.retries import Retries
-from odibi.run.retry import Strategy, policy_of
+from odibi.run.retry import Strategy, policy_of, with_retries
 from odibi.run.task import attempt, attempt_elsewhere, timed_out
 
 __all__ = ["Listener", "Walk", "first_records", "walk"]
@@ -326,7 +333,11 @@ class _Walker:
                 continue
             else:
                 done = {each for each, record in self.walk.records.items() if record.status.ended}
-                job = _Running(together(self.plan, name, done, self.running.keys()), now, math.inf)
+                group = together(self.plan, name, done, self.running.keys())
+                if any(each.name in self.retries.waiting for each in group):
+                    later.append(first)  # the attempt that failed was at all of them, and so is the next
+                    continue
+                job = _Running(tuple(map(self._with_what_is_left, group)), now, math.inf)
                 threading.Thread(target=self._wait, args=(job,), daemon=True, name=f"odibi-{name}").start()
             for each in job.steps:
                 self.running[each.name] = job
@@ -337,6 +348,12 @@ class _Walker:
         if later and not self.running and not self.retries.waiting:
             self.groups.clear()  # what these were planned to go with does not come any more
             self._start_what_can()
+
+    def _with_what_is_left(self, planned: PlannedStep) -> PlannedStep:
+        """The step with the retries it has left, for it may be tried again elsewhere as well."""
+        failures = len(self.walk.records[planned.name].attempts)
+        left = policy_of(self.context.loaded.pipeline, planned.step).max_retries - failures
+        return replace(planned, step=with_retries(planned.step, max(0, left))) if failures else planned
 
     def _is_waited_for(self, name: str) -> bool:
         """Whether the steps that are planned to go elsewhere with this one still need something of others."""
@@ -351,15 +368,18 @@ class _Walker:
     # --- ending --------------------------------------------------------------------------------
 
     def _ended(self, job: _Running, outcomes: Mapping[str, Outcome], at: datetime) -> None:
-        for planned in job.steps:
+        for planned in (self.plan[given.name] for given in job.steps):
             if self.running.get(planned.name) is not job:
                 continue  # it was given up before
             del self.running[planned.name]
-            if (outcome := outcomes.get(planned.name)) is not None:
+            outcome = outcomes.get(planned.name, Outcome(StepStatus.WAITING))
+            record = self.walk.records[planned.name]
+            if outcome.status.ended:
                 self._ended_step(job, planned, outcome, at)
-            elif not self.walk.records[planned.name].status.ended:
+            elif not record.status.ended:
                 # Nobody came to it: it waits again for what it needs, which failed and may be tried again.
-                self._update(planned.name, status=StepStatus.WAITING, started_at=None)
+                pods = _pods(record, outcome)
+                self._update(planned.name, status=StepStatus.WAITING, started_at=None, pods=pods)
                 if not self.open[planned.name]:
                     self._release([planned.name])
 
@@ -376,14 +396,15 @@ class _Walker:
             config_hash=self.context.loaded.config_hash,
             error=outcome.error,
         )
-        made = enumerate(outcome.attempts or (own,), len(before.attempts) + 1)
-        numbered = (one.model_copy(update={"number": number}) for number, one in made)
-        attempts = (*before.attempts, *numbered)
+        first, *more = outcome.attempts or (own,)  # what was waited before it is known only here
+        made = enumerate((first.model_copy(update={"delay": own.delay}), *more), len(before.attempts) + 1)
+        numbered = (one.model_copy(update={"number": number, "of": own.of}) for number, one in made)
+        attempts, pods = (*before.attempts, *numbered), _pods(before, outcome)
         then, why = Strategy.ESCALATE, ""
         if outcome.status is StepStatus.FAILED and not self.halted and not outcome.attempts:
             then, why = self.retries.after(planned.step, attempts, outcome.failure)
         if then is Strategy.RETRY:
-            self._update(name, attempts=attempts)
+            self._update(name, attempts=attempts, pods=pods)
             return
         skipped = then is Strategy.SKIP or outcome.left_out
         if skipped and outcome.error is not None:
@@ -410,7 +431,7 @@ class _Walker:
             peak_memory=outcome.peak_memory or peak(os.getpid()),
             checks=outcome.checks,
             quality=outcome.quality,
-            pods=outcome.pods,
+            pods=pods,
             warnings=(*before.warnings, *outcome.warnings),
             attempts=attempts,
             error=None if skipped else outcome.error,
@@ -500,6 +521,11 @@ def _when(
     first, last = outcome.attempts[0].started_at, outcome.attempts[-1].ended_at or at
     began, over = (min(max(one, job.started_at), at) for one in (first, last))
     return (before.started_at if before.attempts else began), over
+
+
+def _pods(before: StepRecord, outcome: Outcome) -> tuple[PodRecord, ...]:
+    """The pods of all attempts; of one that outlived an attempt what is known now."""
+    return tuple({pod.name: pod for pod in (*before.pods, *outcome.pods)}.values())
 
 
 def _heights(plan: Mapping[str, PlannedStep], after: Mapping[str, list[str]]) -> dict[str, int]:

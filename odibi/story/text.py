@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from odibi.record.model import ProofRecord, RunRecord, RunStatus, StageRecord, StepStatus
+from odibi.record.model import PodRecord, ProofRecord, RunRecord, RunStatus, StageRecord, StepStatus
 
 __all__ = [
     "NONE",
@@ -15,6 +15,7 @@ __all__ = [
     "duration",
     "one_line",
     "percent",
+    "pod",
     "proved",
     "sentence",
     "share",
@@ -138,6 +139,14 @@ def stage(found: StageRecord) -> str:
     """``bronze: 2 of 3 succeeded``, and where these are too few, how many had to."""
     said = f"{found.layer}: {found.successful_sources:,} of {found.total_sources:,} succeeded"
     return said if found.status == "completed" else f"{said}, {found.needed:,} had to"
+
+
+def pod(found: PodRecord) -> str:
+    """Who, where, with how many executors, and how it ended if that was not well: ``p1 on node-2 (Failed: OOMKilled)``."""
+    executors = f" with {count(found.executors, 'executor')}" if found.executors else ""
+    ended = ": ".join(filter(None, (found.status, found.reason)))
+    unwell = f" ({ended})" if found.status not in ("", "Succeeded") else ""
+    return f"{found.name} on {found.node or 'no node'}{executors}{unwell}"
 
 
 def sentence(run: RunRecord) -> str:

@@ -307,8 +307,12 @@ def asked(place: Place, account: str) -> Counter[tuple[str, str]]:
     user = f"system:serviceaccount:{place.name}:{account}"
     found: Counter[tuple[str, str]] = Counter()
     for one in audited():
-        if one["user"]["username"] == user and one["stage"] in ("ResponseComplete", "ResponseStarted"):
-            about = one.get("objectRef", {})
+        about = one.get("objectRef")  # who the server is, everybody may ask
+        if (
+            about
+            and one["user"]["username"] == user
+            and one["stage"] in ("ResponseComplete", "ResponseStarted")
+        ):
             resource = "/".join(filter(None, (about.get("resource"), about.get("subresource"))))
             found[one["verb"], resource] += one["stage"] == "ResponseComplete" or one["verb"] == "watch"
     return found

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.cluster import cluster
 from tests.cluster.kube import kubectl, wait_until
 
-__all__ = ["is_ready", "process", "restarted", "stopped"]
+__all__ = ["is_ready", "kill", "process", "restarted", "stopped"]
 
 
 def process(name: str) -> int:
@@ -22,6 +22,15 @@ def process(name: str) -> int:
             if str((folder / "exe").readlink()) == wanted:
                 return int(folder.name)
     return 0
+
+
+def kill(words: str) -> None:
+    """Kill the processes in whose command line these words are, in pods as well."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            said = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+            if words in said:
+                os.kill(int(folder.name), signal.SIGKILL)
 
 
 def restarted(name: str) -> None:

@@ -38,7 +38,9 @@ class Held:
                 "select count(*) as rows, count(distinct id) as ids, sum(id) as total from held",
             ),
         ]
-        self.config = place.write("held.json", config(place, name, steps, of_cluster=of_cluster))
+        self.config = place.write(
+            "held.json", config(place, name, steps, of_cluster=of_cluster, max_retries=1, retry_delay=0)
+        )
         self.run = place.start("run", self.config)
         self.job: dict[str, Any] = {}
 
@@ -73,6 +75,22 @@ class Held:
             assert pod["name"] in story
         return step
 
+    def assert_tried_again(self, status: str, pod: dict[str, Any]) -> None:
+        """The run gives the step to another Job, once, and its record says what became of the first pod."""
+        wait_until(90, lambda: Path(f"{self.gate}.waited-for").exists(), "the pod that follows")
+        self.open()
+        self.run.ended()
+        step = self.assert_right()
+        first, second = step["pods"]
+        assert (first["status"], second["status"]) == (status, "Succeeded")
+        assert first["name"] == pod["metadata"]["name"]
+        assert first["job"] != second["job"]
+        assert [one["status"] for one in step["attempts"]] == ["failed", "completed"]
+        error = step["attempts"][0]["error"]
+        assert (error["kind"], error["permanent"]) == ("Transient", False)
+        assert error["exit_code"] == first["exit_code"] >= 137, error
+        assert f"waiting for {self.gate}" in "\n".join(error["log"])
+
 
 @pytest.fixture
 def held(place: Place) -> Held:
@@ -96,12 +114,35 @@ def test_the_pod_is_deleted(held: Held, force: bool) -> None:
     pod = held.waits()
     how = ("--grace-period=0", "--force") if force else ("--wait=false",)
     kubectl("delete", "pod", pod["metadata"]["name"], f"-n{held.place.name}", *how)
+    held.assert_tried_again("Deleted", pod)
+
+
+@pytest.mark.usefixtures("own_cluster")
+def test_the_worker_is_killed(held: Held) -> None:
+    pod = held.waits()
+    node.kill(f"worker {held.place.shared}")
+    held.assert_tried_again("Failed", pod)
+
+
+def test_the_pod_is_thrown_out(held: Held) -> None:
+    """That is no failure of the step: its Job makes another pod, and the run counts no attempt."""
+    pod = held.waits()
+    name = pod["metadata"]["name"]
+    eviction = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": name, "namespace": held.place.name},
+    }
+    url = f"/api/v1/namespaces/{held.place.name}/pods/{name}/eviction"
+    kubectl("create", "--raw", url, "--filename", "-", given=eviction)
     wait_until(90, lambda: Path(f"{held.gate}.waited-for").exists(), "the pod that follows")
     held.open()
     held.run.ended()
-    pods = held.assert_right()["pods"]
-    assert [one["status"] for one in pods] == ["Deleted", "Succeeded"]
-    assert pods[0]["name"] == pod["metadata"]["name"]
+    step = held.assert_right()
+    assert [one["status"] for one in step["pods"]] == ["Deleted", "Succeeded"]
+    assert "EvictionByEvictionAPI" in step["pods"][0]["reason"]
+    assert len({one["job"] for one in step["pods"]}) == len(step["attempts"]) == 1
+    assert f"waiting for {held.gate}" in "\n".join(step["pods"][0]["log"])
 
 
 def test_the_submitter_is_killed_and_goes_on_with_the_same_job(held: Held) -> None:

@@ -13,14 +13,18 @@ from tests.cluster.kube import SMALL, Done, Place, config, kubectl, said, sql, w
 
 Json = dict[str, Any]
 SLOW = 200.0
-"""Seconds in which a refusal must be told: one that may pass is waited for, a minute."""
+"""Seconds in which a refusal must be told."""
+
+PENDING = 15
+"""Seconds for which one that may pass is waited for."""
 
 
-def given(place: Place, step: Json | None = None, **fields: Any) -> str:
+def given(place: Place, step: Json | None = None, of_cluster: Json | None = None, **fields: Any) -> str:
     """A config with one step in the cluster."""
     raw = sql("raw", "bronze", "select range as id from range(10)")
     far = sql("far", "silver", "select id from raw", resources=SMALL) if step is None else step
-    return place.write("refused.json", config(place, "refused", [raw, far], **fields))
+    waiting = {"pending_seconds": PENDING, **(of_cluster or {})}
+    return place.write("refused.json", config(place, "refused", [raw, far], of_cluster=waiting, **fields))
 
 
 def function(name: str, params: Json, **more: Any) -> Json:
@@ -81,7 +85,9 @@ def test_logs_may_not_be_read(place: Place) -> None:
 
 def test_the_quota_of_jobs_is_used_up(place: Place) -> None:
     place.apply(quota(place, {"count/jobs.batch": "0"}))
-    refused(place, f"the quota of namespace {place.name} is used up")
+    done = refused(place, f"the quota of namespace {place.name} is used up")
+    assert "waits: the quota" in done.stderr
+    assert_kind(place, "ResourceQuotaExceeded")
     place.assert_clean()
 
 
@@ -89,7 +95,14 @@ def test_the_quota_of_pods_is_used_up(place: Place) -> None:
     place.apply(quota(place, {"requests.memory": "1Mi"}))
     done = refused(place, "exceeded quota")
     assert "waits: no pod can be made" in done.stderr
+    assert_kind(place, "ResourceQuotaExceeded")
     place.assert_clean()
+
+
+def assert_kind(place: Place, kind: str) -> None:
+    """The step's error is of this kind."""
+    (step,) = [one for one in place.record()["steps"] if one["name"] == "far"]
+    assert step["error"]["kind"] == kind, step["error"]
 
 
 def quota(place: Place, hard: Json) -> Json:
@@ -113,20 +126,100 @@ def test_no_node_takes_the_pod(place: Place) -> None:
     place.assert_clean()
 
 
-def test_the_pod_needs_more_memory_than_its_limit(place: Place) -> None:
-    refused(
-        place, "used more memory than its limit 400Mi", step=function(
-            "hog", {"mib": 2000}, resources={"requests": {"cpu": "50m", "memory": "100Mi"}, "limits": {"memory": "400Mi"}}
-        ), of_cluster={"backoff_limit": 0},
-    )  # fmt: skip
+def on_spark(conf: Json, **fields: Any) -> Json:
+    """The fields of a config whose step has an executor with these settings."""
+    small = {"spark.kubernetes.executor.request.cores": "100m", **conf}
+    spark = {"executors": 1, "memory": "512m", "driver_memory": "512m", "conf": small}
+    step = sql("far", "silver", "select id % 3 as rest, count(*) as n from raw group by 1", timeout=150)
+    return {
+        "step": step,
+        "engines": {"silver": "spark"},
+        "of_cluster": {"spark": spark, "pending_seconds": PENDING, "backoff_limit": 0},
+        **fields,
+    }
+
+
+NOWHERE = {"spark.kubernetes.executor.node.selector.odibi.dev/nowhere": "true"}
+
+
+def test_no_node_takes_the_executors(place: Place) -> None:
+    done = refused(place, "cannot run: no executor can start: no node takes pod", **on_spark(NOWHERE))
+    assert "node affinity/selector" in done.stdout + done.stderr
+    assert "waits: no executor can start" in done.stderr
     place.assert_clean()
+
+
+def test_the_deadline_passes_while_no_node_takes_the_executors(place: Place) -> None:
+    fields = on_spark(NOWHERE)
+    fields["step"]["timeout"], fields["of_cluster"]["pending_seconds"] = 30, 100
+    done = refused(place, "30 s: no executor can start: no node takes pod", **fields)
+    assert_kind(place, "Timeout")
+    assert "Unschedulable" in done.stdout + done.stderr
+    place.assert_clean()
+
+
+def test_the_executors_have_no_image(place: Place) -> None:
+    image = {"spark.kubernetes.executor.container.image": "localhost:1/nobody/made-this:1"}
+    done = refused(place, "no executor can start: the image", **on_spark(image))
+    assert "'localhost:1/nobody/made-this:1' cannot be had" in done.stdout + done.stderr
+    place.assert_clean()
+
+
+def test_the_executors_need_more_memory_than_their_limit(place: Place) -> None:
+    """A heap that is touched as a whole, in a pod with no room for anything else."""
+    hungry = {
+        "spark.executor.memoryOverhead": "10m",
+        "spark.executor.extraJavaOptions": "-XX:+AlwaysPreTouch -Xms512m",
+    }
+    refused(place, "OOMKilled", **on_spark(hungry))
+    place.assert_clean()
+
+
+def test_the_quota_leaves_no_room_for_executors(place: Place) -> None:
+    place.apply(quota(place, {"pods": "1"}))
+    refused(place, "exceeded quota", **on_spark({}))
+    place.assert_clean()
+
+
+def test_the_pod_needs_more_memory_than_its_limit(place: Place) -> None:
+    limited = {"requests": {"cpu": "50m", "memory": "100Mi"}, "limits": {"memory": "400Mi"}}
+    done = refused(
+        place, "used more memory than its limit 400Mi", step=function("hog", {"mib": 2000}, resources=limited),
+        max_retries=1, retry_delay=0,
+    )  # fmt: skip
+    far = step_of(place)
+    assert [one["status"] for one in far["attempts"]] == ["failed", "failed"], said(done)
+    for pod, attempt in zip(
+        far["pods"], far["attempts"], strict=True
+    ):  # one for each: the run counts attempts
+        assert (pod["status"], pod["reason"], pod["exit_code"]) == ("Failed", "OOMKilled, exit code 137", 137)
+        error = attempt["error"]
+        assert (error["kind"], error["exit_code"], error["permanent"]) == ("ResourceExhausted", 137, False)
+        assert any(line.endswith("Z taking 2000 MiB") for line in error["log"]), error["log"]
+        assert pod["log"] == error["log"]
+        assert pod["name"] in place.story()
+    place.assert_clean()
+
+
+def step_of(place: Place) -> Json:
+    """The step in the cluster, as the last run recorded it."""
+    (far,) = [one for one in place.record()["steps"] if one["name"] == "far"]
+    return far
 
 
 def test_the_job_takes_longer_than_it_may(place: Place) -> None:
     step = function("hold", {"gate": str(place.shared / "never")}, timeout=10)
     done = refused(place, "10 s", step=step)
-    (step,) = [one for one in place.record()["steps"] if one["name"] == "far"]
-    assert step["error"]["kind"] == "Timeout", said(done)
+    far = step_of(place)
+    assert (far["error"]["kind"], far["error"]["exit_code"]) == ("Timeout", 143), said(done)
+    words = f"waiting for {place.shared / 'never'}"
+    (told,) = [line for line in far["error"]["log"] if words in line]
+    (pod,) = far["pods"]
+    assert (pod["status"], pod["log"]) == ("Deleted", far["error"]["log"])
+    assert told in place.story()
+    verbose = place.odibi("status", "refused", "--verbose", code=0).stdout
+    assert pod["name"] in verbose
+    assert f"| {told}" in verbose
     place.assert_clean()
 
 

@@ -27,5 +27,6 @@ def hold(raw: pd.DataFrame, *, gate: str) -> pd.DataFrame:
 
 def hog(raw: pd.DataFrame, *, mib: int) -> pd.DataFrame:
     """The rows as they are, after so much memory was held."""
+    print(f"taking {mib} MiB", flush=True)
     held = [bytearray(b"x" * 2**20) for _ in range(mib)]
     return raw.head(len(raw) if held else 0)

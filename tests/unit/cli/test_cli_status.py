@@ -8,9 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from odibi.cli.describe import describe
 from odibi.cli.exits import NotFound
+from odibi.cli.results import results
 from odibi.cli.status import PHASES, status
-from odibi.record import ErrorRecord, RunRecord, RunStatus, StepRecord, StepStatus, open_store
+from odibi.record import (
+    AttemptRecord,
+    ErrorRecord,
+    RunRecord,
+    RunStatus,
+    StepRecord,
+    StepStatus,
+    open_store,
+)
+from odibi.record.model import PodRecord
 
 START = datetime(2024, 1, 15, 2, 0, tzinfo=UTC)
 LONG_AGO = datetime(2024, 1, 15, 2, 0, 30, tzinfo=UTC)
@@ -135,6 +146,65 @@ def test_names_that_mean_nothing() -> None:
         status(name="midle", verbose=False, output="text")
     with pytest.raises(NotFound, match="there is no file"):
         status(name="configs/gone.yaml", verbose=False, output="text")
+
+
+def attempt(number: int, error: ErrorRecord | None) -> AttemptRecord:
+    state = StepStatus.FAILED if error is not None else StepStatus.COMPLETED
+    return AttemptRecord(
+        number=number,
+        of=4,
+        status=state,
+        started_at=START,
+        ended_at=START + timedelta(seconds=9),
+        error=error,
+    )
+
+
+LOG = tuple(f"line {number}" for number in range(50))
+OOM = ErrorRecord(kind="ResourceExhausted", message="no memory", permanent=False, exit_code=137, log=LOG)
+PODS = (
+    PodRecord(
+        name="p1", job="j1", node="n1", status="Failed", reason="OOMKilled, exit code 137", exit_code=137, log=LOG
+    ),
+    PodRecord(name="p2", job="j2", status="Deleted", reason="EvictionByEvictionAPI", log=("almost",)),
+    PodRecord(name="p3", job="j2", node="n2", status="Succeeded", waited=2, starting=1, worked=6, executors=2),
+)  # fmt: skip
+FAR = run(
+    "far", RunStatus.SUCCEEDED, 1,
+    (step("big", StepStatus.COMPLETED, started_at=START, ended_at=LONG_AGO, attempts=(attempt(1, OOM), attempt(2, None)), pods=PODS),),
+)  # fmt: skip
+
+
+@pytest.mark.usefixtures("_recorded")
+def test_pods_of_all_attempts_are_told_and_each_log_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with open_store(".odibi/state.db") as store:
+        store.start_run(FAR)
+        store.finish_run(FAR)
+    status(name="far", verbose=True, output="text")
+    shown = capsys.readouterr().out
+    assert shown.endswith(
+        "         | line 49\n"
+        "       attempt 2 of 4 at 02:00:00: completed in 9.0 s\n"
+        "       pod p1 on n1 (Failed: OOMKilled, exit code 137)\n"
+        "       pod p2 on no node (Deleted: EvictionByEvictionAPI)\n"
+        "         | almost\n"
+        "       pod p3 on n2 with 2 executors: waited 2.0 s, started in 1.0 s, worked 6.0 s\n"
+    )
+    assert shown.count("| line 0\n") == 1
+    status(name="far", verbose=False, output="json")
+    (big,) = json.loads(capsys.readouterr().out)["details"]
+    assert [pod["exit_code"] for pod in big["pods"]] == [137, None, None]
+    assert big["attempts"][0]["error"]["log"] == big["pods"][0]["log"] == [*LOG]
+    describe(name="far", output="text")
+    assert "big   p1   n1    Failed: OOMKilled, exit code 137" in capsys.readouterr().out
+    results(name="far", output="text")
+    assert "p1 on n1 (Failed: OOMKilled, exit code 137), p2 on no node" in capsys.readouterr().out
+    results(name="far", output="json")
+    assert [pod["name"] for pod in json.loads(capsys.readouterr().out)["nodes"][0]["pods"]] == [
+        "p1",
+        "p2",
+        "p3",
+    ]
 
 
 def test_every_status_is_a_phase() -> None:

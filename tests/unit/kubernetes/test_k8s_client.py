@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,9 +15,9 @@ import pytest
 from lightkube.resources.batch_v1 import Job
 
 from odibi.config.runtime import Kubernetes
-from odibi.errors import KubernetesError, OdibiError, ResourceExhausted, Unavailable
+from odibi.errors import KubernetesError, OdibiError, ResourceQuotaExceeded, Unavailable
 from odibi.kubernetes import client
-from odibi.kubernetes.client import Api, Watched
+from odibi.kubernetes.client import Api, Watched, exceeded
 
 JOBS = "/apis/batch/v1/namespaces/etl/jobs"
 MANIFEST = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "a"}, "spec": {"template": {"spec": {"containers": []}}}}  # fmt: skip
@@ -48,9 +49,9 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster
 
         def _answer(self) -> None:
             path, query = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
-            assert path.startswith(JOBS), path
+            assert path.startswith((JOBS, "/version")), path
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            kind = "WATCH" if "watch" in query else self.command
+            kind = "WATCH" if "watch" in query else "VERSION" if path == "/version" else self.command
             known.asked.append(f"{kind} {query.get('resourceVersion', [''])[0]}".strip())
             code, lines = known.answers[kind](json.loads(body or b"{}"), query)
             text = "".join(json.dumps(line) + "\n" for line in lines).encode()
@@ -107,7 +108,7 @@ def test_the_namespace_is_that_of_the_context_or_of_the_config(cluster: Cluster,
 
 REFUSED = [
     ("POST", 403, "jobs.batch is forbidden: User x cannot create", KubernetesError, "cannot create jobs.batch in namespace etl"),
-    ("POST", 403, "jobs is forbidden: exceeded quota: q", ResourceExhausted, "the quota of namespace etl is used up"),
+    ("POST", 403, "jobs is forbidden: exceeded quota: q", ResourceQuotaExceeded, "the quota of namespace etl is used up"),
     ("POST", 404, 'namespaces "etl" not found', KubernetesError, "there is no namespace 'etl'"),
     ("POST", 403, "because it is being terminated", KubernetesError, "namespace etl is being deleted"),
     ("POST", 422, "spec.template: Required value", KubernetesError, "refuses to create jobs.batch: spec.template"),
@@ -123,6 +124,25 @@ def test_what_is_refused(
     cluster.refuse(method, code, message)
     with pytest.raises(kind, match=said):
         api().create(MANIFEST)
+
+
+def test_which_quota_is_exceeded(cluster: Cluster, api: Asking) -> None:
+    said = "exceeded quota: small, requested: pods=1,requests.memory=200Mi, used: pods=3,requests.memory=1Gi, limited: pods=3,requests.memory=1Gi"
+    cluster.refuse("POST", 403, f'pods "a" is forbidden: {said}')
+    with pytest.raises(ResourceQuotaExceeded) as refused:
+        api().create(MANIFEST)
+    assert refused.value.resource_type == "pods, requests.memory"
+    assert exceeded("exceeded quota in other words") == "quota"
+
+
+def test_a_server_says_which_it_is_if_it_likes(cluster: Cluster, api: Asking) -> None:
+    cluster.answers["VERSION"] = lambda _body, _query: (200, [{"major": "1", "gitVersion": "v1.33.1"}])
+    assert api().version() == "v1.33.1"
+    cluster.refuse("VERSION", 403, "forbidden")
+    assert api().version() == ""
+    cluster.refuse("VERSION", 503, "restarting")
+    with pytest.raises(Unavailable, match="503"):
+        api().version()
 
 
 def test_creating_twice_is_creating_once(cluster: Cluster, api: Asking) -> None:
@@ -213,6 +233,7 @@ def test_a_watch_goes_on_where_it_broke_off_and_misses_nothing(
         return 200, [{"kind": "JobList", "metadata": {"resourceVersion": str(version)}, "items": jobs}]
 
     cluster.answers["GET"] = listed
+    cluster.answers["VERSION"] = lambda _body, _query: (200, [{}])
     cluster.answers["WATCH"] = lambda _body, _query: streams.pop(0) if streams else (200, [])
     watched = api().watch(Job, None)
     follow(watched, lambda: not streams and set(watched.objects) == {"b"})
@@ -222,6 +243,30 @@ def test_a_watch_goes_on_where_it_broke_off_and_misses_nothing(
         "WATCH 10", "WATCH 11", "WATCH 11", "WATCH 11", "WATCH 13", "WATCH 30"
     ]  # fmt: skip
     assert watched.trouble == ""
+
+
+def test_a_watch_that_was_broken_off_is_well_again_before_anything_changes(
+    cluster: Cluster, api: Asking
+) -> None:
+    cluster.answers["GET"] = lambda _body, _query: (
+        200,
+        [{"metadata": {"resourceVersion": "1"}, "items": []}],
+    )
+    cluster.answers["VERSION"] = lambda _body, _query: (200, [{}])
+    cluster.refuse("WATCH", 503, "restarting")
+    watched = api().watch(Job, None)
+    watched.start(lambda _name, _found: None)
+    wait_until(lambda: "503" in watched.trouble)
+    cluster.answers["WATCH"] = lambda _body, _query: (200, [])
+    wait_until(lambda: not watched.trouble)
+    watched.stop()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize(("verb", "asked"), [("list", "GET"), ("watch", "WATCH")])
@@ -244,7 +289,7 @@ def test_a_right_that_was_taken_away_is_said_after_a_while(
     streams = [(200, [{"type": "ADDED", "object": cluster.job("b", 11)}])]
     none = (200, [{"metadata": {"resourceVersion": "1"}, "items": []}])
     refused = (403, [{"kind": "Status", "code": 403, "message": "jobs.batch is forbidden"}])
-    cluster.answers["GET"] = lambda _body, _query: none
+    cluster.answers |= dict.fromkeys(("GET", "VERSION"), lambda _body, _query: none)
     cluster.answers["WATCH"] = lambda _body, _query: streams.pop() if streams else refused
     watched = api().watch(Job, None)
     follow(watched, lambda: watched.refused is not None)

@@ -30,7 +30,7 @@ APPEND = {"to": "lake", "mode": "append"}
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(RUNTIMES._things, "kubernetes", Processes)
-    Processes.given, Processes.broken = [], []
+    Processes.given, Processes.broken, Processes.killed = [], [], []
     project = Project(tmp_path)
     project.csv("in/sales.csv", "who,price", ("ann", 3), ("bob", 4), ("ann", 5))
     return project
@@ -201,6 +201,80 @@ def test_what_could_not_be_given_is_tried_again(shop: Project) -> None:
     assert [attempt.status for attempt in result.run.steps[2].attempts] == ["completed"]
 
 
+def test_the_step_that_a_pod_was_killed_at_is_tried_again_with_its_settings(shop: Project) -> None:
+    """What is known of the pod goes with all its steps; what one of them has committed is not its failure."""
+    Processes.killed = [1]
+    given = steps()
+    given[2] |= {"write": KEPT, "retry": {"max_retries": 1, "retry_delay": 0}}
+    result = shop.run(given, max_retries=0, **far(shop))
+    assert result.success, result.error
+    assert Processes.given == [["big", "totals"], ["big", "totals"]]
+    big, totals = result.run.steps[1:3]
+    assert [(str(one.status), one.error) for one in big.attempts] == [("reused", None)]
+    assert [str(one.status) for one in totals.attempts] == ["failed", "completed"]
+    error = totals.attempts[0].error
+    assert error is not None
+    assert (error.kind, error.permanent, error.exit_code, len(error.log)) == ("Transient", False, 137, 50)
+    assert [pod.name for pod in big.pods] == [pod.name for pod in totals.pods] == ["pod-1"]
+    assert shop.rows("gold/best") == [(5,)]
+
+
+def side_by_side(**of_a: Any) -> list[dict[str, Any]]:
+    query = "SELECT * FROM sales"
+    return [
+        read("sales", "sales.csv"),
+        sql("a", query, layer="silver") | of_a,
+        sql("b", query, layer="silver"),
+    ]
+
+
+def test_what_was_given_together_is_tried_again_together_and_after_the_wait(shop: Project) -> None:
+    Processes.killed = [0, 0]
+    result = shop.run(side_by_side(), retry_delay=0.5, retry_backoff=False, **far(shop))
+    assert result.success, result.error
+    assert Processes.given == [["a", "b"]] * 3
+    a, b = result.run.steps[1:]
+    assert [round(attempt.delay, 1) for attempt in a.attempts] == [0, 0.5, 0.5]
+    assert [pod.name for pod in b.pods] == ["pod-1", "pod-2"]
+
+
+def test_a_step_that_is_given_up_holds_the_others_up_no_longer(shop: Project) -> None:
+    Processes.killed = [0, 0]
+    result = shop.run(side_by_side(), max_retries=1, retry_delay=0, **far(shop))
+    assert statuses(result) == {"sales": "completed", "a": "failed", "b": "completed"}
+    assert Processes.given == [["a", "b"], ["a", "b"], ["b"]]
+    a = result.run.steps[1]
+    assert (len(a.attempts), [pod.name for pod in a.pods]) == (2, ["pod-1", "pod-2"])
+    assert a.error is not None
+    assert (a.error.exit_code, a.error.log[-1]) == (137, "line 49")
+
+
+def test_attempts_in_a_pod_and_pods_are_counted_together(shop: Project) -> None:
+    """One owner of retries: four attempts, wherever they were made."""
+    Processes.killed = [0, 0]
+    fails = sql("fails", "SELECT CAST(who AS INTEGER) AS n FROM sales", layer="silver")
+    fails["retry"] = {"retry_delay": 0.01, "retry_rules": [{"message": "could not convert", "then": "retry"}]}
+    result = shop.run([read("sales", "sales.csv"), fails], **far(shop))
+    step = result.run.steps[1]
+    assert [(one.which, one.error.kind) for one in step.attempts if one.error is not None] == [
+        *(("1 of 4", "Transient"), ("2 of 4", "Transient")),
+        *(("3 of 4", "ConversionException"), ("4 of 4", "ConversionException")),
+    ]
+    assert all(one.delay for one in step.attempts[1:])
+    assert Processes.given == [["fails"]] * 3
+
+
+def test_a_rule_about_an_exit_code_is_about_pods_too(shop: Project) -> None:
+    Processes.killed = [0]
+    rule = {"retry_rules": [{"exit_code": 137, "then": "escalate"}]}
+    result = shop.run(side_by_side(retry=rule), retry_delay=0, **far(shop))
+    assert statuses(result)["a"] == "failed"
+    assert Processes.given == [["a", "b"], ["b"]]
+    error = result.run.steps[1].error
+    assert error is not None
+    assert error.permanent
+
+
 def test_an_error_of_the_runtime_is_that_of_the_step(shop: Project) -> None:
     Processes.broken = [Permanent("cannot create jobs.batch in namespace etl")]
     result = shop.run(steps(), **far(shop))
@@ -243,7 +317,7 @@ def test_a_task_that_is_none(tmp_path: Path, text: str | None, said: str) -> Non
     if text is not None:
         exchange.put(url, text)
     code, result, printed = worked(url, tmp_path / "home")
-    assert (code, result) == (3, None)
+    assert (code, result) == (2, None), "another pod would find no other"
     assert said in printed
     assert "Traceback" not in printed
 

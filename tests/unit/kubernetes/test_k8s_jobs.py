@@ -95,7 +95,7 @@ def test_what_a_job_is_given(planned: Any) -> None:
     assert found.env == {"REGION": "eu"}
     assert found.secrets["KEY"].secret == "s"
     assert found.volumes[0].claim == "lake"
-    assert (found.backoff_limit, found.ttl, found.deadline) == (3, 3600, 300)
+    assert (found.backoff_limit, found.ttl, found.deadline) == (0, 3600, 300)
     assert found.excluded_nodes == ("node-1",)
     assert found.requests == {"cpu": "1", "memory": "2Gi", "ephemeral-storage": "10Gi"}
     assert found.limits["ephemeral-storage"] == "50Gi"
@@ -124,6 +124,36 @@ def test_when_it_is_ended(
 ) -> None:
     loaded, plan = planned([step("a", runtime="kubernetes", **fields)], {**CLUSTER, **cluster}, **pipeline)
     assert one(loaded, plan).deadline == deadline
+
+
+def test_the_run_counts_attempts_unless_pods_are_to_be_followed_by_others(planned: Any) -> None:
+    """One owner of retries: two of them would multiply theirs."""
+    given = [step("a", runtime="kubernetes")]
+    assert one(*planned(given, max_retries=3)).backoff_limit == 0
+    assert one(*planned(given, {**CLUSTER, "backoff_limit": 2})).backoff_limit == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "memory"),
+    [
+        ({}, [("4Gi", "8Gi"), ("8Gi", "16384Mi"), ("16384Mi", "32768Mi"), ("32768Mi", "32768Mi")]),
+        ({"workload_class": "MemoryIntensive"}, [("8Gi", "32Gi"), ("32Gi", "32768Mi")]),
+        ({"resources": {"limits": {"memory": "6Gi"}}}, [("4Gi", "6Gi"), ("6Gi", "6144Mi")]),
+        ({"resources": {"limits": {"cpu": "9"}}}, [("4Gi", "8Gi"), ("8Gi", "16384Mi")]),
+        ({"engine": "spark"}, [("1536Mi", "2048Mi"), ("2048Mi", "2048Mi")]),
+    ],
+)
+def test_what_had_too_little_memory_gets_more(
+    planned: Any, fields: dict[str, Any], memory: list[tuple[str, str]]
+) -> None:
+    """A limit that the config sets stands: then it is sure to get that much."""
+    loaded, plan = planned([step("a", runtime="kubernetes", **fields)])
+    for short, expected in enumerate(memory):
+        found = job_request(
+            loaded, [plan["a"]], name="a", task_url="u", task="t", run_id="r", attempt=1, short=short
+        )
+        assert (found.requests["memory"], found.limits["memory"]) == expected
+        assert lint(job(found)) == []
 
 
 def test_ingesting_may_take_longer_and_steps_in_one_pod_take_turns(planned: Any, tmp_path: Path) -> None:
@@ -288,7 +318,7 @@ def test_fetching_from_a_server(planned: Any, tmp_path: Path) -> None:
     assert (request.requests, request.limits) == (
         {"cpu": "500m", "memory": "512Mi"}, {"cpu": "1", "memory": "1Gi"}
     )  # fmt: skip
-    assert (request.backoff_limit, request.deadline, request.workload_class) == (3, 600, "NetworkIntensive")
+    assert (request.backoff_limit, request.deadline, request.workload_class) == (0, 600, "NetworkIntensive")
     assert request.image == CLUSTER["image"]
     assert lint(job(request)) == []
     assert other.env["OUTPUT_BUCKET"] == str(tmp_path / "lake/bronze/b")

@@ -50,6 +50,13 @@ def test_the_numbers_of_the_stages() -> None:
     ]
 
 
+def test_a_limit_that_is_given_is_that_of_all_templates() -> None:
+    assert {made["spec"]["backoffLimit"] for made in four(backoff_limit=0)} == {0}
+    cluster = CLUSTER.model_copy(update={"backoff_limit": 1})
+    assert pipeline_request(cluster, "shop", CONFIG, target="dev").backoff_limit == 1
+    assert pipeline_request(CLUSTER, "shop", CONFIG).backoff_limit == 2
+
+
 def test_every_step_of_the_example_has_its_stage() -> None:
     steps = load(Path(__file__).parents[3] / CONFIG, date="2026-01-05").pipeline.steps
     found = []

@@ -35,7 +35,7 @@ from odibi.record import (
     WriteRecord,
     open_store,
 )
-from odibi.record.model import CheckRecord, QualityRecord
+from odibi.record.model import CheckRecord, PodRecord, QualityRecord
 from tests.unit.record.records import NOON, a_run, a_step
 
 LABELS = {"pipeline", "step", "layer", "engine", "tenant"}
@@ -195,6 +195,33 @@ def test_the_facade_tells_of_one_run(tmp_path: Path) -> None:
     assert "pipeline_starts" in names
 
 
+def test_pods_are_counted_with_their_times_and_once_where_steps_share_them(store: RunStore) -> None:
+    lost = PodRecord(
+        name="p1", job="j1", node="n1", status="Deleted", waited=1.5, executors=2, log=("the end",)
+    )
+    done = PodRecord(
+        name="p2", job="j2", node="n2", status="Succeeded", waited=0.5, starting=1, worked=20, executors=3
+    )
+    first, second = (a_computed(name, 2, 9, pods=(lost, done)) for name in ("orders", "lines"))
+    run = ended("run-0", 0, RunStatus.SUCCEEDED, steps=(first, second, a_computed("here", 1, 1)))
+    store.start_run(run)
+    store.finish_run(run)
+    found = samples(store)
+    expected = {
+        "pods_total": 2, "pod_failures_total": 1, "pod_waiting_seconds_total": 2, "pod_starting_seconds_total": 1,
+        "pod_working_seconds_total": 20, "executors_total": 5,
+    }  # fmt: skip
+    assert {name: found[f"pipeline_step_{name}", "orders", ""] for name in expected} == expected
+    assert not any("pod" in name or "executors" in name for name, step, _ in found if step != "orders")
+    orders, lines, here = summary(run)["nodes"]
+    assert orders["pods"] == lines["pods"]
+    assert [(pod["name"], pod["status"], pod["worked"]) for pod in orders["pods"]] == [
+        ("p1", "Deleted", None), ("p2", "Succeeded", 20)
+    ]  # fmt: skip
+    assert "log" not in orders["pods"][0]
+    assert here["pods"] == []
+
+
 def test_where_metrics_go_has_to_make_sense() -> None:
     for wrong, said in (
         ({}, "needs file, prometheus or push"),
@@ -229,7 +256,8 @@ def expressions() -> Iterator[tuple[str, str]]:
 
 
 def test_every_metric_of_the_dashboard_and_the_alert_rules_exists(store: RunStore) -> None:
-    store.start_run(ended("run-0", 0, RunStatus.SUCCEEDED))
+    far = a_step("far", pods=(PodRecord(name="p0", job="j0"),))
+    store.start_run(ended("run-0", 0, RunStatus.SUCCEEDED, steps=(*STEPS, far)))
     exported = {name for name, _, _ in samples(store)}
     used = set()
     for where, expression in expressions():

@@ -13,18 +13,21 @@ from collections import Counter
 import pytest
 
 from odibi.record.model import (
+    AttemptRecord,
     CheckpointRecord,
     CheckRecord,
     ColumnLineage,
     ColumnRecord,
     DatasetRecord,
     ErrorRecord,
+    PodRecord,
     RunStatus,
     SampleRecord,
     StepStatus,
 )
 from odibi.story import render
 from odibi.story.sql import highlight
+from tests.unit.story.conftest import START
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 1234 * 5678 }}"
 
@@ -379,3 +382,28 @@ def test_importing_the_package_imports_no_engine():
 )
 def test_sql_is_highlighted_and_escaped(sql, html):
     assert highlight(sql) == html
+
+
+def test_the_pods_of_a_step_with_what_they_printed_last(run, step, page) -> None:
+    """What an attempt's error has told already is not told again."""
+    error = ErrorRecord(kind="Timeout", message="too long", exit_code=143, log=("first", "told"))
+    pods = (
+        PodRecord(name="p1", job="j1", node="n1", status="Deleted", reason="exit code 143", log=error.log),
+        PodRecord(name="p2", job="j2", status="Failed", reason="PodGC: node lost", log=("the last word",)),
+    )
+    attempts = (AttemptRecord(number=1, status=StepStatus.FAILED, started_at=START, error=error),)
+    html = render(
+        run(step("big", at=(0, 1), status=StepStatus.FAILED, attempts=attempts, error=error, pods=pods))
+    )
+    found = page(html)
+    for said in (
+        "p1",
+        "n1",
+        "Deleted: exit code 143",
+        "p2",
+        "Failed: PodGC: node lost",
+        "Last lines it printed",
+    ):
+        assert said in found.text
+    assert html.count("first\ntold") == 2, "at the top, and with its step"
+    assert html.count("the last word") == 1
