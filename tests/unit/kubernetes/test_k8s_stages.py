@@ -54,7 +54,7 @@ def test_a_limit_that_is_given_is_that_of_all_templates() -> None:
     assert {made["spec"]["backoffLimit"] for made in four(backoff_limit=0)} == {0}
     cluster = CLUSTER.model_copy(update={"backoff_limit": 1})
     assert pipeline_request(cluster, "shop", CONFIG, target="dev").backoff_limit == 1
-    assert pipeline_request(CLUSTER, "shop", CONFIG).backoff_limit == 2
+    assert pipeline_request(CLUSTER, "shop", CONFIG, target="dev").backoff_limit == 2
 
 
 def test_every_step_of_the_example_has_its_stage() -> None:
