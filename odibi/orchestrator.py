@@ -30,13 +30,16 @@ from odibi.errors import ConfigError, Permanent, Problem, nearest
 from odibi.home import Home
 from odibi.observe import observe
 from odibi.plan import Action, Plan, build
+from odibi.plan.runtime import HERE
 from odibi.quality.quarantine import quarantine_of
 from odibi.record.model import ProofRecord, RunRecord, RunStatus, StepStatus
 from odibi.relational.bind import Binder
 from odibi.run.context import RunContext
 from odibi.run.earlier import going_on, keeping_of, noted, resuming, saver_of, tidy
 from odibi.run.final import final_result
+from odibi.run.left import clearing
 from odibi.run.recording import Hide, Recorder, begun, broken, ended, hiding
+from odibi.run.remote import RUNTIMES
 from odibi.run.saving import Saver
 from odibi.run.signals import Signals, signals
 from odibi.run.turn import CANCEL, NEWS, fence_of, free_epoch, lock_name, locked
@@ -313,6 +316,10 @@ def run(
         audience = Audience(loaded, redactor, bus, log_format)
         for engine in {step.engine for step in the_plan.steps if step.decision.action is Action.RUN}:
             ENGINES.get(engine)(db)  # before anything runs: its extra, or Java, may not be installed
+        for runtime in {step.runtime for step in the_plan.steps if step.decision.action is Action.RUN} - {
+            HERE
+        }:
+            RUNTIMES.get(runtime)  # the same
         _writable(home)
         store_import.join()
         from odibi import __version__
@@ -351,7 +358,7 @@ def run(
                 redactor=redactor,
             )
             saver = saver_of(loaded, home, record, keeping, intents, asked.told())
-            with audience:
+            with audience, clearing(context, store):
                 done, record = _walked(
                     context, store, record, saver, audience, listener, hide,
                     workers=workers, fail_fast=fail_fast, heard=heard, planned=planned, home=home,

@@ -73,10 +73,9 @@ class Registry(Generic[T]):
             try:
                 thing = import_path(thing)
             except ModuleNotFoundError as error:
-                if name in self._extras and not (error.name or "").startswith("odibi"):
-                    raise MissingExtra(
-                        f"{error.name} (for {self.kind} {name!r})", self._extras[name]
-                    ) from error
+                package = (error.name or "").partition(".")[0]
+                if name in self._extras and package != "odibi":
+                    raise MissingExtra(f"{package} (for {self.kind} {name!r})", self._extras[name]) from error
                 raise
             self._things[name] = thing
         return thing

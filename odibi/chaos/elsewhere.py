@@ -11,7 +11,7 @@ class Elsewhere(Protocol):
     """The parts of one pipeline's runs that are elsewhere.
 
     Attributes:
-        victims: kinds of them that can be killed.
+        victims: kinds of them that can be killed, those first that are to be killed first.
     """
 
     victims: tuple[str, ...]

@@ -113,8 +113,8 @@ class _Scratch:
 
     @property
     def victims(self) -> tuple[str, ...]:
-        """What kills at random times take in turn; the empty one is the run itself."""
-        return ("", *(self.elsewhere.victims if self.elsewhere is not None else ()))
+        """What kills at random times take in turn, what is farthest away first; the empty one is the run itself."""
+        return (*(self.elsewhere.victims if self.elsewhere is not None else ()), "")
 
     def alive(self, folder: Path) -> list[str]:
         """What of a run in the folder has not ended, here or elsewhere."""

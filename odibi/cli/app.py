@@ -469,13 +469,14 @@ def k8s_lint(
 def k8s_delete(
     config: Config = None,
     orphans: Annotated[
-        bool, typer.Option("--orphans", help="Only those whose run is not under way.")
+        bool, typer.Option("--orphans", help="Only Jobs that nobody waits for any more.")
     ] = False,
     target: Target = None,
+    param: Params = None,
     output: Output = "text",
 ) -> None:
-    """Delete the Jobs of a pipeline with their pods; what they have committed stays."""
-    _do("k8s:delete", config=config, target=target, orphans=orphans, output=output)
+    """Delete what a pipeline has in the cluster: its Jobs with their pods, CronJobs, tasks. Tables stay."""
+    _do("k8s:delete", config=config, given={"target": target, "param": param}, orphans=orphans, output=output)
 
 
 quarantine = typer.Typer(no_args_is_help=True, help="Rows that broke a rule: list, show, replay.")

@@ -73,6 +73,7 @@ def _elsewhere(asked: Asked, runtime: str) -> Elsewhere | None:
     pipeline = load(asked.config, target=asked.target, params=asked.params, engine=asked.engine).pipeline
     if pipeline.kubernetes is None or not may_leave(pipeline):
         raise UsageError(f"no step of {asked.config} runs on {runtime}", hint="give runtime and kubernetes")
+    RUNTIMES.get(runtime)  # its extra may not be installed
     from odibi.kubernetes.victims import Victims
 
     spark = "spark" in (

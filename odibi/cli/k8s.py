@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from odibi.cli.config import load_config
-from odibi.cli.exits import Exit, NotFound, UsageError
+from odibi.cli.exits import Exit, NotFound, UsageError, tell
 from odibi.cli.runs import store_of
 from odibi.cli.terminal import complain, say, say_json
+from odibi.config.check import check
+from odibi.run.remote import RUNTIMES
+from odibi.story.text import count
 
 if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
+    from odibi.kubernetes.left import Known
     from odibi.kubernetes.told import Finding
 
 __all__ = ["delete", "lint", "render"]
@@ -32,6 +36,7 @@ def render(
 ) -> int:  # fmt: skip
     """Print manifests: those asked for, or the Jobs that a run would submit."""
     loaded = load_config(config, **given)
+    tell(check(loaded))  # of errors nothing is left
     found: list[Json] = []
     if rbac:
         found += _rbac(loaded)
@@ -40,9 +45,9 @@ def render(
 
         found += manifest.priority_classes()
     if stages:
-        found += _stages(loaded)
+        found += _stages(loaded, given.get("param") or ())
     if schedule is not None:
-        found.append(_scheduled(loaded, schedule))
+        found.append(_scheduled(loaded, schedule, given.get("param") or ()))
     if not (rbac or priority_classes or stages or schedule is not None):
         found += _jobs(loaded)
         if not found:
@@ -81,46 +86,52 @@ def lint(*, files: Sequence[str], output: str) -> int:
     return Exit.SUCCESS
 
 
-def delete(*, config: str | None, target: str | None, orphans: bool, output: str) -> int:
-    """Delete the Jobs of a pipeline with their pods, and tell which."""
-    from odibi.kubernetes import names
+def delete(*, config: str | None, given: Mapping[str, Any], orphans: bool, output: str) -> int:
+    """Delete what a pipeline has in the cluster and among the tasks, and tell what it was."""
+    loaded = load_config(config, **given)
+    RUNTIMES.get("kubernetes")  # its extra may not be installed
+    from odibi.kubernetes import left
     from odibi.kubernetes.client import Api
     from odibi.kubernetes.jobs import cluster_of
 
-    loaded = load_config(config, target=target)
-    labels = {
-        **names.MANAGED,
-        names.PIPELINE: names.label_value(loaded.pipeline.pipeline),
-        names.TARGET: names.label_value(loaded.target),
-    }
     with closing(Api(cluster_of(loaded))) as api:
-        living = _living() if orphans else frozenset()
-        found = [
-            (str(job.metadata.name), job.metadata.labels[names.RUN_ID])
-            for job in api.jobs(labels)
-            if job.metadata.labels.get(names.RUN_ID) not in living
-        ]
-        for name, _ in found:
-            api.delete(name)
+        there = left.found(api, loaded)
+        known = _known(loaded) if orphans else None
+        mine, strange = left.orphans(there, known) if known is not None else (there, [])
+        for one in mine:
+            left.remove(api, one)
         namespace = api.namespace
+    tasks = left.remove_tasks(loaded, known)
     if output == "json":
-        say_json([{"job": name, "run_id": run, "namespace": namespace} for name, run in found])
+        say_json(
+            [
+                {"kind": one.kind, "name": one.name, "run_id": one.run_id, "namespace": namespace}
+                for one in mine
+            ]
+        )
         return Exit.SUCCESS
-    for name, run in found:
-        say(f"deleted {name} of run {run[:8]}")
-    if not found:
+    for one in mine:
+        say(f"deleted {one.kind} {one.name}" + (f" of run {one.run_id[:8]}" if one.run_id else ""))
+    for one in strange:
+        complain(
+            f"left Job {one.name}: run {one.run_id[:8]} is not known here, it may be under way elsewhere"
+        )
+    if tasks:
+        say(f"deleted the folders of {count(tasks, 'task')}")
+    if not mine:
         what = "has no Job" if not orphans else "has no Job of a run that is over"
         say(f"{loaded.pipeline.pipeline} {what} in namespace {namespace}")
     return Exit.SUCCESS
 
 
-def _living() -> frozenset[str]:
-    """The runs that are under way, by the run store of this project."""
-    from odibi.record.model import RunStatus
+def _known(loaded: Loaded) -> Known:
+    """What the run store of this project knows of the pipeline's runs."""
+    from odibi.kubernetes.left import Known
 
     with store_of() as store:
-        runs = store.runs(limit=1000) if store is not None else ()
-        return frozenset(run.run_id for run in runs if run.status is RunStatus.RUNNING)
+        return Known.of(
+            store.headers(loaded.pipeline.pipeline, loaded.target, 100_000) if store is not None else ()
+        )
 
 
 def _jobs(loaded: Loaded) -> list[Json]:
@@ -140,7 +151,7 @@ def _rbac(loaded: Loaded) -> list[Json]:
     return [*submitter(namespace), *worker(namespace, cluster.service_account)]
 
 
-def _stages(loaded: Loaded) -> list[Json]:
+def _stages(loaded: Loaded, params: Sequence[str]) -> list[Json]:
     from odibi.kubernetes.jobs import cluster_of
     from odibi.kubernetes.manifest import job
     from odibi.kubernetes.stages import stages
@@ -149,27 +160,33 @@ def _stages(loaded: Loaded) -> list[Json]:
     if may_leave(loaded.pipeline):
         hint = "odibi k8s render prints those; stages are for runtime: local"
         raise UsageError("--stages: steps of this pipeline have Jobs of their own", hint=hint)
-    given = ("--date", loaded.logical_date.isoformat(), "--target", loaded.target)
-    name = loaded.pipeline.pipeline
     found = stages(
-        cluster_of(loaded), name, loaded.file, run_id=loaded.run_id, given=given, steps=loaded.pipeline.steps
+        cluster_of(loaded),
+        loaded.pipeline.pipeline,
+        loaded.file,
+        run_id=loaded.run_id,
+        target=loaded.target,
+        date=loaded.logical_date.isoformat(),
+        params=params,
+        steps=loaded.pipeline.steps,
     )
     return [job(request) for request in found]
 
 
-def _scheduled(loaded: Loaded, schedule: str) -> Json:
+def _scheduled(loaded: Loaded, schedule: str, params: Sequence[str]) -> Json:
     from odibi.kubernetes.jobs import cluster_of
     from odibi.kubernetes.manifest import cron_job
     from odibi.kubernetes.rbac import SUBMITTER
+    from odibi.kubernetes.schedule import wrong_in
     from odibi.kubernetes.stages import pipeline_request
     from odibi.plan.runtime import may_leave
 
-    if len(schedule.split()) != 5:
-        hint = "five fields: minute, hour, day, month, weekday, such as '0 2 * * *'"
-        raise UsageError(f"--schedule {schedule!r} is no schedule", hint=hint)
+    if wrong := wrong_in(schedule):
+        hint = "minute, hour, day, month and weekday, such as '0 2 * * *'"
+        raise UsageError(f"--schedule {schedule!r} is no schedule: {wrong}", hint=hint)
     pipeline = loaded.pipeline
     request = pipeline_request(
-        cluster_of(loaded), pipeline.pipeline, loaded.file, given=("--target", loaded.target)
+        cluster_of(loaded), pipeline.pipeline, loaded.file, target=loaded.target, params=params
     )
     if may_leave(pipeline):
         request = replace(request, service_account=SUBMITTER, token=True)
@@ -180,32 +197,38 @@ def _manifests(file: str, told: list[tuple[str, str, Finding]]) -> Iterator[tupl
     """Every object in a file with its kind and name; what is no object is told."""
     from odibi.kubernetes.told import Finding
 
-    if file != "-" and not Path(file).is_file():
+    if file != "-" and not Path(file).exists():
         raise NotFound(f"{file}: there is no such file")
-    text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
+    if file != "-" and Path(file).is_dir():
+        raise UsageError(f"{file}: this is a folder, not a file", hint=f"name files, such as {file}/*.yaml")
     try:
+        text = (sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()).decode()
         documents = list(yaml.safe_load_all(text))
+    except UnicodeDecodeError as error:
+        told.append((file, "YAML", Finding("", f"byte {error.start + 1} is no UTF-8", "save it as UTF-8")))
+        return
     except yaml.YAMLError as error:
         told.append((file, "YAML", Finding("", " ".join(str(error).split()))))
         return
     for number, document in enumerate(documents, 1):
-        if document is None:
-            continue
-        items = (
-            document.get("items")
-            if isinstance(document, dict) and document.get("kind") == "List"
-            else [document]
-        )
-        for item in items or ():
+        for item in _objects(document):
             if isinstance(item, dict):
                 metadata = item.get("metadata")
                 name = metadata.get("name", "") if isinstance(metadata, dict) else ""
                 yield f"{item.get('kind', 'object')}/{name}", item
             else:
-                told.append(
-                    (
-                        file,
-                        f"document {number}",
-                        Finding("", "it is no object", "begin with apiVersion and kind"),
-                    )
-                )
+                finding = Finding("", "it is no object", "begin with apiVersion and kind")
+                told.append((file, f"document {number}", finding))
+
+
+def _objects(document: Any) -> Iterator[Any]:
+    """A document, or what it lists (``List``, ``JobList`` and their like)."""
+    if (
+        isinstance(document, dict)
+        and str(document.get("kind", "")).endswith("List")
+        and isinstance(document.get("items"), list)
+    ):
+        for item in document["items"]:
+            yield from _objects(item)
+    elif document is not None:
+        yield document

@@ -10,6 +10,7 @@ from odibi.cli.exits import Exit, UsageError
 from odibi.cli.runs import not_found
 from odibi.cli.terminal import Cell, paint, say, say_json, table
 from odibi.errors import Permanent
+from odibi.plan.runtime import HERE
 
 if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
@@ -75,6 +76,7 @@ def _step(step: PlannedStep) -> dict[str, Any]:
         "node": str(step.node),
         "operation": step.operation,
         "engine": step.engine,
+        "runtime": step.runtime,
         "action": str(step.decision.action),
         "reason": step.decision.reason,
         "inputs": dict(step.inputs),
@@ -93,9 +95,8 @@ def _print(loaded: Loaded, the_plan: Plan) -> None:
     rows: list[Sequence[Cell]] = []
     for step in the_plan.steps:
         action = str(step.decision.action)
-        rows.append(
-            (step.step.layer, step.name, (action, _COLOURS[action]), step.engine, step.decision.reason)
-        )
+        engine = step.engine if step.runtime == HERE else f"{step.engine} on {step.runtime}"
+        rows.append((step.step.layer, step.name, (action, _COLOURS[action]), engine, step.decision.reason))
     say(table(("Layer", "Step", "Action", "Engine", "Reason"), rows))
     for step in the_plan.steps:
         if step.bound:

@@ -354,7 +354,8 @@ def _alerts_go_somewhere(view: _View) -> Iterator[Problem]:
 def _runtimes_have_a_cluster(view: _View) -> Iterator[Problem]:
     """What is to run in a cluster needs one."""
     pipeline = view.loaded.pipeline
-    if pipeline.kubernetes is not None:
+    # One that is given and wrong has been told of.
+    if pipeline.kubernetes is not None or view.loaded.document.data.get("kubernetes") is not None:
         return
     hint = "give kubernetes: {image, tasks}"
     for_all = pipeline.runtime.values() if isinstance(pipeline.runtime, dict) else (pipeline.runtime,)
@@ -364,6 +365,16 @@ def _runtimes_have_a_cluster(view: _View) -> Iterator[Problem]:
         if step.runtime not in (None, "local"):
             message = f"runtime {step.runtime}: the pipeline names no cluster"
             yield view.problem(index, ("runtime",), message, hint)
+
+
+def _pods_are_let_in(view: _View) -> Iterator[Problem]:
+    """What the strictest rules of a namespace would keep out."""
+    cluster = view.loaded.pipeline.kubernetes
+    for index, volume in enumerate(cluster.volumes if cluster is not None else ()):
+        if volume.host_path is not None:
+            message = f"volume {volume.name!r} is a folder of the node, which Pod Security restricted refuses"
+            at = ("kubernetes", "volumes", index, "host_path")
+            yield view.loaded.problem(at, message, "use a claim", "error" if view.strict else "warning")
 
 
 RULES = (
@@ -385,4 +396,5 @@ RULES = (
     _hooks_mean_something,
     _alerts_go_somewhere,
     _runtimes_have_a_cluster,
+    _pods_are_let_in,
 )

@@ -299,8 +299,8 @@ class Step(Frozen):
     it becomes. ``checks`` are rules that its result must fulfil before it is published,
     ``validation_rules`` the rule set that says what a broken one means. ``timeout`` is how many seconds an
     attempt may take. With ``cache: false`` no earlier result stands for the step's: it runs in every run.
-    ``count_rows`` has the rows of every operation counted. ``tests``, here or in a file of their own, are run by
-    ``odibi test`` only.
+    ``count_rows`` has the rows of every operation counted. The ``operation`` ``postgres`` has PostgreSQL compute
+    the SQL instead of the engine. ``tests``, here or in a file of their own, are run by ``odibi test`` only.
     """
 
     name: Name
@@ -308,6 +308,7 @@ class Step(Frozen):
     type: StepType
     engine: EngineName | None = None
     value: str
+    operation: Literal["postgres"] | None = None
     params: dict[str, Any] = {}
     inputs: dict[str, str] = {}
     incremental: dict[str, NewRows] = {}
@@ -374,6 +375,8 @@ class Step(Frozen):
                 )
             if not self.inputs and not self.outputs:
                 raise ValueError("a config_op needs inputs (to store) or outputs (to ingest)")
+        if self.operation is not None and self.type is not StepType.SQL:
+            raise ValueError(f"operation: {self.operation} belongs to a step with sql")
         if self.count_rows and "operations" not in self.params:
             raise ValueError("count_rows belongs to a transform, whose operations it counts the rows of")
         if self.write is not None and not self.outputs:

@@ -157,6 +157,8 @@ _FORMS = {
     },
     "engine_threshold": "such as 500MB",
     "kubernetes.threshold": "such as 500MB",
+    "kubernetes.env": "use letters, digits, -, . and _, and begin with no digit",
+    "kubernetes.secrets": "use letters, digits, -, . and _, and begin with no digit",
     "kubernetes.cluster_endpoint": "such as https://10.0.0.1:6443",
     "kubernetes.spark.memory": "such as 512m or 4g",
     "kubernetes.spark.driver_memory": "such as 512m or 4g",
@@ -210,7 +212,11 @@ def _finding(
     if kind == "union_tag_not_found":
         return Finding(path, f"{label}: 'type' is missing")
     if kind == "string_pattern_mismatch":
-        known = (_FORMS.get(at) for at in (label, label.rpartition(".")[2], str(path[0] if path else "")))
+        around = ".".join(map(str, path[:-1]))
+        known = (
+            _FORMS.get(at)
+            for at in (label, around, str(path[-1] if path else ""), str(path[0] if path else ""))
+        )
         form = next(filter(None, known), _FORMS[""])
         return Finding(path, f"{label}: found {found}", form, key=key)
     if kind in ("too_short", "string_too_short"):

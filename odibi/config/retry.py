@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from odibi.config.base import Frozen
-from odibi.config.quantity import excessive
+from odibi.config.quantity import excessive, quantity
 from odibi.errors import nearest
 
 __all__ = ["AtLeast", "Resources", "Retry", "RetryRule", "Success", "needed_of", "refuse_success"]
@@ -32,6 +33,20 @@ Quantity = Annotated[
 ]
 
 
+_LEAST: Mapping[ResourceName, Decimal] = {
+    "cpu": Decimal("0.001"),
+    "memory": Decimal(2**20),
+    "ephemeral-storage": Decimal(2**20),
+}
+"""The smallest quantities that can be meant: a number without a unit is bytes."""
+
+_FORM: Mapping[ResourceName, str] = {
+    "cpu": "such as 500m or 2",
+    "memory": "without a unit it is bytes; such as 512Mi or 4Gi",
+    "ephemeral-storage": "without a unit it is bytes; such as 10Gi",
+}
+
+
 class Resources(Frozen):
     """What a step may have of the machine: ``memory`` such as ``200MB`` or ``2Gi``.
 
@@ -47,6 +62,10 @@ class Resources(Frozen):
     def _says_something(self) -> Resources:
         if self.memory is None and not self.requests and not self.limits:
             raise ValueError("resources needs memory, requests or limits")
+        for side, given in (("requests", self.requests), ("limits", self.limits)):
+            for name, text in given.items():
+                if quantity(text) < _LEAST[name]:
+                    raise ValueError(f"{side}.{name}: {text} is too little: {_FORM[name]}")
         if said := excessive(dict(self.requests.items()), dict(self.limits.items())):
             raise ValueError(f"the step {said}")
         return self

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
 from odibi.config.base import Frozen
 from odibi.errors import nearest
@@ -21,6 +21,15 @@ WorkloadClass = Literal["NetworkIntensive", "ComputeIntensive", "MemoryIntensive
 SIZE = r"^\d+(\.\d+)?\s*([KMGT]i?)?B$"
 
 _Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
+
+_Variable = Annotated[str, StringConstraints(pattern=r"^[-._A-Za-z][-._A-Za-z0-9]*$")]
+"""The name of an environment variable, as every Kubernetes takes it."""
+
+_PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
+_IMAGE = re.compile(
+    rf"([A-Za-z0-9][-A-Za-z0-9.]*(:\d+)?/)?{_PART}(/{_PART})*(:(?P<tag>\w[\w.-]{{0,127}}))?"
+    r"(?P<digest>@sha256:[0-9a-f]{64})?"
+)
 
 
 def refuse_runtime(given: Any, layers: Collection[str]) -> Any:
@@ -94,13 +103,15 @@ class Kubernetes(Frozen):
 
     ``tasks`` is a folder or URL that both sides reach: what is to be done goes there, and what became of it comes
     back. ``env`` and ``secrets`` are environment variables of the pods. ``profile`` ``seed`` places pods by workload
-    class on nodes that are labelled for it. ``backoff_limit`` is how many failed pods of a Job are followed by another:
-    none of a run's, which tries steps again itself, and as many as their template says of other Jobs, if not given.
-    ``pending_seconds`` is how long a pod may wait for what it lacks, such as a node, before its step fails.
+    class on nodes that are labelled for it, ``node_selectors`` says by class how these are labelled.
+    ``backoff_limit`` is how many failed pods of a Job are followed by another: none of a run's, which tries steps
+    again itself, and as many as their template says of other Jobs, if not given. ``pending_seconds`` is how long a
+    pod may wait for what it lacks, such as a node, before its step fails.
     """
 
     image: str = Field(min_length=1)
     spark_image: str | None = Field(default=None, min_length=1)
+    postgres_image: str = Field(default="docker.io/library/postgres:17.6-bookworm", min_length=1)
     tasks: str = Field(min_length=1)
     namespace: _Name | None = None
     context: str | None = None
@@ -108,10 +119,11 @@ class Kubernetes(Frozen):
     service_account: _Name = "odibi"
     pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     volumes: tuple[Mount, ...] = ()
-    env: dict[str, str] = {}
-    secrets: dict[str, SecretKey] = {}
+    env: dict[_Variable, str] = {}
+    secrets: dict[_Variable, SecretKey] = {}
     profile: Literal["none", "seed"] = "none"
     node_selector: dict[str, str] = {}
+    node_selectors: dict[WorkloadClass, dict[str, str]] = {}
     priority: Literal["critical", "high", "normal", "low"] | None = None
     backoff_limit: int | None = Field(default=None, ge=0)
     ttl_seconds: int = Field(default=3600, ge=0)
@@ -120,16 +132,25 @@ class Kubernetes(Frozen):
     threshold: str = Field(default="10GB", pattern=SIZE)
     spark: SparkPods = SparkPods()
 
+    @field_validator("image", "spark_image", "postgres_image")
+    @classmethod
+    def _is_pinned(cls, image: str | None, info: ValidationInfo) -> str | None:
+        found = _IMAGE.fullmatch(image or "")
+        if image is not None and found is None:
+            raise ValueError(
+                f"{info.field_name}: {image!r} is no image: such as registry.example/odibi:0.1.0, in small letters"
+            )
+        if found is not None and found["digest"] is None and found["tag"] in (None, "latest"):
+            raise ValueError(
+                f"{info.field_name}: {image!r} names no version: end it with a tag other than latest, or a digest"
+            )
+        return image
+
     @model_validator(mode="after")
     def _is_clear(self) -> Kubernetes:
         for names in ([volume.name for volume in self.volumes], [volume.mount for volume in self.volumes]):
             if twice := sorted({name for name in names if names.count(name) > 1}):
                 raise ValueError(f"volumes: {twice[0]!r} is given twice")
-        for image in filter(None, (self.image, self.spark_image)):
-            if not re.search(r"@sha256:[0-9a-f]{64}$|:(?!latest$)[\w][\w.-]{0,127}$", image):
-                raise ValueError(
-                    f"image: {image!r} names no version: end it with a tag other than latest, or a digest"
-                )
         if both := sorted(self.env.keys() & self.secrets.keys()):
             raise ValueError(f"{both[0]!r} is in env and in secrets")
         return self

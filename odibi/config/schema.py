@@ -104,6 +104,7 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "script": "A program and its arguments, as one line that no shell reads.",
         "type": "Canonical form: config_op, sql, function or command.",
         "value": "Canonical form: the path, the SQL, the function, the command, or the target of a store.",
+        "operation": "postgres: the SQL is computed by the PostgreSQL that PG_HOST names, in a cluster by one beside the step.",
         "params": "Options of the operation, or the keyword-only parameters of the function.",
         "engine": "Who computes this step, if not the pipeline's engine.",
         "inputs": "The datasets the step takes: a list, or names in the step mapped to datasets.",
@@ -218,6 +219,7 @@ _HELP: Mapping[str, Mapping[str, str]] = {
     "Kubernetes": {
         "image": "The image of the pods, with a tag other than latest, or a digest.",
         "spark_image": "The image of the pods of Spark steps, if it is another.",
+        "postgres_image": "The image of the PostgreSQL beside steps with operation: postgres.",
         "tasks": "A folder or URL that both sides reach: tasks go there, and what became of them comes back.",
         "namespace": "The namespace of the pods; that of the kubeconfig, or of the pod odibi runs in, if not given.",
         "context": "The context of the kubeconfig; the current one if not given.",
@@ -229,6 +231,7 @@ _HELP: Mapping[str, Mapping[str, str]] = {
         "secrets": "Environment variables of the pods from Secrets: {TOKEN: {secret: shop, key: token}}.",
         "profile": "seed: place pods on nodes that are labelled for their workload class; none: anywhere.",
         "node_selector": "Labels that the nodes of the pods must have.",
+        "node_selectors": "By workload class labels that nodes must have, not those of the profile: {MemoryIntensive: {pool: large}}.",
         "priority": "How urgent the pods are: critical, high, normal or low.",
         "backoff_limit": "How many failed pods of a Job are followed by another; 0 in a run, which tries steps again itself.",
         "ttl_seconds": "How long a finished Job stays.",

@@ -25,6 +25,7 @@ __all__ = [
     "Session",
     "arrow_of",
     "connected",
+    "drained",
     "is_database",
     "quoted_table",
     "read",
@@ -214,33 +215,46 @@ def read(url: str, selection: Selection, take: Callable[[pa.RecordBatchReader], 
     Raises:
         OdibiError: the database does not know what is asked for, or fails on the way.
     """
-    import pyarrow as pa
-
     with connected(url) as session:
         shared = session.shared() if selection.ranges > 1 else ""
         query, schema = _described(session, selection)
-        target = pa.schema([(column.name, arrow_of(column.type)) for column in schema])
         queries = _cut(session, query, selection) if selection.ranges > 1 else [query]
-        told: list[OdibiError] = []
+        return drained(url, session, queries, schema, take, shared=shared), schema
 
-        def batches() -> Iterator[pa.RecordBatch]:
-            try:
-                with type(session).errors(url):  # it is read by code of others, which wraps what is raised
-                    if shared:
-                        yield from _parallel(url, queries, schema, shared)
-                    else:
-                        for each in queries:
-                            yield from session.batches(each, schema)
-            except OdibiError as error:
-                told.append(error)
-                raise
 
+def drained(
+    url: str,
+    session: Session,
+    queries: Sequence[str],
+    schema: Schema,
+    take: Callable[[pa.RecordBatchReader], T],
+    *,
+    shared: str = "",
+) -> T:
+    """What ``take`` makes of the rows of the queries, one after the other; all at once where a snapshot is shared."""
+    import pyarrow as pa
+
+    target = pa.schema([(column.name, arrow_of(column.type)) for column in schema])
+    told: list[OdibiError] = []
+
+    def batches() -> Iterator[pa.RecordBatch]:
         try:
-            return take(pa.RecordBatchReader.from_batches(target, batches())), schema
-        except Exception as error:
-            if told:
-                raise told[0] from error
+            with type(session).errors(url):  # it is read by code of others, which wraps what is raised
+                if shared:
+                    yield from _parallel(url, queries, schema, shared)
+                else:
+                    for each in queries:
+                        yield from session.batches(each, schema)
+        except OdibiError as error:
+            told.append(error)
             raise
+
+    try:
+        return take(pa.RecordBatchReader.from_batches(target, batches()))
+    except Exception as error:
+        if told:
+            raise told[0] from error
+        raise
 
 
 def _cut(session: Session, query: str, selection: Selection) -> list[str]:

@@ -132,7 +132,7 @@ class Postgres:
 
     def type_of(self, kind: str) -> str:
         """The type for one of DuckDB's."""
-        if kind.startswith("DECIMAL("):
+        if re.fullmatch(r"DECIMAL\(\d+,\d+\)", kind):  # and no list of them
             return kind.replace("DECIMAL", "numeric")
         if kind not in _NAMES:
             raise SchemaMismatch(f"a table of PostgreSQL cannot hold type {kind}", hint="cast it to VARCHAR")

@@ -224,7 +224,7 @@ def sweep(folder: Path, tables: Iterable[str] = ()) -> tuple[str, ...]:
                     swept.append(intent["folder"])
                     gone = gone and not at(beside(intent["folder"], target)).exists()
                 if target and not is_remote(target):
-                    gone = _tidied(Path(target) / "_delta_log") and gone
+                    _tidy(Path(target) / "_delta_log")
             if gone:  # else the next sweep tries again
                 cross("before removal of dead intents")
                 note.unlink(missing_ok=True)
@@ -232,19 +232,17 @@ def sweep(folder: Path, tables: Iterable[str] = ()) -> tuple[str, ...]:
     return tuple(swept)
 
 
-def _tidied(log: Path) -> bool:
-    """Whether no entry is left that was written aside, as ``00000000000000000007.json#1``, by who then died.
+def _tidy(log: Path) -> None:
+    """Remove entries that were written aside, as ``00000000000000000007.json#1``, by who then died.
 
-    Only those older than any living writer's are removed, which last milliseconds.
+    A living writer has them for milliseconds, so those that are younger than a second are waited for.
     """
-    done = True
     for aside in log.glob("*.json#*"):
         with suppress(OSError):
-            if time.time() - aside.stat().st_mtime < 1:
-                done = False
-            else:
+            written = aside.stat().st_mtime
+            time.sleep(min(1.0, max(0.0, written + 1 - time.time())))
+            if aside.stat().st_mtime == written:
                 aside.unlink()
-    return done
 
 
 def _restore(old: Path, final: str) -> None:

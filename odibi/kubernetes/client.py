@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpx2
@@ -18,7 +19,7 @@ from lightkube import ApiError, Client, KubeConfig
 from lightkube.codecs import from_dict
 from lightkube.core import decoders
 from lightkube.core.exceptions import ConfigError as BadConfig
-from lightkube.resources.batch_v1 import Job
+from lightkube.resources.batch_v1 import CronJob, Job
 from lightkube.resources.core_v1 import Event, Pod
 from lightkube.types import CascadeType
 from yaml import YAMLError
@@ -30,6 +31,8 @@ __all__ = ["Api", "Watched", "exceeded"]
 
 PATIENCE = httpx2.Timeout(15.0)
 """How long an answer may take."""
+RESTART = 30.0
+"""For how many seconds a server may refuse what it allowed before: one that has just started knows no roles yet."""
 
 WATCH = 300
 """Seconds after which the cluster ends a watch, which then goes on."""
@@ -102,6 +105,16 @@ class Api:
         fields: Any = {"metadata.name": name} if name else None  # who may list may not always get
         with self._telling("list", "Job"):
             return list(self._client.list(Job, namespace=self.namespace, labels=dict(labels), fields=fields))
+
+    def cron_jobs(self, labels: Mapping[str, str]) -> list[Any]:
+        """The CronJobs with these labels."""
+        with self._telling("list", "CronJob"):
+            return list(self._client.list(CronJob, namespace=self.namespace, labels=dict(labels)))
+
+    def delete_cron_job(self, name: str) -> None:
+        """Delete a CronJob with the Jobs that it made."""
+        with suppress(_Missing), self._telling("delete", "CronJob"):
+            self._client.delete(CronJob, name, namespace=self.namespace, cascade=CascadeType.BACKGROUND)
 
     def pods(self, labels: Mapping[str, str]) -> list[Any]:
         """The pods with these labels."""
@@ -188,7 +201,13 @@ def exceeded(said: str) -> str:
     return ", ".join(re.findall(r"([^\s,=]+)=", asked[1])) if asked else "quota"
 
 
-_PLURALS = {"Job": "jobs.batch", "Pod": "pods", "Event": "events", "PriorityClass": "priorityclasses"}
+_PLURALS = {
+    "Job": "jobs.batch",
+    "CronJob": "cronjobs.batch",
+    "Pod": "pods",
+    "Event": "events",
+    "PriorityClass": "priorityclasses",
+}
 
 
 class _Conflict(Permanent):
@@ -256,19 +275,24 @@ class Watched:
 
     def _run(self) -> None:
         failures, version = 0, None
+        refused: float | None = None
+        allowed: set[str] = set()
         while not self._over.is_set():
             try:
                 if version is None:
                     version = self._list()
+                    allowed.add("list")
                 elif self.trouble:
                     self._api.version()  # a watch says nothing until something changes
                     self.trouble = ""
                 for kind, one in self._events(version):
+                    allowed.add("watch")
                     failures, self.trouble = 0, ""
                     version = one.metadata.resourceVersion
                     self._note(one.metadata.name, None if kind == "DELETED" else one)
                     if self._over.is_set():
                         return
+                refused = None
             except (ApiError, httpx2.HTTPError, OSError, RuntimeError, OdibiError) as error:
                 if self._over.is_set():  # the client was closed under it
                     return
@@ -276,8 +300,9 @@ class Watched:
                 if code == 410:  # forgotten: what is there is listed anew
                     version = None
                     continue
-                if code in (401, 403):
-                    verb = "list" if version is None else "watch"
+                now, verb = time.monotonic(), "list" if version is None else "watch"
+                refused = (refused or now) if code in (401, 403) else None
+                if refused is not None and (verb not in allowed or now - refused > RESTART):
                     self.refused = self._api.said(code, said, verb, self._kind.__name__)
                     self._changed("", None)
                     return

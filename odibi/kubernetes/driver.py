@@ -32,7 +32,14 @@ def lead(cluster: Kubernetes, task: Task, folder: Path, environ: MutableMapping[
         raise Permanent("no image with Spark is named", hint="give kubernetes.spark_image")
     folder.mkdir(parents=True)
     template = folder / "executor.json"  # JSON is YAML
-    template.write_text(json.dumps(executor_pod(cluster, labels=task.labels)), "utf-8")
+    pod = executor_pod(
+        cluster,
+        labels=task.labels,
+        annotations=task.annotations,
+        workload_class=task.workload_class,
+        excluded_nodes=task.excluded_nodes,
+    )
+    template.write_text(json.dumps(pod), "utf-8")
     settings = conf(
         cluster.spark,
         image=cluster.spark_image,

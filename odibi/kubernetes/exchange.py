@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
+from odibi.errors import OdibiError
 from odibi.places import is_remote, reaching, system
 
-__all__ = ["TASK", "get", "names", "put", "result_of"]
+__all__ = ["TASK", "forget", "get", "names", "put", "remove", "result_of"]
 
 TASK = "task.json"
 """The task, in a folder of its own; the results of its pods are beside it."""
@@ -62,3 +64,24 @@ def names(url: str) -> list[str]:
             return sorted(str(found).rstrip("/").rpartition("/")[2] for found in files.ls(path, detail=False))
         except FileNotFoundError:
             return []
+
+
+def remove(url: str) -> None:
+    """Remove a folder with all that is in it; one that is not there is removed already.
+
+    Raises:
+        Permanent, OSError: it cannot be removed.
+    """
+    files, path = system(url)
+    with reaching(url), suppress(FileNotFoundError):
+        files.invalidate_cache()
+        files.rm(path, recursive=True)
+
+
+def forget(task: str) -> None:
+    """Remove all attempts at a task, given the URL of one, as far as that can be done: nothing needs them any more."""
+    attempt, _, name = task.rpartition("/")
+    whole, _, number = attempt.rpartition("/")
+    if whole and name == TASK and number.startswith("attempt-"):
+        with suppress(OdibiError, OSError, ValueError):
+            remove(whole)

@@ -137,7 +137,8 @@ def starved(executors: Sequence[Any], events: Iterable[Any], now: datetime) -> s
 
 def _hindered(pod: Any) -> Iterator[str]:
     """What keeps a pod from its work, as it says itself."""
-    for status in _containers(pod):
+    beside = (pod.status.initContainerStatuses if pod.status is not None else None) or ()
+    for status in (*_containers(pod), *beside):
         waiting = status.state.waiting if status.state is not None else None
         if waiting is not None and waiting.reason in (*NO_IMAGE, "CreateContainerConfigError"):
             said = f": {waiting.message}" if waiting.message else ""

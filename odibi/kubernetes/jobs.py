@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from odibi.config.models import Node, StepType
 from odibi.config.quantity import quantity
 from odibi.config.runtime import Kubernetes, SparkPods, WorkloadClass
 from odibi.datasets.fetching import WAREHOUSES, is_served
 from odibi.errors import Permanent
-from odibi.kubernetes import names
+from odibi.kubernetes import names, sidecar
 from odibi.kubernetes.pods import SCRATCH
 from odibi.kubernetes.request import JobRequest
 from odibi.kubernetes.spark import PORTS
@@ -36,6 +37,12 @@ __all__ = [
 DEADLINES = {Node.INGEST: 600, Node.CONNECT: 600}
 DEADLINE = 300
 """Seconds that the Job of a step may take where nothing says otherwise: ingesting, and all else."""
+
+FETCHING = Given({"cpu": "500m", "memory": "512Mi"}, {"cpu": "1", "memory": "1Gi"})
+"""What fetching from an SFTP server takes: files are written as they come."""
+
+BESIDE_POSTGRES = Given({"cpu": "1", "memory": "2Gi"}, {"cpu": "4", "memory": "8Gi"})
+"""What is left to a step whose SQL a PostgreSQL beside it computes."""
 
 GROWTH = 1.25
 ROOM = 512 * 2**20
@@ -72,10 +79,7 @@ def job_request(
     """
     cluster = cluster_of(loaded)
     spark = any(step.engine == "spark" for step in steps)
-    if spark and cluster.spark_image is None:
-        raise Permanent(
-            f"{name} needs Spark, and no image with it is named", hint="give kubernetes.spark_image"
-        )
+    postgres = any(sidecar.is_beside(step, cluster) for step in steps)
     pipeline = loaded.pipeline
     given = most(given_to(step, cluster.spark, short) for step in steps)
     workload_class = largest(workload_class_of(step) for step in steps)
@@ -84,7 +88,11 @@ def job_request(
         namespace=cluster.namespace or "",
         image=(spark and cluster.spark_image) or cluster.image,
         args=("worker", task_url),
-        env={"SPARK_LOCAL_DIRS": f"{SCRATCH}/spark", **cluster.env} if spark else cluster.env,
+        env={
+            **_told(steps, spark=spark, postgres=postgres),
+            **cluster.env,
+            **(sidecar.TOLD if postgres else {}),
+        },
         secrets=cluster.secrets,
         requests=given.requests,
         limits=given.limits,
@@ -107,9 +115,30 @@ def job_request(
         excluded_nodes=tuple(excluded_nodes),
         pull_policy=cluster.pull_policy,
         node_selector=cluster.node_selector,
+        node_selectors=cluster.node_selectors,
         profile=cluster.profile,
+        postgres=cluster.postgres_image if postgres else "",
         ports=PORTS if spark else {},
     )
+
+
+def _told(steps: Sequence[PlannedStep], *, spark: bool, postgres: bool) -> Mapping[str, str]:
+    """What the pod of these steps is told beside what all are."""
+    found = {"SPARK_LOCAL_DIRS": f"{SCRATCH}/spark"} if spark else {}
+    if postgres:
+        found |= {"INPUT_BUCKET": "data-staging", "OUTPUT_BUCKET": "data-processed"}
+    fetched = [step for step in steps if _is_fetched(step)]
+    if len(fetched) == 1 and fetched[0].source is not None:
+        at = urlsplit(fetched[0].source.url)
+        targets = [target.url for group in fetched[0].targets.values() for target in group]
+        found |= {"SFTP_SERVER": at.netloc.rpartition("@")[2], "SFTP_PATH": at.path}
+        found |= {"OUTPUT_BUCKET": targets[0]} if targets else {}
+    return found
+
+
+def _is_fetched(step: PlannedStep) -> bool:
+    """Whether its files come from an SFTP server."""
+    return step.source is not None and step.source.url.startswith("sftp://")
 
 
 def cluster_of(loaded: Loaded) -> Kubernetes:
@@ -169,14 +198,14 @@ def given_to(step: PlannedStep, spark: SparkPods, short: int = 0) -> Given:
         Permanent: more is requested than allowed.
     """
     own = step.step.resources
-    driver = step.engine == "spark" and step.step.workload_class is None
-    base = _driver(spark) if driver else BASE[workload_class_of(step)]
+    base = _base(step, spark)
     if own is not None and own.memory is not None:
         needs = mib(size_of(own.memory) * GROWTH + ROOM)
         if quantity(base.limits["memory"]) < quantity(needs):
             base = Given(base.requests, {**base.limits, "memory": needs})
     given = merged(base, own)
-    fixed = driver or (own is not None and "memory" in own.limits)
+    drives = step.engine == "spark" and step.step.workload_class is None
+    fixed = drives or (own is not None and "memory" in own.limits)
     for _ in range(short):
         limit = quantity(given.limits["memory"])
         bound = limit if fixed else max(limit, quantity(BASE["MemoryIntensive"].limits["memory"]))
@@ -185,6 +214,16 @@ def given_to(step: PlannedStep, spark: SparkPods, short: int = 0) -> Given:
             {**given.limits, "memory": mib(float(min(2 * limit, bound)))},
         )
     return given
+
+
+def _base(step: PlannedStep, spark: SparkPods) -> Given:
+    if step.step.workload_class is not None:
+        return BASE[step.step.workload_class]
+    if step.engine == "spark":
+        return _driver(spark)
+    if step.step.operation == "postgres":
+        return BESIDE_POSTGRES
+    return FETCHING if _is_fetched(step) else BASE[workload_class_of(step)]
 
 
 def _driver(spark: SparkPods) -> Given:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from odibi.config.quantity import quantity
@@ -32,19 +32,28 @@ _SCRATCH = re.compile(
 class _Workload:
     """A manifest that has pods, with the parts that rules look at."""
 
-    path: str
-    kind: str
-    manifest: Json
+    labelled: Mapping[str, Json]  # what has labels: its metadata, and those of its pods
     job: Json | None  # the spec of the Job, where it is one
     at_job: str
-    metadata: Json  # of its pods
     pod: Json
     at: str
-    containers: tuple[tuple[str, Json], ...] = field(default=())
+    containers: tuple[tuple[str, Json], ...]
+
+
+_TEMPLATES: Mapping[str, tuple[str, ...]] = {
+    "Pod": (),
+    "PodTemplate": ("template",),
+    "CronJob": ("spec", "jobTemplate", "spec", "template"),
+    **dict.fromkeys(
+        ("Job", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController"),
+        ("spec", "template"),
+    ),
+}
+"""Where kinds that make pods say what these are."""
 
 
 def lint(manifest: Mapping[str, Any]) -> list[Finding]:
-    """Everything that is wrong with a Job, a CronJob, a Pod or a ConfigMap; other kinds are held against the schema."""
+    """Everything that is wrong with a ConfigMap, or with what makes pods; other kinds are held against the schema."""
     from odibi.kubernetes.published import against_schema
 
     found = list(against_schema(manifest))
@@ -57,30 +66,33 @@ def lint(manifest: Mapping[str, Any]) -> list[Finding]:
 
 
 def _workload(manifest: Json) -> _Workload | None:
-    kind = manifest.get("kind")
-    spec = mapping(manifest.get("spec"))
-    if kind == "Pod":
-        return _made("", "Pod", manifest, None, mapping(manifest.get("metadata")), spec, "spec")
-    at = "spec"
-    if kind == "CronJob":
-        at = "spec.jobTemplate.spec"
-        spec = mapping(mapping(spec.get("jobTemplate")).get("spec"))
-    elif kind != "Job":
+    kind = str(manifest.get("kind"))
+    path = _TEMPLATES.get(kind)
+    if path is None:
         return None
-    template = mapping(spec.get("template"))
+    template = manifest
+    for key in path:
+        template = mapping(template.get(key))
+    job = manifest
+    for key in path[:-1]:
+        job = mapping(job.get(key))
+    at = ".".join((*path, "spec"))
     pod = mapping(template.get("spec"))
-    return _made(at, str(kind), manifest, spec, mapping(template.get("metadata")), pod, f"{at}.template.spec")
-
-
-def _made(
-    at_job: str, kind: str, manifest: Json, job: Json | None, metadata: Json, pod: Json, at: str
-) -> _Workload:
-    containers = tuple(
-        (f"{at}.{key}[{number}]", container)
-        for key in ("initContainers", "containers")
-        for number, container in listed(pod.get(key))
+    return _Workload(
+        labelled={
+            ".".join((*each, "metadata.labels")): mapping(mapping(one.get("metadata")).get("labels"))
+            for each, one in (((), manifest), (path, template))
+        },
+        job=job if kind in ("Job", "CronJob") else None,
+        at_job=".".join(path[:-1]),
+        pod=pod,
+        at=at,
+        containers=tuple(
+            (f"{at}.{key}[{number}]", container)
+            for key in ("initContainers", "containers")
+            for number, container in listed(pod.get(key))
+        ),
     )
-    return _Workload(at_job, kind, manifest, job, at_job, metadata, pod, at, containers)
 
 
 def _ends(workload: _Workload) -> Iterator[Finding]:
@@ -101,11 +113,8 @@ def _ends(workload: _Workload) -> Iterator[Finding]:
 
 
 def _labels(workload: _Workload) -> Iterator[Finding]:
-    places = [("metadata.labels", mapping(workload.manifest.get("metadata")))]
-    if workload.job is not None:
-        places.append((f"{workload.at_job}.template.metadata.labels", workload.metadata))
-    for at, metadata in places:
-        if NAME not in mapping(metadata.get("labels")):
+    for at, labels in workload.labelled.items():
+        if NAME not in labels:
             yield Finding(
                 f"{at}[{NAME}]", "nothing finds it", f"give it the label {NAME}, and what it is part of"
             )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from odibi.kubernetes import names
+from odibi.kubernetes import names, sidecar
 from odibi.kubernetes.pods import (
     HOME,
     SCRATCH,
@@ -19,7 +19,16 @@ from odibi.kubernetes.pods import (
 from odibi.kubernetes.request import JobRequest
 from odibi.kubernetes.workload import CPU_LABEL, affinity, node_selector, tolerations
 
-__all__ = ["FINAL_EXIT_CODES", "cron_job", "job", "priority_class", "priority_classes"]
+__all__ = [
+    "FINAL_EXIT_CODES",
+    "cron_job",
+    "job",
+    "labels",
+    "placed",
+    "priority_class",
+    "priority_classes",
+    "variables",
+]
 
 Json = dict[str, Any]
 
@@ -92,10 +101,11 @@ def _metadata(request: JobRequest) -> Json:
     metadata: Json = {"name": request.name}
     if request.namespace:
         metadata["namespace"] = request.namespace
-    return metadata | {"labels": _labels(request), "annotations": dict(request.annotations)}
+    return metadata | {"labels": labels(request), "annotations": dict(request.annotations)}
 
 
-def _labels(request: JobRequest) -> Json:
+def labels(request: JobRequest) -> Json:
+    """Those of the Job and of all its pods."""
     given = {name: names.label_value(value) for name, value in request.labels.items()}
     own = {names.WORKLOAD_CLASS: request.workload_class.lower()}
     if request.workload_class == "ComputeIntensive":
@@ -115,7 +125,7 @@ def _job_spec(request: JobRequest) -> Json:
         "podReplacementPolicy": "Failed",  # two pods of one task would write at the same time
         "podFailurePolicy": _failure_policy(),
         "template": {
-            "metadata": {"labels": _labels(request), "annotations": dict(request.annotations)},
+            "metadata": {"labels": labels(request), "annotations": dict(request.annotations)},
             "spec": _pod_spec(request),
         },
     }
@@ -134,24 +144,31 @@ def _failure_policy() -> Json:
 
 
 def _pod_spec(request: JobRequest) -> Json:
-    spec: Json = {
+    return {
         "restartPolicy": "Never",
         "serviceAccountName": request.service_account,
         "automountServiceAccountToken": request.token,
         "enableServiceLinks": False,  # a Service of any name would put variables into the step's environment
         "securityContext": pod_security(),
+        **({"initContainers": [_database(request)]} if request.postgres else {}),
         "containers": [_container(request)],
-        "volumes": volumes(request.volumes),
+        "volumes": [*volumes(request.volumes), *(sidecar.VOLUMES if request.postgres else ())],
+        **placed(request),
     }
-    if request.priority is not None:
-        spec["priorityClassName"] = priority_class(request.priority)
-    return spec | placed(request)
+
+
+def _database(request: JobRequest) -> Json:
+    told = variables(replace(request, env={}, secrets={}))
+    return sidecar.database(request.postgres, request.pull_policy, told, request.secrets[sidecar.PASSWORD])
 
 
 def placed(request: JobRequest) -> Json:
-    """Where its pods may run, as keys of their spec."""
-    of_class = node_selector(request.workload_class, request.profile)
+    """Which nodes its pods get, and before whom, as keys of their spec."""
+    of_class = request.node_selectors.get(
+        request.workload_class, node_selector(request.workload_class, request.profile)
+    )
     found: Json = {
+        "priorityClassName": priority_class(request.priority) if request.priority is not None else "",
         "nodeSelector": {**of_class, **request.node_selector},
         "tolerations": tolerations(request.workload_class, request.profile),
         "affinity": {**away_from(request.excluded_nodes), **affinity(request.workload_class)},
@@ -178,15 +195,15 @@ def _container(request: JobRequest) -> Json:
         "imagePullPolicy": request.pull_policy,
         **{name: value for name, value in optional.items() if value},
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "env": environment(_env(request), request.secrets, fields=True),
+        "env": variables(request),
         "resources": resources,
         "securityContext": container_security(),
         "volumeMounts": mounts(request.volumes),
     }
 
 
-def _env(request: JobRequest) -> Mapping[str, str]:
-    """What the pod is told: what a config may change, what it says, and what it may not change."""
+def variables(request: JobRequest) -> list[Json]:
+    """What a container is told: what a config may change, what it says, and what it may not change."""
     said = request.annotations
     found = {
         "HOME": SCRATCH,
@@ -197,4 +214,5 @@ def _env(request: JobRequest) -> Mapping[str, str]:
         "STEP_NAME": said.get(names.FULL_TASK, request.labels.get(names.STEP, "")),
         "WORKLOAD_CLASS": request.workload_class,
     }
-    return {name: value for name, value in found.items() if name not in request.secrets}
+    plain = {name: value for name, value in found.items() if name not in request.secrets}
+    return environment(plain, request.secrets)

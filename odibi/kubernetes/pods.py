@@ -63,14 +63,14 @@ def container_security() -> Json:
     }
 
 
-def environment(env: Mapping[str, str], secrets: Mapping[str, SecretKey], *, fields: bool) -> list[Json]:
-    """Variables of a container: with ``fields`` what it is in the cluster, plain ones, keys of Secrets.
+def environment(env: Mapping[str, str], secrets: Mapping[str, SecretKey]) -> list[Json]:
+    """Variables of a container: what it is in the cluster, plain ones, keys of Secrets.
 
     Of several with one name the first of these counts.
     """
-    found: dict[str, Json] = {}
-    if fields:
-        found |= {name: {"valueFrom": {"fieldRef": {"fieldPath": at}}} for name, at in FIELDS.items()}
+    found: dict[str, Json] = {
+        name: {"valueFrom": {"fieldRef": {"fieldPath": at}}} for name, at in FIELDS.items()
+    }
     for name, value in env.items():
         found.setdefault(name, {"value": value})
     for name, one in secrets.items():

@@ -16,6 +16,7 @@ SUBMITTER = "odibi-submitter"
 
 _SUBMITTER = (
     ("batch", ("jobs",), ("create", "list", "watch", "delete")),
+    ("batch", ("cronjobs",), ("list", "delete")),  # odibi k8s delete
     ("", ("pods",), ("list", "watch")),
     ("", ("pods/log",), ("get",)),
     ("", ("events",), ("list", "watch")),

@@ -29,8 +29,11 @@ class JobRequest:
         parallelism: how many of its pods run at a time; None is one.
         completions: how many of its pods must succeed; None is one.
         token: whether its pods talk to the cluster, as the service account.
+        node_selector: labels that the nodes of its pods must have.
+        node_selectors: such labels by workload class, in place of the profile's.
         profile: ``seed`` places pods by workload class.
         excluded_nodes: names of nodes where its pods should not run, if there are others.
+        postgres: the image of a PostgreSQL beside it, which shares its password; empty for none.
         ports: that its pods listen on, by name.
         working_dir: of the container; empty is the image's own.
     """
@@ -59,6 +62,8 @@ class JobRequest:
     excluded_nodes: tuple[str, ...] = ()
     pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     node_selector: Mapping[str, str] = field(default_factory=dict)
+    node_selectors: Mapping[WorkloadClass, Mapping[str, str]] = field(default_factory=dict)
     profile: Literal["none", "seed"] = "none"
+    postgres: str = ""
     ports: Mapping[str, int] = field(default_factory=dict)
     working_dir: str = ""

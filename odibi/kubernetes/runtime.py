@@ -42,7 +42,7 @@ from odibi.kubernetes.follow import (
     unreadable,
     why_failed,
 )
-from odibi.kubernetes.jobs import called, deadline_of, job_request, labels_of
+from odibi.kubernetes.jobs import called, deadline_of, job_request
 from odibi.kubernetes.logs import REST, Logs, say
 from odibi.kubernetes.manifest import job as manifest_of
 from odibi.kubernetes.outcomes import outcomes
@@ -165,7 +165,9 @@ class Cluster:
             if over:
                 self._delete(name)
         if any(outcome.error is not None for outcome in found.values()):
-            self._avoid_nodes_of(name, steps)
+            self._avoid_nodes_of(name, steps)  # another attempt has the number after this one's folder
+        else:
+            exchange.forget(url)
         return found
 
     def _hindrance(self, name: str) -> str:
@@ -210,8 +212,6 @@ class Cluster:
         number = 1 + sum(one.startswith("attempt-") for one in exchange.names(place))
         folder = f"{place}/attempt-{number}"
         url = f"{folder}/{exchange.TASK}"
-        labels = labels_of(loaded, steps, name=called(steps), task=task.task, run_id=task.run_id)
-        exchange.put(url, task.model_copy(update={"labels": dict(labels)}).model_dump_json())
         request = job_request(
             loaded,
             steps,
@@ -222,6 +222,10 @@ class Cluster:
             attempt=number,
             excluded_nodes=sorted(self._avoided.get(called(steps), ())),
             short=self._short[called(steps)],
+        )
+        told = ("labels", "annotations", "workload_class", "excluded_nodes")
+        exchange.put(
+            url, task.model_copy(update={name: getattr(request, name) for name in told}).model_dump_json()
         )
         manifest = manifest_of(replace(request, namespace=self._api.namespace))
         found = self._made(manifest, request.name, task, stopped)

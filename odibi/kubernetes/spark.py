@@ -12,17 +12,10 @@ from typing import Any
 from odibi.config.runtime import Kubernetes, SparkPods, WorkloadClass
 from odibi.errors import Permanent
 from odibi.kubernetes import names
-from odibi.kubernetes.manifest import priority_class
-from odibi.kubernetes.pods import (
-    SCRATCH,
-    away_from,
-    container_security,
-    environment,
-    mounts,
-    pod_security,
-    volumes,
-)
-from odibi.kubernetes.workload import node_selector, tolerations
+from odibi.kubernetes.manifest import labels as labels_of
+from odibi.kubernetes.manifest import placed, variables
+from odibi.kubernetes.pods import container_security, mounts, pod_security, volumes
+from odibi.kubernetes.request import JobRequest
 
 __all__ = ["CREDENTIALS", "EXECUTOR", "PORTS", "conf", "executor_pod"]
 
@@ -131,6 +124,7 @@ def _resilience(pods: SparkPods) -> dict[str, str]:
     """Executors come and go: their blocks move on in time, but where all fail there is an end of it."""
     return {
         "spark.decommission.enabled": "true",
+        "spark.kubernetes.decommission.script": "/opt/decommission.sh",
         "spark.storage.decommission.enabled": "true",
         "spark.storage.decommission.rddBlocks.enabled": "true",
         "spark.storage.decommission.shuffleBlocks.enabled": "true",
@@ -144,44 +138,44 @@ def executor_pod(
     cluster: Kubernetes,
     *,
     labels: Mapping[str, str],
-    workload_class: WorkloadClass = "ComputeIntensive",
-    command: Sequence[str] = (),
+    annotations: Mapping[str, str],
+    workload_class: WorkloadClass,
     excluded_nodes: Sequence[str] = (),
 ) -> Json:
     """The template of an executor's pod; Spark adds its image, its arguments, its resources and its owner.
 
     Args:
-        cluster: what the pods of the pipeline are given: mounts, variables, node selector.
+        cluster: what the pods of the pipeline are given: mounts, variables, nodes.
         labels: of the Job whose driver it is.
-        workload_class: of the step.
-        command: in place of the image's own.
+        annotations: of that Job.
+        workload_class: of its steps.
         excluded_nodes: where it should not run, if there are others.
     """
+    request = JobRequest(
+        name="",
+        image=cluster.spark_image or "",
+        env=cluster.env,
+        secrets=cluster.secrets,
+        labels=labels,
+        annotations=annotations,
+        workload_class=workload_class,
+        priority=cluster.priority,
+        excluded_nodes=tuple(excluded_nodes),
+        node_selector=cluster.node_selector,
+        node_selectors=cluster.node_selectors,
+        profile=cluster.profile,
+    )
     container: Json = {
         "name": EXECUTOR,
-        **({"command": list(command)} if command else {}),
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "env": environment({"HOME": SCRATCH, **cluster.env}, cluster.secrets, fields=False),
+        "env": variables(request),
         "securityContext": container_security(),
         "volumeMounts": mounts(cluster.volumes),
     }
-    placed: Json = {
-        "nodeSelector": {**node_selector(workload_class, cluster.profile), **cluster.node_selector},
-        "tolerations": tolerations(workload_class, cluster.profile),
-        "affinity": away_from(excluded_nodes),
-        "priorityClassName": priority_class(cluster.priority) if cluster.priority is not None else "",
-    }
-    own = {names.WORKLOAD_CLASS: workload_class.lower()}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {
-            "labels": {
-                **names.MANAGED,
-                **{name: names.label_value(text) for name, text in labels.items()},
-                **own,
-            }
-        },
+        "metadata": {"labels": labels_of(request), "annotations": dict(annotations)},
         "spec": {
             "serviceAccountName": cluster.service_account,
             "automountServiceAccountToken": False,  # executors talk to the driver only
@@ -190,6 +184,6 @@ def executor_pod(
             "securityContext": pod_security(),
             "containers": [container],
             "volumes": volumes(cluster.volumes),
-            **{name: value for name, value in placed.items() if value},
+            **placed(request),
         },
     }

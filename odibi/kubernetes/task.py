@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from odibi.config.base import Frozen
 from odibi.config.check import is_sql_file
+from odibi.config.runtime import WorkloadClass
 from odibi.errors import Permanent
 from odibi.plan.model import PlannedStep
 from odibi.record.rows import reason
@@ -29,8 +30,11 @@ if TYPE_CHECKING:
 
 __all__ = ["VERSION", "Task", "parsed", "read_by", "task_of"]
 
-VERSION = 1
-"""The version of the document; a worker of another odibi may know only older ones."""
+VERSION = 2
+"""The version of the document; a worker of another odibi may know only older ones.
+
+The first had nothing of where executors go, which is all that was added since.
+"""
 
 
 class Task(Frozen):
@@ -48,6 +52,9 @@ class Task(Frozen):
         retries: how often each may be tried again there; a run that had to give them there again has fewer left.
         fence: the lock of the run that every commit carries.
         labels: of everything in the cluster that belongs to it.
+        annotations: of the same.
+        workload_class: by which executors are placed, as the pod of the driver is.
+        excluded_nodes: where executors should not run, if there are others.
     """
 
     version: int = VERSION
@@ -69,6 +76,9 @@ class Task(Frozen):
     retries: dict[str, int] = {}
     fence: tuple[str, int] | None = None
     labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    workload_class: WorkloadClass = "ComputeIntensive"
+    excluded_nodes: tuple[str, ...] = ()
 
 
 def task_of(

@@ -152,6 +152,7 @@ class _Builder:
         self._refuse_unknown_inputs(at, observed)
         size = self.sizes.of(observed)
         engine, chosen = engine_of(self.loaded.pipeline, step, size)
+        runtime, where = runtime_of(self.loaded.pipeline, step, size)
         code = code_version(observed)
         own = own_versions(observed, self.loaded)
         compiled, assumed, warnings = self._compiled(at, observed)
@@ -170,9 +171,8 @@ class _Builder:
             or volatile(observed.script, observed.function, compiled, alone=alone)
         )
         remote = observed.source.remote if observed.source is not None else None
-        caution: tuple[str, ...] = (remote.caution,) if remote is not None and remote.caution else ()
-        caution += tuple(filter(None, (self.loaded.document.cautions.get(step.name),)))
-        warnings = (*warnings, *caution, *self._placed(at, observed, engine))
+        caution = (remote.caution if remote is not None else "", self.loaded.document.cautions.get(step.name))
+        warnings = (*warnings, *filter(None, caution), *self._placed(at, observed, engine))
         found = stands(observed.kept, key, volatile=unsteady)
         done = found is not None and found.resumed
         if not wanted:
@@ -195,7 +195,7 @@ class _Builder:
         if decision.action is Action.RUN:
             absent = (self.seen.absent.get(dataset) for dataset in observed.inputs.values())
             self.problems += [problem for problem in (observed.missing, *absent) if problem is not None]
-            said = (decision.reason, _arriving(observed, versions), chosen)
+            said = (decision.reason, _arriving(observed, versions), chosen, where)
             decision = Decision(decision.action, "; ".join(filter(None, said)))
         schemas = {
             dataset: self._schema(observed, dataset, compiled, decision, key)
@@ -238,7 +238,7 @@ class _Builder:
             rebuild=rebuild,
             fresh=step.name in self.fresh,
             kept=observed.kept,
-            runtime=runtime_of(self.loaded.pipeline, step, size),
+            runtime=runtime,
             bound=tuple(
                 sorted({name for query in (compiled or {}).values() for name in portable(query.meaning)})
             ),

@@ -66,6 +66,7 @@ def code_version(observed: Observed) -> str:
             "inputs": dict(observed.tables),
             "outputs": dict(step.outputs),
             "write": write,
+            **({"operation": step.operation} if step.operation is not None else {}),
             **(
                 {"incremental": sorted((a, r.model_dump()) for a, r in step.incremental.items())}
                 if step.incremental

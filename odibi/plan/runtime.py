@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from odibi.config.models import Pipeline, Step
 from odibi.operations.memory import size_of
+from odibi.plan.engines import shown
 from odibi.plan.model import Action, PlannedStep
+from odibi.registry import Registry
 
 if TYPE_CHECKING:
     from odibi.config.loaded import Loaded
     from odibi.errors import Problem
 
-__all__ = ["HERE", "groups", "may_leave", "out_of_reach", "runtime_of", "together"]
+__all__ = ["HERE", "OBJECTIONS", "groups", "may_leave", "out_of_reach", "places", "runtime_of", "together"]
 
 HERE = "local"
 
+Objections = Callable[["Loaded", Sequence[PlannedStep], Mapping[str, PlannedStep]], Iterable["Problem"]]
 
-def runtime_of(pipeline: Pipeline, step: Step, size: int) -> str:
-    """The runtime of a step that reads ``size`` bytes."""
+OBJECTIONS: Registry[Objections] = Registry(
+    "runtime", {"kubernetes": "odibi.kubernetes.objections:objections"}
+)
+"""What a runtime elsewhere has against the steps that are to run there; the last argument is who makes which dataset."""
+
+
+def runtime_of(pipeline: Pipeline, step: Step, size: int) -> tuple[str, str]:
+    """The runtime of a step that reads ``size`` bytes; why, where its size decided."""
     said = pipeline.runtime
     named: str = step.runtime or (said.get(step.layer, "local") if isinstance(said, Mapping) else said)
     if named != "auto":
-        return named
+        return named, ""
     cluster = pipeline.kubernetes
-    return "kubernetes" if cluster is not None and size > size_of(cluster.threshold) else HERE
+    if cluster is None:  # a check of the config asks for one
+        return HERE, ""
+    large = size > size_of(cluster.threshold)
+    where, than = ("on kubernetes", "above") if large else ("here", "not above")
+    return ("kubernetes" if large else HERE), f"{where}: it reads {shown(size)}, {than} {cluster.threshold}"
 
 
 def may_leave(pipeline: Pipeline) -> bool:
@@ -83,35 +95,25 @@ def _group(planned: PlannedStep) -> tuple[str, str, bool]:
 
 
 def out_of_reach(loaded: Loaded, steps: Sequence[PlannedStep]) -> Iterator[Problem]:
-    """A problem for each step that runs elsewhere and could not: it reads or writes what is only here."""
-    cluster = loaded.pipeline.kubernetes
+    """A problem for each step that could not run where it is to: it reads or writes what is not there."""
     makers = {dataset: planned for planned in steps for dataset in planned.step.outputs.values()}
     for planned in steps:
-        at, far = ("steps", planned.index), planned.runtime != HERE
         for dataset in planned.inputs.values():
             maker = makers.get(dataset)
             if maker is not None and not maker.targets and maker.runtime != planned.runtime:
                 yield loaded.problem(
-                    at,
+                    ("steps", planned.index),
                     f"step {planned.name!r} runs on {planned.runtime} and reads {dataset!r}, which {maker.name!r} "
                     f"makes on {maker.runtime} and keeps nowhere",
                     f"give {maker.name!r} a write, or both the same runtime",
                 )
-        if not far or cluster is None:  # a check of the config asks for one
-            continue
-        mounts = [PurePosixPath(mount.mount) for mount in cluster.volumes if mount.shared]
-        for url in dict.fromkeys(_places(planned, makers)):
-            path = PurePosixPath(url.removeprefix("file://"))
-            if "://" in url.removeprefix("file://") or any(path.is_relative_to(mount) for mount in mounts):
-                continue
-            yield loaded.problem(
-                at,
-                f"step {planned.name!r} runs on kubernetes, where nothing is mounted at {url}",
-                "keep it in object storage, or below the mount of a claim or host_path in kubernetes.volumes",
-            )
+    for name in sorted({planned.runtime for planned in steps} - {HERE}):
+        far = [planned for planned in steps if planned.runtime == name]
+        yield from OBJECTIONS.get(name)(loaded, far, makers)
 
 
-def _places(planned: PlannedStep, makers: Mapping[str, PlannedStep]) -> Iterator[str]:
+def places(planned: PlannedStep, makers: Mapping[str, PlannedStep]) -> Iterator[str]:
+    """The URLs of all that a step reads and writes; ``makers`` are the steps of a plan by dataset."""
     if planned.source is not None:
         yield planned.source.url
     read = [makers[dataset] for dataset in planned.inputs.values() if dataset in makers]

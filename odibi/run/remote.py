@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from odibi.plan.model import PlannedStep
@@ -12,7 +12,7 @@ from odibi.run.outcome import Outcome
 if TYPE_CHECKING:
     from odibi.run.context import RunContext
 
-__all__ = ["RUNTIMES", "Remote"]
+__all__ = ["LEFT", "RUNTIMES", "Remote"]
 
 
 class Remote(Protocol):
@@ -38,3 +38,8 @@ class Remote(Protocol):
 RUNTIMES: Registry[Callable[[RunContext], Remote]] = Registry(
     "runtime", {"kubernetes": "odibi.kubernetes.runtime:Cluster"}, {"kubernetes": "kubernetes"}
 )
+
+LEFT: Registry[Callable[[RunContext, Collection[str]], None]] = Registry(
+    "runtime", {"kubernetes": "odibi.kubernetes.left:clear"}, {"kubernetes": "kubernetes"}
+)
+"""Who removes what killed runs, given by their ids, have left elsewhere and a run does not go on with."""

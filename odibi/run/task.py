@@ -53,6 +53,7 @@ from odibi.run.increments import Reading
 from odibi.run.keeping import Result
 from odibi.run.lineage import landed, source_record
 from odibi.run.outcome import Outcome, failed
+from odibi.run.postgres import answered, database_of
 from odibi.run.retry import policy_of
 
 if TYPE_CHECKING:
@@ -522,14 +523,19 @@ class _Attempt:
         rounded = any(dataset.rounded for dataset in inputs.values())
         self.sql_run = ";\n\n".join(query.sql for query in compiled.values())
         self._count(compiled, frames)
+        schemas = {planned.inputs[alias]: dataset.schema for alias, dataset in inputs.items()}
         return {
-            name: _Computed(
-                self.engine.query(query.query, {d: frames[d] for d in query.inputs}, query.schema),
-                query.schema,
-                rounded or _sums(query),
-            )
+            name: _Computed(self._answered(query, frames, schemas), query.schema, rounded or _sums(query))
             for name, query in compiled.items()
         }
+
+    def _answered(self, query: Compiled, frames: Mapping[str, Frame], schemas: Mapping[str, Schema]) -> Frame:
+        """The rows of a query, by the engine or by what the step names instead."""
+        if self.planned.step.operation is None:
+            return self.engine.query(query.query, {d: frames[d] for d in query.inputs}, query.schema)
+        given = {dataset: (frames[dataset], schemas[dataset]) for dataset in query.inputs}
+        url = database_of(self.context.loaded.environ)
+        return answered(url, self.engine, query, given, self.context.binder.now)
 
     def _count(self, compiled: Mapping[str, Compiled], frames: Mapping[str, Frame]) -> None:
         """Count rows before anything is published, so that what fails here fails the attempt."""

@@ -94,6 +94,22 @@ def test_an_executor_is_killed(shop: Shop, local: Path) -> None:
     assert pod["executors"] >= 3  # one more than at a time
 
 
+def test_an_executor_that_is_told_to_go_hands_on_what_it_holds(shop: Shop, local: Path) -> None:
+    """Its own log tells; the event FailedPreStopHook comes either way, because the hook ends with its container."""
+    place = shop.place
+    run = place.start("run", CONFIG, *shop.params)
+    executor = wait_until(180, lambda: run.poll() is not None or place.running("executor"), "an executor")
+    assert isinstance(executor, dict), run.says()
+    name, log = executor["metadata"]["name"], ("logs", executor["metadata"]["name"], f"-n{place.name}")
+    wait_until(60, lambda: "registered with driver" in kubectl(*log, check=False).stdout, "its registration")
+    kubectl("delete", "pod", name, f"-n{place.name}", "--wait=false")
+    said = kubectl(*log, "--follow").stdout
+    assert "Finished decommissioning" in said
+    run.ended(timeout=600)
+    shop.assert_equal(local)
+    place.assert_clean()
+
+
 def test_the_driver_is_killed(shop: Shop, local: Path) -> None:
     run = shop.place.start("run", CONFIG, *shop.params)
     wait_until(180, lambda: run.poll() is not None or shop.place.running("executor"), "an executor")

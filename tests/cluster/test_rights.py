@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from typing import get_args
 
 import pytest
 import yaml
 
+from odibi.config.runtime import Kubernetes, WorkloadClass
 from odibi.kubernetes import rbac
-from tests.cluster.kube import IMAGE, SMALL, SPARK, Place, asked, config, kubectl, sql
+from odibi.kubernetes.spark import executor_pod
+from tests.cluster.kube import IMAGE, PROJECT, SMALL, SPARK, Place, asked, config, kubectl, sql
 
 RENDERED = [
     pytest.param((), id="jobs"),
@@ -50,6 +53,47 @@ def test_stages_are_accepted(place: Place) -> None:
     assert accepted(place, place.write("staged.json", local), "--stages") == 3
 
 
+@pytest.mark.parametrize(("how", "number"), [(("--stages",), 4), (("--schedule", "0 2 * * *"), 1)])
+def test_the_example_of_stages_is_accepted(place: Place, how: tuple[str, ...], number: int) -> None:
+    given = {"shared": place.shared, "namespace": place.name, "image": PROJECT}
+    params = [word for name, value in given.items() for word in ("--param", f"{name}={value}")]
+    assert accepted(place, "configs/ex5_data_processing.yaml", *params, *how) == number
+
+
+def test_a_database_beside_a_step_is_accepted(place: Place) -> None:
+    steps = [
+        sql("raw", "bronze", "select 1 as a"),
+        sql("far", "silver", "select a from raw", operation="postgres"),
+    ]
+    password = {"secrets": {"PG_PASSWORD": {"secret": "db", "key": "password"}}}
+    assert (
+        accepted(place, place.write("beside.json", config(place, "beside", steps, of_cluster=password))) == 1
+    )
+
+
+def test_executors_of_every_class_are_accepted(place: Place) -> None:
+    """As Spark makes them of the template: with what it fills in."""
+    cluster = Kubernetes(
+        image=IMAGE,
+        tasks="/tmp/tasks",
+        namespace=place.name,
+        profile="seed",
+        node_selectors={"IOIntensive": {"disk": "fast"}},
+    )
+    for name in get_args(WorkloadClass):
+        pod = executor_pod(
+            cluster,
+            labels={},
+            annotations={"odibi.dev/full-task": "far"},
+            workload_class=name,
+            excluded_nodes=("n",),
+        )
+        pod["metadata"]["name"] = f"executor-{name.lower()}"
+        pod["spec"]["containers"][0]["image"] = SPARK
+        judged = kubectl("create", "--dry-run=server", "--filename", "-", f"-n{place.name}", given=pod)
+        assert "Warning" not in judged.stderr, judged.stderr
+
+
 def test_a_pod_that_does_what_it_may_not_is_refused(place: Place) -> None:
     """So that what is accepted says something."""
     done = place.odibi("k8s", "render", cluster_of(place), "--output", "json", code=0)
@@ -88,9 +132,12 @@ def test_the_rights_are_those_that_are_used(place: Place) -> None:
     given = config(place, "rights", steps, engines={"silver": "spark"}, of_cluster={"spark": spark})
     file = place.write("rights.json", given)
     done = place.odibi("run", file, code=0)
-    print("TEMP", done.stderr)
     assert "[far executor-1] " in done.stderr  # their logs are read with the same right
-    place.odibi("k8s", "delete", file, code=0)
+    assert not [*(place.shared / "tasks").rglob("task.json")]  # what is merged is not kept
+    scheduled = place.odibi("k8s", "render", file, "--schedule", "0 2 * * *", "--output", "json", code=0)
+    place.apply(*json.loads(scheduled.stdout))
+    assert "deleted CronJob rights-run-" in place.odibi("k8s", "delete", file, code=0).stdout
+    assert not place.named("cronjobs")
     for account in (rbac.SUBMITTER, "odibi"):
         used, may = asked(place, account), granted(place.name, account)
         print(account, dict(used))

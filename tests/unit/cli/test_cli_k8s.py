@@ -14,7 +14,7 @@ from odibi.cli.exits import Exit, NotFound, UsageError
 from odibi.errors import Permanent
 from tests.unit.run.project import Project
 
-CLUSTER = {"image": "odibi:1", "tasks": "/data/tasks"}
+CLUSTER = {"image": "odibi:1"}
 KEPT = {"write": {"to": "lake"}}
 STEPS = [
     {"name": "raw", "layer": "bronze", "sql": "SELECT 1 AS x", **KEPT},
@@ -31,8 +31,9 @@ class Command:
     def render(
         self, output: str = "text", cluster: Any = CLUSTER, runtime: Any = "local", **asked: Any
     ) -> Any:
-        volumes = [{"name": "d", "mount": str(self.project.root), "claim": "c"}]
-        given = None if cluster is None else {"volumes": volumes, **cluster}
+        root = str(self.project.root)
+        shared = {"tasks": f"{root}/tasks", "volumes": [{"name": "d", "mount": root, "claim": "c"}]}
+        given = None if cluster is None else {**shared, **cluster}
         config = self.project.config(STEPS, kubernetes=given, runtime=runtime)
         flags = {"rbac": False, "priority_classes": False, "stages": False, "schedule": None, **asked}
         self.code = k8s.render(config=config, given={}, output=output, **flags)
@@ -81,12 +82,20 @@ def test_a_scheduled_run_that_submits_jobs_may_do_so(command: Command) -> None:
 
 
 def test_what_render_refuses(command: Command) -> None:
-    with pytest.raises(UsageError, match="'0 2' is no schedule"):
-        command.render(schedule="0 2")
+    with pytest.raises(UsageError, match="'99 2 \\* \\* \\*' is no schedule: minute '99' is none: 0 to 59"):
+        command.render(schedule="99 2 * * *")
     with pytest.raises(UsageError, match="have Jobs of their own"):
         command.render(stages=True, runtime="kubernetes")
     with pytest.raises(Permanent, match="shop names no cluster"):
         command.render(rbac=True, cluster=None)
+
+
+def test_render_warns_of_what_a_namespace_may_refuse(command: Command) -> None:
+    volume = {"name": "d", "mount": "/data", "host_path": "/srv"}
+    assert command.render(cluster={**CLUSTER, "tasks": "s3://b/t", "volumes": [volume]}, stages=True)
+    assert (
+        "warning: volume 'd' is a folder of the node, which Pod Security restricted refuses" in command.said
+    )
 
 
 def test_what_render_prints_is_clean(command: Command, tmp_path: Path) -> None:
@@ -129,8 +138,29 @@ def test_lint_of_what_is_no_yaml_or_not_there(command: Command, tmp_path: Path) 
     command.lint(file)
     assert command.code == Exit.INVALID
     assert command.said.startswith(f"{file}: YAML: while parsing a flow sequence")
+    file.write_bytes(b"kind: Pod\xff\n")
+    command.lint(file)
+    assert command.code == Exit.INVALID
+    assert command.said == f"{file}: YAML: byte 10 is no UTF-8 (save it as UTF-8)\n1 finding\n"
     with pytest.raises(NotFound, match="there is no such file"):
         command.lint(tmp_path / "absent.yaml")
+    with pytest.raises(UsageError, match="this is a folder, not a file"):
+        command.lint(tmp_path)
+
+
+def test_lint_looks_into_lists(command: Command, tmp_path: Path) -> None:
+    bad = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "bad"},
+        "spec": {"containers": [{"name": "a", "image": "a"}]},
+    }
+    pods = {"apiVersion": "v1", "kind": "PodList", "items": [bad]}
+    file = tmp_path / "list.json"
+    file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": [pods]}), "utf-8")
+    command.lint(file)
+    assert command.code == Exit.INVALID
+    assert f"{file}: Pod/bad: spec.containers[0].image: the image 'a' is another one tomorrow" in command.said
 
 
 def test_lint_reads_stdin(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

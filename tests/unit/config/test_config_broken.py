@@ -218,11 +218,41 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
     ),
     "an image without a tag": (
         HEAD + "kubernetes: {image: odibi, tasks: /t}\n",
-        ["9:13: image: 'odibi' names no version: end it with a tag other than latest, or a digest"],
+        ["9:21: image: 'odibi' names no version: end it with a tag other than latest, or a digest"],
     ),
     "an image that changes": (
         HEAD + "kubernetes: {image: 'odibi:latest', tasks: /t}\n",
-        ["9:13: image: 'odibi:latest' names no version: end it with a tag other than latest, or a digest"],
+        ["9:21: image: 'odibi:latest' names no version: end it with a tag other than latest, or a digest"],
+    ),
+    "an image that is none": (
+        HEAD + "kubernetes: {image: My Image:1, tasks: /t}\n",
+        ["9:21: image: 'My Image:1' is no image: such as registry.example/odibi:0.1.0, in small letters"],
+    ),
+    "an image with Spark without a tag": (
+        HEAD + "runtime: kubernetes\n" + CLUSTER + "  spark_image: odibi-spark\n",
+        [
+            "13:16: spark_image: 'odibi-spark' names no version: end it with a tag other than latest, or a digest"
+        ],
+    ),
+    "a cluster of which a part is missing": (
+        HEAD + "runtime: kubernetes\nkubernetes: {image: odibi:1}\n",
+        ["10:13: 'kubernetes.tasks' is missing"],
+    ),
+    "a variable of a pod that is none": (
+        HEAD + CLUSTER + "  env: {MY VAR: x}\n",
+        [
+            "12:9: kubernetes.env.MY VAR: found 'MY VAR' (use letters, digits, -, . and _, and begin with no digit)"
+        ],
+    ),
+    "no processor": (
+        step("name: a", "layer: silver", "sql: select 1 as x", "resources: {requests: {cpu: 0}}"),
+        ["12:16: step 'a': requests.cpu: 0 is too little: such as 500m or 2"],
+    ),
+    "some bytes of memory": (
+        step("name: a", "layer: silver", "sql: select 1 as x", "resources: {limits: {memory: 64}}"),
+        [
+            "12:16: step 'a': limits.memory: 64 is too little: without a unit it is bytes; such as 512Mi or 4Gi"
+        ],
     ),
     "a volume of two kinds": (
         HEAD + CLUSTER + "  volumes: [{name: a, mount: /a, claim: x, secret: y}]\n",
@@ -258,6 +288,24 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
             "16:16: 'kubernetes.secrets.B.key' is missing",
             "17:19: kubernetes.spark.memory: found '1GB' (such as 512m or 4g)",
             "17:31: kubernetes.spark.cores: found 0, expected at least 1",
+        ],
+    ),
+    "an operation without SQL": (
+        step("name: a", "layer: silver", "inputs: [raw]", "transform: [{select: x}]", "operation: postgres"),
+        ["13:16: step 'a': operation: postgres belongs to a step with sql"],
+    ),
+    "an operation that is none": (
+        step("name: a", "layer: silver", "sql: select 1 as x", "operation: mysql"),
+        ["12:16: step 'a': operation: found 'mysql' (allowed: postgres)"],
+    ),
+    "nodes of no class": (
+        HEAD + CLUSTER + "  node_selectors: {Memory: {pool: large}, IOIntensive: fast}\n",
+        [
+            (
+                "12:28: kubernetes.node_selectors.Memory: found 'Memory' "
+                "(allowed: NetworkIntensive, ComputeIntensive, MemoryIntensive, IOIntensive)"
+            ),
+            "12:56: kubernetes.node_selectors.IOIntensive: expected a mapping, found 'fast'",
         ],
     ),
     "more executors to begin with than ever": (

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -154,24 +155,29 @@ def test_a_note_that_was_being_written_and_places_that_are_gone_do_not_stop_the_
     assert sweep(tmp_path / "nowhere") == ()
 
 
-def test_log_entries_that_dead_writers_wrote_aside_go_once_no_living_one_can_have_written_them(
+def test_log_entries_that_dead_writers_wrote_aside_go_and_those_of_living_ones_stay(
     at: Lake, tmp_path: Path
 ) -> None:
     at.write("SELECT 1 AS a")
     log, notes = tmp_path / "lake/t/_delta_log", tmp_path / "notes"
-    aside = [log / f"{version:020}.json#{number}" for version, number in ((0, 1), (0, 2), (1, 1))]
-    for path in aside:
+    old, young, written, done = (log / f"{1:020}.json#{number}" for number in range(1, 5))
+    for path in (old, young, written, done):
         path.write_text("{")
-        os.utime(path, (0, 0))
-    os.utime(aside[1])  # its writer may be alive
+    os.utime(old, (0, 0))
     notes.mkdir()
     note = {"target": str(log.parent), "folder": str(tmp_path / "gone"), "final": ""}
     (notes / "dead.jsonl").write_text(json.dumps(note))
+
+    def write() -> None:
+        written.write_text("{}")
+        os.utime(written, (0, time.time() + 0.5))
+        done.unlink()
+
+    writer = threading.Timer(0.3, write)
+    writer.start()
     sweep(notes)
-    assert [path.exists() for path in aside] == [False, True, False]
-    os.utime(aside[1], (0, 0))
-    sweep(notes)  # the note has stayed
-    assert not aside[1].exists()
+    writer.join()
+    assert [path.exists() for path in (old, young, written, done)] == [False, False, True, False]
     assert not list(notes.iterdir())
 
 

@@ -16,6 +16,7 @@ from lightkube.resources.batch_v1 import Job
 
 from odibi.config.runtime import Kubernetes
 from odibi.errors import KubernetesError, OdibiError, ResourceQuotaExceeded, Unavailable
+from odibi.kubernetes import client
 from odibi.kubernetes.client import Api, Watched, exceeded
 
 JOBS = "/apis/batch/v1/namespaces/etl/jobs"
@@ -221,6 +222,7 @@ def test_a_watch_goes_on_where_it_broke_off_and_misses_nothing(
     streams: list[tuple[int, list[Any]]] = [
         (200, [{"type": "ADDED", "object": cluster.job("b", 11)}]),
         (503, [{"kind": "Status", "code": 503, "message": "restarting"}]),
+        (403, [{"kind": "Status", "code": 403, "message": "no roles are known yet"}]),
         (200, [{"type": "MODIFIED", "object": cluster.job("b", 12)}, {"type": "BOOKMARK", "object": cluster.job("", 13)}]),
         forgotten,
         (200, [{"type": "DELETED", "object": cluster.job("c", 31)}]),
@@ -237,8 +239,8 @@ def test_a_watch_goes_on_where_it_broke_off_and_misses_nothing(
     follow(watched, lambda: not streams and set(watched.objects) == {"b"})
     assert watched.objects["b"].metadata.resourceVersion == "20"
     assert [each for each in cluster.asked if each.startswith("GET")] == ["GET", "GET"]
-    assert [each for each in cluster.asked if each.startswith("WATCH")][:5] == [
-        "WATCH 10", "WATCH 11", "WATCH 11", "WATCH 13", "WATCH 30"
+    assert [each for each in cluster.asked if each.startswith("WATCH")][:6] == [
+        "WATCH 10", "WATCH 11", "WATCH 11", "WATCH 11", "WATCH 13", "WATCH 30"
     ]  # fmt: skip
     assert watched.trouble == ""
 
@@ -278,3 +280,17 @@ def test_a_watch_that_may_not_be_says_so(cluster: Cluster, api: Asking, verb: st
     follow(watched, lambda: watched.refused is not None)
     assert watched.refused is not None
     assert f"cannot {verb} jobs.batch in namespace etl" in watched.refused.message
+
+
+def test_a_right_that_was_taken_away_is_said_after_a_while(
+    cluster: Cluster, api: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "RESTART", 0.5)
+    streams = [(200, [{"type": "ADDED", "object": cluster.job("b", 11)}])]
+    none = (200, [{"metadata": {"resourceVersion": "1"}, "items": []}])
+    refused = (403, [{"kind": "Status", "code": 403, "message": "jobs.batch is forbidden"}])
+    cluster.answers |= dict.fromkeys(("GET", "VERSION"), lambda _body, _query: none)
+    cluster.answers["WATCH"] = lambda _body, _query: streams.pop() if streams else refused
+    watched = api().watch(Job, None)
+    follow(watched, lambda: watched.refused is not None)
+    assert cluster.asked.count("WATCH 11") > 1

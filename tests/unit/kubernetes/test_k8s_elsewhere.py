@@ -307,7 +307,7 @@ def test_other_code_in_the_image_is_refused(shop: Project) -> None:
     [
         (None, "there is no task at"),
         ("{", "is no task: Expecting property name"),
-        ('{"version": 99}', "a task of version 99, this odibi knows 1"),
+        ('{"version": 99}', "a task of version 99, this odibi knows 2"),
         ('{"version": 1, "task": "x"}', "is no task: pipeline: Field required"),
         ('{"steps": "../../etc", "password": 1}', "is no task"),
     ],
@@ -473,4 +473,4 @@ def test_parsed_task_is_the_task(shop: Project) -> None:
     loaded = shop.load(steps(), **far(shop))
     task = task_of(loaded, orchestrator.plan(loaded).steps, None)
     assert parsed(task.model_dump_json(), "t") == task
-    assert json.loads(task.model_dump_json())["version"] == 1
+    assert json.loads(task.model_dump_json())["version"] == 2

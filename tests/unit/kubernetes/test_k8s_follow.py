@@ -238,6 +238,15 @@ DONE = {
 }  # fmt: skip
 
 
+def test_what_is_missing_beside_the_step() -> None:
+    beside = {
+        "name": "postgres", "image": "postgres:17", "imageID": "", "ready": False, "restartCount": 0,
+        "state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}},
+    }  # fmt: skip
+    waits = pod("Pending", {"waiting": {"reason": "PodInitializing"}}, initContainerStatuses=[beside])
+    assert never([waits], [], NOW) == "the image 'postgres:17' cannot be had (ImagePullBackOff: not found)"
+
+
 @pytest.mark.parametrize(("given", "log", "kind", "code", "said"), DONE.values(), ids=DONE.keys())
 def test_what_a_pod_died_of(
     given: Any, log: tuple[str, ...], kind: type[Exception], code: int | None, said: str

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from odibi.config.loaded import Loaded
-from odibi.errors import Permanent
 from odibi.kubernetes.jobs import job_request, requests_of
 from odibi.kubernetes.lint import lint
 from odibi.kubernetes.manifest import job
 from odibi.kubernetes.names import job_name
 from odibi.kubernetes.request import JobRequest
 from odibi.plan import Plan
+from tests.unit.kubernetes.given import golden
 from tests.unit.run.project import Project
 
 CLUSTER = {
@@ -37,7 +38,8 @@ def planned(tmp_path: Path) -> Any:
     def plan(
         steps: Sequence[Mapping[str, Any]], cluster: Mapping[str, Any] = CLUSTER, **fields: Any
     ) -> tuple[Loaded, Plan]:
-        volumes = [{"name": "data", "mount": str(tmp_path), "claim": "lake"}]
+        mounts = {"lake": str(tmp_path), "tasks": "/data"}
+        volumes = [{"name": name, "mount": mount, "claim": name} for name, mount in mounts.items()]
         config = project.config([RAW, *steps], kubernetes={"volumes": volumes, **cluster}, **fields)
         return project.load(config), project.plan(config)
 
@@ -167,6 +169,18 @@ def test_ingesting_may_take_longer_and_steps_in_one_pod_take_turns(planned: Any,
     assert found.deadline == 600
 
 
+def test_nodes_by_workload_class(planned: Any) -> None:
+    large = {"node_selectors": {"MemoryIntensive": {"pool": "large"}}}
+    steps = [
+        step(name, runtime="kubernetes", workload_class=name) for name in ("MemoryIntensive", "IOIntensive")
+    ]
+    loaded, plan = planned(steps, {**CLUSTER, **large})
+    made = [
+        job(request)["spec"]["template"]["spec"].get("nodeSelector") for request in requests_of(loaded, plan)
+    ]
+    assert made == [{"pool": "large"}, None]
+
+
 def test_spark_has_its_own_image_and_starts_its_executors(planned: Any) -> None:
     spark = {"spark": {"driver_memory": "2g"}}
     loaded, plan = planned([step("a", engine="spark", runtime="kubernetes")], {**CLUSTER, **spark})
@@ -176,14 +190,6 @@ def test_spark_has_its_own_image_and_starts_its_executors(planned: Any) -> None:
     assert found.ports == {"driver": 7078, "block-manager": 7079}
     assert (found.requests["memory"], found.limits["memory"]) == ("2560Mi", "3072Mi")
     assert lint(job(found)) == []
-
-
-def test_spark_without_an_image(planned: Any) -> None:
-    cluster = {name: value for name, value in CLUSTER.items() if name != "spark_image"}
-    loaded, plan = planned([step("a", engine="spark", runtime="kubernetes")], cluster)
-    with pytest.raises(Permanent) as caught:
-        requests_of(loaded, plan)
-    assert str(caught.value) == "a needs Spark, and no image with it is named (give kubernetes.spark_image)"
 
 
 def test_what_a_step_says_of_resources(planned: Any) -> None:
@@ -196,12 +202,6 @@ def test_what_a_step_says_of_resources(planned: Any) -> None:
 def test_a_pod_has_room_for_the_memory_of_its_step(planned: Any) -> None:
     loaded, plan = planned([step("a", runtime="kubernetes", resources={"memory": "16Gi"})])
     assert one(loaded, plan).limits["memory"] == "20992Mi"  # a quarter more, and the worker's own
-
-
-def test_too_much_is_requested(planned: Any) -> None:
-    loaded, plan = planned([step("a", runtime="kubernetes", resources={"requests": {"memory": "10Gi"}})])
-    with pytest.raises(Permanent, match="the pod requests 10Gi of memory, and its limit is 8Gi"):
-        requests_of(loaded, plan)
 
 
 @pytest.mark.parametrize(
@@ -236,3 +236,92 @@ def test_what_is_read_decides_where_auto_is(
     loaded, plan = planned([read], {**CLUSTER, "threshold": threshold})
     assert plan["files"].size == 9
     assert [request.labels["step"] for request in requests_of(loaded, plan)] == leaves
+
+
+BESIDE = {**CLUSTER, "secrets": {"PG_PASSWORD": {"secret": "revenue-db", "key": "password"}}}
+
+
+@pytest.fixture
+def postgres(planned: Any) -> dict[str, Any]:
+    """The Job of a step that PostgreSQL computes."""
+    loaded, plan = planned([step("revenue", "gold", operation="postgres", runtime="kubernetes")], BESIDE)
+    (planned_step,) = (each for each in plan.steps if each.name == "revenue")
+    request = job_request(
+        loaded, [planned_step], name="revenue", task_url="/data/tasks/1/task.json", task="t", run_id="r1", attempt=1
+    )  # fmt: skip
+    same = replace(request, volumes=(), annotations={**request.annotations, "odibi.dev/config-hash": "abc"})
+    return job(same)
+
+
+def test_sql_with_postgres(postgres: dict[str, Any]) -> None:
+    golden("postgres.yaml", [postgres])
+    assert lint(postgres) == []
+
+
+def test_the_database_is_a_sidecar_that_is_ready_first(postgres: dict[str, Any]) -> None:
+    pod = postgres["spec"]["template"]["spec"]
+    (database,) = pod["initContainers"]
+    assert database["restartPolicy"] == "Always"
+    assert "pg_isready" in database["startupProbe"]["exec"]["command"]
+    assert database["resources"]["requests"] == {"cpu": "500m", "memory": "1Gi"}
+    (main,) = pod["containers"]
+    assert main["resources"] == {
+        "requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"cpu": "4", "memory": "8Gi"}
+    }  # fmt: skip
+    env = {one["name"]: one.get("value") for one in main["env"]}
+    assert (env["PG_HOST"], env["PG_USER"]) == ("127.0.0.1", "odibi")
+    assert (env["INPUT_BUCKET"], env["OUTPUT_BUCKET"]) == ("data-staging", "data-processed")
+
+
+@pytest.mark.parametrize("name", ["PG_PASSWORD", "POSTGRES_PASSWORD"])
+def test_the_password_is_known_to_the_cluster_only(postgres: dict[str, Any], name: str) -> None:
+    pod = postgres["spec"]["template"]["spec"]
+    env = [one for each in (*pod["initContainers"], *pod["containers"]) for one in each["env"]]
+    (found,) = (one for one in env if one["name"] == name)
+    assert found["valueFrom"] == {"secretKeyRef": {"name": "revenue-db", "key": "password"}}
+
+
+def test_every_container_is_told_who_it_is(postgres: dict[str, Any]) -> None:
+    pod = postgres["spec"]["template"]["spec"]
+    for container in (*pod["initContainers"], *pod["containers"]):
+        told = {one["name"]: one.get("value") or one["valueFrom"] for one in container["env"]}
+        assert told["POD_NAME"] == {"fieldRef": {"fieldPath": "metadata.name"}}
+        assert told["POD_NAMESPACE"] == {"fieldRef": {"fieldPath": "metadata.namespace"}}
+        assert (told["PIPELINE_NAME"], told["STEP_NAME"]) == ("shop", "revenue")
+        assert not any("SELECT" in str(value).upper() for value in told.values())
+
+
+def test_a_database_may_be_another(planned: Any) -> None:
+    steps = [step("a", operation="postgres", runtime="kubernetes")]
+    assert one(*planned(steps, {**CLUSTER, "env": {"PG_HOST": "db.example"}})).postgres == ""
+
+
+def test_fetching_from_a_server(planned: Any, tmp_path: Path) -> None:
+    read = {"from": "partner", "path": "out/a.csv", "schema": {"x": "INTEGER"}}
+    steps = [
+        {"name": name, "layer": "bronze", "read": read, "write": KEPT, "runtime": "kubernetes"}
+        for name in "ab"
+    ]
+    partner = {"url": "sftp://shop@sftp.example:2222"}
+    lake = {"url": str(tmp_path / "lake"), "format": "delta"}
+    loaded, plan = planned(steps, connections={"partner": partner, "lake": lake})
+    request, other = requests_of(loaded, plan)
+    assert request.env == {
+        "SFTP_SERVER": "sftp.example:2222", "SFTP_PATH": "/out/a.csv",
+        "OUTPUT_BUCKET": str(tmp_path / "lake/bronze/a"), "REGION": "eu",
+    }  # fmt: skip
+    told = {
+        one["name"]: one.get("value")
+        for one in job(request)["spec"]["template"]["spec"]["containers"][0]["env"]
+    }
+    assert (told["PIPELINE_NAME"], told["STEP_NAME"]) == ("shop", "a")
+    assert (request.requests, request.limits) == (
+        {"cpu": "500m", "memory": "512Mi"}, {"cpu": "1", "memory": "1Gi"}
+    )  # fmt: skip
+    assert (request.backoff_limit, request.deadline, request.workload_class) == (0, 600, "NetworkIntensive")
+    assert request.image == CLUSTER["image"]
+    assert lint(job(request)) == []
+    assert other.env["OUTPUT_BUCKET"] == str(tmp_path / "lake/bronze/b")
+    both = [each for each in plan.steps if each.name in "ab"]
+    together = job_request(loaded, both, name="bronze", task_url="u", task="t", run_id="r", attempt=1)
+    assert together.env == {"REGION": "eu"}, "of several nobody could tell which is meant"

@@ -242,6 +242,46 @@ def test_places_in_a_cron_job_and_a_pod() -> None:
 
 
 @pytest.mark.parametrize(
+    "kind", ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController"]
+)
+def test_whatever_makes_pods_is_judged(kind: str) -> None:
+    template = copy.deepcopy(clean()["spec"]["template"])
+    template["spec"]["restartPolicy"] = "Always"
+    labels = template["metadata"]["labels"]
+    selector = labels if kind == "ReplicationController" else {"matchLabels": labels}
+    made = {
+        "apiVersion": "v1" if kind == "ReplicationController" else "apps/v1",
+        "kind": kind,
+        "metadata": {"name": "x", "labels": labels},
+        "spec": {"selector": selector, "template": template}
+        | ({"serviceName": "x"} if kind == "StatefulSet" else {}),
+    }
+    assert lint(made) == []
+    container = template["spec"]["containers"][0]
+    container["image"] = "odibi:latest"
+    container["args"] = ["pip install odibi"]
+    container["securityContext"]["privileged"] = True
+    template["spec"]["volumes"].append({"name": "shared-data", "emptyDir": {}})
+    container["volumeMounts"].append({"name": "shared-data", "mountPath": "/data/shared"})
+    template["metadata"]["labels"] = {}
+    found = {finding.place for finding in lint(made)}
+    number = len(template["spec"]["volumes"]) - 1
+    assert found >= {
+        f"{MAIN}.image",
+        f"{MAIN}.args",
+        f"{MAIN}.securityContext.privileged",
+        f"{POD}.volumes[{number}].emptyDir",
+        "spec.template.metadata.labels[app.kubernetes.io/name]",
+    }
+
+
+def test_what_is_no_object_has_findings_and_no_error() -> None:
+    for kind in ("Deployment", "CronJob", "Pod", "PodTemplate"):
+        for spec in (None, [], "x", {"template": [1], "jobTemplate": 3, "containers": "x"}):
+            lint({"apiVersion": "v1", "kind": kind, "metadata": "x", "spec": spec, "template": spec})
+
+
+@pytest.mark.parametrize(
     ("data", "wrong"),
     [
         ({"query.sql": "SELECT 1 FROM a"}, False),

@@ -19,6 +19,7 @@ def rules(objects: list[dict[str, object]]) -> dict[tuple[str, str], set[str]]:
 def test_what_a_submitter_may() -> None:
     assert rules(submitter("etl")) == {
         ("batch", "jobs"): {"create", "list", "watch", "delete"},
+        ("batch", "cronjobs"): {"list", "delete"},
         ("", "pods"): {"list", "watch"},
         ("", "pods/log"): {"get"},
         ("", "events"): {"list", "watch"},

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from odibi.cli import k8s
 from odibi.config import load
 from odibi.config.models import Step
-from odibi.config.runtime import SecretKey
+from odibi.kubernetes import names
 from odibi.kubernetes.lint import lint
 from odibi.kubernetes.manifest import cron_job, job
-from odibi.kubernetes.stages import STAGES, fetch, pipeline_request, sql_with_postgres, stages
+from odibi.kubernetes.stages import STAGES, pipeline_request, stages
 from odibi.plan.select import select
 from tests.unit.kubernetes.given import CLUSTER, golden
 
 CONFIG = "configs/ex5_data_processing.yaml"
+RUN = {"run_id": "r1", "target": "dev", "date": "2026-01-05"}
 
 
 def four(**fields: Any) -> list[dict[str, Any]]:
     cluster = CLUSTER.model_copy(update=fields)
-    return [job(request) for request in stages(cluster, "ex5_data_processing", CONFIG, run_id="r1")]
-
-
-def postgres() -> dict[str, Any]:
-    return sql_with_postgres(
-        CLUSTER, "shop", "revenue", "configs/shop.yaml", sql="revenue-sql",
-        password=SecretKey(secret="revenue-db", key="password"), run_id="r1",
-    )  # fmt: skip
+    return [job(request) for request in stages(cluster, "ex5_data_processing", CONFIG, **RUN)]
 
 
 def test_the_four_stages() -> None:
@@ -57,8 +53,8 @@ def test_the_numbers_of_the_stages() -> None:
 def test_a_limit_that_is_given_is_that_of_all_templates() -> None:
     assert {made["spec"]["backoffLimit"] for made in four(backoff_limit=0)} == {0}
     cluster = CLUSTER.model_copy(update={"backoff_limit": 1})
-    assert pipeline_request(cluster, "shop", CONFIG).backoff_limit == 1
-    assert pipeline_request(CLUSTER, "shop", CONFIG).backoff_limit == 2
+    assert pipeline_request(cluster, "shop", CONFIG, target="dev").backoff_limit == 1
+    assert pipeline_request(CLUSTER, "shop", CONFIG, target="dev").backoff_limit == 2
 
 
 def test_every_step_of_the_example_has_its_stage() -> None:
@@ -74,16 +70,21 @@ def test_every_step_of_the_example_has_its_stage() -> None:
     assert sorted(name for names in found for name in names) == sorted(step.name for step in steps)
 
 
+def test_parameters_are_handed_on() -> None:
+    for made in stages(CLUSTER, "shop", CONFIG, params=("api=https://a/b", "n=1"), **RUN):
+        assert made.args[-6:] == ("--target", "dev", "--param", "api=https://a/b", "--param", "n=1")
+
+
 def test_a_stage_without_steps_has_no_job() -> None:
     steps = [Step(name=layer, layer=layer, sql="SELECT 1 AS x") for layer in ("bronze", "gold")]
-    found = stages(CLUSTER, "shop", "configs/shop.yaml", run_id="r1", steps=steps)
-    assert [request.args[2:] for request in found] == [
+    found = stages(CLUSTER, "shop", "configs/shop.yaml", steps=steps, **RUN)
+    assert [request.args[2:4] for request in found] == [
         ("--select", "layer:bronze"),
         ("--select", "layer:gold"),
     ]
     steps = [Step(name="a", layer="gold", sql="SELECT 1 AS x", tags=("analytics",))]
-    found = stages(CLUSTER, "shop", "configs/shop.yaml", run_id="r1", steps=steps)
-    assert [request.args[2:] for request in found] == [("--select", "tag:analytics")]
+    found = stages(CLUSTER, "shop", "configs/shop.yaml", steps=steps, **RUN)
+    assert [request.args[2:4] for request in found] == [("--select", "tag:analytics")]
 
 
 def test_stages_share_a_claim() -> None:
@@ -111,63 +112,39 @@ def test_no_stage_waits_for_another() -> None:
         assert lint(made) == []
 
 
+def test_they_are_found_by_what_they_belong_to() -> None:
+    for made in four():
+        for labels in (made["metadata"]["labels"], made["spec"]["template"]["metadata"]["labels"]):
+            assert labels["pipeline"] == "ex5_data_processing"
+            assert (labels[names.TARGET], labels[names.LOGICAL_DATE]) == ("dev", "2026-01-05")
+    scheduled = {
+        target: cron_job(pipeline_request(CLUSTER, "shop", CONFIG, target=target), "0 2 * * *")
+        for target in ("dev", "prod")
+    }
+    for target, made in scheduled.items():
+        assert made["metadata"]["labels"][names.TARGET] == target
+        assert made["spec"]["jobTemplate"]["metadata"]["labels"][names.TARGET] == target
+    assert len({made["metadata"]["name"] for made in scheduled.values()}) == 2
+
+
+def test_the_example_is_rendered(capsys: pytest.CaptureFixture[str]) -> None:
+    file = str(Path(__file__).parents[3] / CONFIG)
+    given = {"date": "2026-01-05", "param": ["namespace=etl"]}
+    asked = {"rbac": False, "priority_classes": False, "stages": True, "schedule": "0 2 * * *"}
+    assert k8s.render(config=file, given=given, output="json", **asked) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert [one["metadata"]["labels"].get("stage") for one in made] == [
+        *(stage.name for stage in STAGES),
+        None,
+    ]
+    for one in made:
+        assert lint(one) == []
+        assert one["metadata"]["namespace"] == "etl"
+
+
 def test_a_pipeline_every_night() -> None:
-    made = cron_job(pipeline_request(CLUSTER, "ex5_data_processing", CONFIG), "0 2 * * *")
+    made = cron_job(pipeline_request(CLUSTER, "ex5_data_processing", CONFIG, target="dev"), "0 2 * * *")
     assert made["spec"]["schedule"] == "0 2 * * *"
     container = made["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]
-    assert container["args"] == ["run", "/work/configs/ex5_data_processing.yaml"]
+    assert container["args"] == ["run", "/work/configs/ex5_data_processing.yaml", "--target", "dev"]
     assert lint(made) == []
-
-
-def test_fetching() -> None:
-    request = fetch(
-        CLUSTER, "shop", "raw", "/work/configs/shop.yaml", server="sftp.example", path="/out", bucket="landing", run_id="r1"
-    )  # fmt: skip
-    made = job(request)
-    container = made["spec"]["template"]["spec"]["containers"][0]
-    env = {one["name"]: one.get("value") for one in container["env"]}
-    assert env["SFTP_SERVER"] == "sftp.example"
-    assert env["SFTP_PATH"] == "/out"
-    assert env["OUTPUT_BUCKET"] == "landing"
-    assert (env["PIPELINE_NAME"], env["STEP_NAME"]) == ("shop", "raw")
-    assert container["image"] == CLUSTER.image
-    assert container["resources"] == {
-        "requests": {"cpu": "500m", "memory": "512Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}
-    }  # fmt: skip
-    assert made["spec"]["backoffLimit"] == 3
-    assert made["metadata"]["labels"]["workload-class"] == "networkintensive"
-    assert lint(made) == []
-
-
-def test_sql_with_postgres() -> None:
-    golden("postgres.yaml", [postgres()])
-    assert lint(postgres()) == []
-
-
-def test_the_database_is_a_sidecar_that_is_ready_first() -> None:
-    pod = postgres()["spec"]["template"]["spec"]
-    (database,) = pod["initContainers"]
-    assert database["restartPolicy"] == "Always"
-    assert "pg_isready" in database["startupProbe"]["exec"]["command"]
-    assert database["resources"]["requests"] == {"cpu": "500m", "memory": "1Gi"}
-    (main,) = pod["containers"]
-    assert main["resources"] == {
-        "requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"cpu": "4", "memory": "8Gi"}
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize("name", ["PG_PASSWORD", "POSTGRES_PASSWORD"])
-def test_the_password_is_known_to_the_cluster_only(name: str) -> None:
-    pod = postgres()["spec"]["template"]["spec"]
-    env = [one for each in (*pod["initContainers"], *pod["containers"]) for one in each["env"]]
-    (found,) = (one for one in env if one["name"] == name)
-    assert found["valueFrom"] == {"secretKeyRef": {"name": "revenue-db", "key": "password"}}
-
-
-def test_the_query_is_a_file() -> None:
-    pod = postgres()["spec"]["template"]["spec"]
-    assert {"name": "sql", "configMap": {"name": "revenue-sql"}} in pod["volumes"]
-    env = {one["name"]: one.get("value") for one in pod["containers"][0]["env"]}
-    assert (env["PG_HOST"], env["PG_USER"]) == ("127.0.0.1", "odibi")
-    assert (env["INPUT_BUCKET"], env["OUTPUT_BUCKET"]) == ("data-staging", "data-processed")
-    assert not any("SELECT" in str(value).upper() for value in env.values())

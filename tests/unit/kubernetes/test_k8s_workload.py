@@ -147,6 +147,21 @@ def test_a_class_changes_the_pod(workload_class: WorkloadClass) -> None:
     assert not spec("none")["spec"].keys() & {"nodeSelector", "tolerations"}
 
 
+def test_nodes_of_a_class_are_those_that_the_config_names() -> None:
+    def selected(workload_class: WorkloadClass, profile: str) -> dict[str, str]:
+        request = replace(
+            FULL, workload_class=workload_class, profile=profile, node_selector={"zone": "a"},
+            node_selectors={"MemoryIntensive": {"pool": "large"}},
+        )  # fmt: skip
+        found: dict[str, str] = job(request)["spec"]["template"]["spec"]["nodeSelector"]
+        return found
+
+    for profile in ("seed", "none"):
+        assert selected("MemoryIntensive", profile) == {"pool": "large", "zone": "a"}
+    assert selected("IOIntensive", "seed") == {"workload-type": "storage", "disk-type": "nvme", "zone": "a"}
+    assert selected("IOIntensive", "none") == {"zone": "a"}
+
+
 def test_pods_that_compute_rather_stay_away_from_each_other() -> None:
     template = job(replace(FULL, workload_class="ComputeIntensive"))["spec"]["template"]
     affinity = template["spec"]["affinity"]["podAntiAffinity"]

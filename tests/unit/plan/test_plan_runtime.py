@@ -39,12 +39,12 @@ def pipeline(runtime: Any, step: str | None, cluster: Any = CLUSTER) -> Pipeline
 )
 def test_where_a_step_runs(runtime: Any, step: str | None, size: int, expected: str) -> None:
     made = pipeline(runtime, step)
-    assert runtime_of(made, made.steps[0], size) == expected
+    assert runtime_of(made, made.steps[0], size)[0] == expected
 
 
 def test_without_a_cluster_there_is_only_here() -> None:
     made = pipeline("auto", None, None)
-    assert runtime_of(made, made.steps[0], 10**12) == "local"
+    assert runtime_of(made, made.steps[0], 10**12) == ("local", "")
 
 
 @pytest.mark.parametrize(
