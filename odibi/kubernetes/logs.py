@@ -28,6 +28,9 @@ REST = 5.0
 
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(\S*) ")
 
+_CHATTER = re.compile(r"\d\d/\d\d/\d\d \d\d:\d\d:\d\d (INFO|DEBUG|TRACE) ")
+"""How lines of Spark begin that nobody needs: an executor says dozens of them a second."""
+
 Key = tuple[str, str]
 
 
@@ -110,6 +113,8 @@ class Logs:
                 stamp = _STAMP.match(line)
                 at, said = (stamp[0].rstrip(), line[stamp.end() :]) if stamp else ("", line)
                 if known and at <= known:  # told before the connection broke off
+                    continue
+                if key[1] == EXECUTOR and _CHATTER.match(said):
                     continue
                 lines.append((at, said))
                 del lines[:-LINES]

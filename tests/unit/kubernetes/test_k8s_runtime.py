@@ -318,7 +318,11 @@ def test_logs_of_all_containers_are_told_and_kept(
         cluster.logs = {
             (name, "job-container"): ["one", "two"],
             (name, "proxy"): ["up"],
-            (f"{name}-exec-1", "executor"): ["one of many", "two of many"],
+            (f"{name}-exec-1", "executor"): [
+                "one of many",
+                "26/01/05 02:00:00 INFO Executor: Running task 0.0",
+                "26/01/05 02:00:00 ERROR Executor: lost",
+            ],
         }
         fails(cluster, job)
 
@@ -339,8 +343,8 @@ def test_logs_of_all_containers_are_told_and_kept(
         f"{first} [executor-1] one of many",
         f"{first} [proxy] up",
         f"{first} one",
-        f"{second} [executor-1] two of many",
         f"{second} two",
+        "2026-01-05T00:00:02Z [executor-1] 26/01/05 02:00:00 ERROR Executor: lost",
         "2026-01-05T00:00:02Z gone wrong",
     ]
     assert [line[:20] for line in pod.log] == sorted(line[:20] for line in pod.log)
