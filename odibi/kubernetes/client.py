@@ -91,12 +91,12 @@ class Api:
 
     def cron_jobs(self, labels: Mapping[str, str]) -> list[Any]:
         """The CronJobs with these labels."""
-        with self._telling("list", "CronJob"):
+        with self._telling("list", "cronjobs.batch"):
             return list(self._client.list(CronJob, namespace=self.namespace, labels=dict(labels)))
 
     def delete_cron_job(self, name: str) -> None:
         """Delete a CronJob with the Jobs that it made."""
-        with suppress(_Missing), self._telling("delete", "CronJob"):
+        with suppress(_Missing), self._telling("delete", "cronjobs.batch"):
             self._client.delete(CronJob, name, namespace=self.namespace, cascade=CascadeType.BACKGROUND)
 
     def pods(self, labels: Mapping[str, str]) -> list[Any]:
@@ -173,13 +173,7 @@ class Api:
         return KubernetesError(f"the cluster refuses to {verb} {what}: {said}")
 
 
-_PLURALS = {
-    "Job": "jobs.batch",
-    "CronJob": "cronjobs.batch",
-    "Pod": "pods",
-    "Event": "events",
-    "PriorityClass": "priorityclasses",
-}
+_PLURALS = {"Job": "jobs.batch", "Pod": "pods", "Event": "events", "PriorityClass": "priorityclasses"}
 
 
 class _Conflict(Permanent):

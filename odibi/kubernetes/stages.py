@@ -277,11 +277,6 @@ def _database(image: str, pull_policy: str, password: SecretKey) -> Json:
     }
 
 
-def _asked(target: str, params: Sequence[str]) -> tuple[str, ...]:
-    """The arguments of a run for that target with these parameters."""
-    return ("--target", target, *(word for one in params for word in ("--param", one)))
-
-
 def _absolute(config: str) -> str:
     """Where the image has it: what a config calls by relative paths may be on the claim, the config is not."""
     return str(PurePosixPath(_WORK, config))
@@ -317,3 +312,8 @@ def _common(cluster: Kubernetes, pipeline: str, run_id: str, target: str = "", d
 
 def _pair(given: tuple[str, str]) -> dict[str, str]:
     return dict(zip(("cpu", "memory"), given, strict=True))
+
+
+def _asked(target: str, params: Sequence[str]) -> tuple[str, ...]:
+    """The arguments of a run for that target with these parameters."""
+    return ("--target", target, *(word for one in params for word in ("--param", one)))
