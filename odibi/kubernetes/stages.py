@@ -204,3 +204,8 @@ def _backoff(cluster: Kubernetes, otherwise: int) -> int:
 
 def _pair(given: tuple[str, str]) -> dict[str, str]:
     return dict(zip(("cpu", "memory"), given, strict=True))
+
+
+def _asked(target: str, params: Sequence[str]) -> tuple[str, ...]:
+    """The arguments of a run for that target with these parameters."""
+    return ("--target", target, *(word for one in params for word in ("--param", one)))
