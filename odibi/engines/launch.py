@@ -21,7 +21,7 @@ from odibi.errors import Permanent
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["launched", "refuse_java"]
+__all__ = ["launched", "refusal", "refuse_java"]
 
 DELTA_EXTENSION = "io.delta.sql.DeltaSparkSessionExtension"
 
@@ -59,6 +59,10 @@ def launched(
     return session, partial(_stop, session, end)
 
 
+LOG = "spark.log"
+"""What the JVM prints, in the folder of its session."""
+
+
 def refuse_java() -> None:
     """Raise Permanent where there is no Java, or too old a one for Spark."""
     home = os.environ.get("JAVA_HOME")
@@ -84,7 +88,7 @@ def _jvm(folder: Path, stores: Collection[str]) -> Any:
     conf = SparkConf(loadDefaults=False)
     if jars := [*_configured_jars(), *map(str, (*delta_jars(), *connector_jars(stores)))]:
         conf.set("spark.jars", ",".join(jars))
-    log = folder / "spark.log"
+    log = folder / LOG
     try:
         with log.open("wb") as output:
             # The run's note of what it stages is inheritable: it stays locked until the JVM writes no more.
@@ -123,7 +127,14 @@ def _session(gateway: Any, folder: Path, settings: Mapping[str, str]) -> SparkSe
         return SparkSession(SparkContext(conf=conf, gateway=gateway))
     except Py4JError as error:
         said = re.search(r"^: (.*)$", str(error), re.MULTILINE)
-        raise _failed(said[1] if said else str(error)) from error
+        why = refusal((folder / LOG).read_text("utf-8", "replace"))
+        raise _failed(why or (said[1] if said else str(error))) from error
+
+
+def refusal(log: str) -> str:
+    """Why a cluster has refused the last executor that Spark wanted, by what Spark says of that; empty if it has not."""
+    found = re.findall(r"Failure executing: POST at: \S+/pods\. Message: (.+?)\. Received status: ", log)
+    return f"an executor was refused: {found[-1]}" if found else ""
 
 
 def _failed(said: str) -> Permanent:

@@ -97,6 +97,7 @@ class Cluster:
         self._seen: dict[str, Any] = {}
         self._avoided: dict[str, set[str]] = {}
         self._short: Counter[str] = Counter()
+        self._unheard: dict[str, tuple[str, str] | None] = {}
         self._unreasoned = False
         loaded = context.loaded
         self._labels = {
@@ -135,17 +136,24 @@ class Cluster:
     def attempt(self, steps: Sequence[PlannedStep], stopped: Callable[[], bool]) -> Mapping[str, Outcome]:
         """Have a Job compute the steps, or wait for the one that does."""
         task = task_of(self._context.loaded, steps, self._context.fence, read_by(self._context, steps))
-        name, url = self._running(task, stopped) or self._submitted(task, steps, stopped)
+        name, url = (
+            self._unheard.pop(task.task, None)
+            or self._running(task, stopped)
+            or self._submitted(task, steps, stopped)
+        )
         over, job = True, None
         try:
             job = self._followed(name, steps, stopped)
             self._read_to_the_end(job, steps)
             result = self._result(url, job)
             found = outcomes(steps, result, self._records(name, result), self._hindrance(name))
+        except _Unheard as error:
+            over = False  # it goes on: the next attempt, or the next run, waits for it
+            if error.trouble:  # nobody can be asked which it is
+                self._unheard[task.task] = name, url
+            found = undone(self._context, steps, error)
         except OdibiError as error:
-            # One that is not heard of goes on: the next attempt, or the next run, waits for it.
-            over = not isinstance(error, _Unheard)
-            if over and job is None:
+            if job is None:
                 self._collect(name, steps)
             found = undone(self._context, steps, error, self._records(name, None))
             if isinstance(error, ResourceExhausted) and error.resource == "memory":
@@ -464,6 +472,7 @@ class _Unheard(Unavailable):
     def __init__(self, job: str, seconds: float, trouble: str) -> None:
         said = f": {trouble}" if trouble else ""
         super().__init__(f"nothing has been heard of Job {job} for {seconds:.0f} s{said}")
+        self.trouble = trouble
         self.hint = "it may go on there: odibi run --resume waits for it, or takes what it did"
 
 

@@ -177,7 +177,7 @@ def test_the_executors_need_more_memory_than_their_limit(place: Place) -> None:
 
 def test_the_quota_leaves_no_room_for_executors(place: Place) -> None:
     place.apply(quota(place, {"pods": "1"}))
-    refused(place, "exceeded quota", **on_spark({}))
+    refused(place, "an executor was refused", "exceeded quota: small", **on_spark({}))
     place.assert_clean()
 
 

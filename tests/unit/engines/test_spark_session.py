@@ -16,7 +16,7 @@ import pytest
 import odibi
 from odibi.engines import session as sessions
 from odibi.engines.database import Database
-from odibi.engines.launch import refuse_java
+from odibi.engines.launch import refusal, refuse_java
 from odibi.errors import Permanent
 
 if TYPE_CHECKING:
@@ -299,3 +299,17 @@ def test_without_pyspark_the_engine_says_what_to_install(tmp_path: Path) -> None
     assert done.stdout == "pyspark (for engine 'spark') is not installed (pip install 'odibi[spark]')\n", (
         done.stderr
     )
+
+
+REFUSED = """\
+26/01/05 02:00:01 ERROR ExecutorPodsAllocator: Failed to create executor pod 1. Total failures: 1
+io.fabric8.kubernetes.client.KubernetesClientException: Failure executing: POST at: https://10.0.0.1:443/api/v1/namespaces/etl/pods. Message: pods "far-x-exec-1" is forbidden: exceeded quota: small, requested: pods=1, used: pods=1, limited: pods=1. Received status: Status(apiVersion=v1, code=403).
+\tat io.fabric8.kubernetes.client.KubernetesClientException.copyAsCause(KubernetesClientException.java:238)
+"""
+
+
+def test_why_a_cluster_refuses_executors_is_found_in_the_log() -> None:
+    said = 'an executor was refused: pods "far-x-exec-{}" is forbidden: exceeded quota: small, requested: pods=1, used: pods=1, limited: pods=1'
+    assert refusal(REFUSED) == said.format(1)
+    assert refusal(REFUSED + REFUSED.replace("exec-1", "exec-2")) == said.format(2)
+    assert refusal("ERROR SparkContext: Error initializing SparkContext.") == ""

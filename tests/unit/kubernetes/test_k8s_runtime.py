@@ -98,6 +98,7 @@ def test_a_cluster_that_is_silent_for_a_while_has_one_job(
     assert_done(result, shop)
     attempts = result.run.steps[0].attempts
     assert [str(attempt.status) for attempt in attempts] == ["failed", "completed"]
+    assert [pod.status for pod in result.run.steps[0].pods] == ["Succeeded"]
     assert attempts[0].error is not None
     assert "nothing has been heard of Job shop-far-" in attempts[0].error.message
     assert len(cluster.made()) == 1
