@@ -49,8 +49,14 @@ _NO_MEMORY = re.compile(r"out of memory|cannot allocate memory|java heap space",
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\dT\S+ ")
 """The time before each line of a log."""
 
-HOPELESS = ("InvalidImageName", "ErrImageNeverPull", "violates PodSecurity")
-"""What no waiting helps against."""
+HOPELESS = (
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "violates PodSecurity",
+    "usage per Container",
+    "usage per Pod",
+)
+"""What no waiting helps against; the last two are how a LimitRange refuses."""
 
 FRESH = timedelta(seconds=150)
 """How long an event counts: a volume is tried to be mounted again after two minutes at the latest."""

@@ -68,6 +68,9 @@ MARGIN = 60.0
 AGAIN = 5.0
 """Seconds before a Job that could not be made is made again."""
 
+NOTICE = 2.0
+"""Seconds that a Job must wait before that is told: a volume is often there at the second try."""
+
 LOOK = 0.5
 """Seconds between looks at whether the run was stopped."""
 
@@ -316,10 +319,11 @@ class Cluster:
             if any(each in why for each in HOPELESS):
                 raise KubernetesError(f"Job {name} cannot run: {why}")
             since = since or time.monotonic()
-            if (kind := why.partition(" (")[0]) != told:
+            waited = time.monotonic() - since
+            if (kind := why.partition(" (")[0]) != told and waited > NOTICE:
                 say(f"odibi: Job {name} waits: {why}")
                 told = kind
-            elif time.monotonic() - since > self._config.pending_seconds:
+            elif waited > self._config.pending_seconds:
                 said = f"Job {name} cannot run: {why}"
                 if "exceeded quota" in why:
                     raise ResourceQuotaExceeded(exceeded(why), said, hint=QUOTA)

@@ -99,6 +99,16 @@ def test_the_quota_of_pods_is_used_up(place: Place) -> None:
     place.assert_clean()
 
 
+def test_a_pod_may_not_have_that_much_memory(place: Place) -> None:
+    limits = [{"type": "Container", "max": {"memory": "100Mi"}}]
+    metadata = {"name": "small", "namespace": place.name}
+    place.apply({"apiVersion": "v1", "kind": "LimitRange", "metadata": metadata, "spec": {"limits": limits}})
+    refused(
+        place, "maximum memory usage per Container is 100Mi", of_cluster={"pending_seconds": 1000}
+    )  # nobody waits for that
+    place.assert_clean()
+
+
 def assert_kind(place: Place, kind: str) -> None:
     """The step's error is of this kind."""
     (step,) = [one for one in place.record()["steps"] if one["name"] == "far"]
@@ -171,7 +181,7 @@ def test_the_executors_need_more_memory_than_their_limit(place: Place) -> None:
         "spark.executor.memoryOverhead": "10m",
         "spark.executor.extraJavaOptions": "-XX:+AlwaysPreTouch -Xms512m",
     }
-    refused(place, "OOMKilled", **on_spark(hungry))
+    refused(place, "executor refused-far-", "failed: OOMKilled", **on_spark(hungry))
     place.assert_clean()
 
 

@@ -131,7 +131,8 @@ def test_the_rights_are_those_that_are_used(place: Place) -> None:
     }}  # fmt: skip
     given = config(place, "rights", steps, engines={"silver": "spark"}, of_cluster={"spark": spark})
     file = place.write("rights.json", given)
-    place.odibi("run", file, code=0)
+    done = place.odibi("run", file, code=0)
+    assert "[far executor-1] " in done.stderr  # their logs are read with the same right
     assert not [*(place.shared / "tasks").rglob("task.json")]  # what is merged is not kept
     scheduled = place.odibi("k8s", "render", file, "--schedule", "0 2 * * *", "--output", "json", code=0)
     place.apply(*json.loads(scheduled.stdout))

@@ -244,6 +244,21 @@ def test_a_node_is_waited_for_as_long_as_is_said(shop: Project, cluster: Served)
     assert cluster.there("jobs") == []
 
 
+def test_what_no_waiting_helps_against_is_not_waited_for(shop: Project, cluster: Served) -> None:
+    limit = "maximum memory usage per Container is 1Gi, but limit is 8Gi"
+
+    def work(job: Json) -> None:
+        about = {"kind": "Job", "name": job["metadata"]["name"]}
+        said = {"type": "Warning", "reason": "FailedCreate", "message": f'pods "x" is forbidden: {limit}'}
+        cluster.put("events", {"metadata": {"name": "e"}, "involvedObject": about, **said})
+
+    cluster.work = work
+    assert (
+        f'cannot run: no pod can be made (FailedCreate: pods "x" is forbidden: {limit})'
+        in error(run(shop)).message
+    )
+
+
 def test_a_node_that_comes_in_time_is_enough(shop: Project, cluster: Served) -> None:
     def work(job: Json) -> None:
         cluster.pod(job, "Pending", **UNSCHEDULABLE)
@@ -261,7 +276,7 @@ def test_executors_that_cannot_start_end_the_step(
         cluster.executor(job, 1, "Pending", {"waiting": {"reason": "ErrImagePull"}})
 
     cluster.work = work
-    result = run(shop, pending_seconds=1)
+    result = run(shop, pending_seconds=3)
     assert "cannot run: no executor can start: the image 'odibi:1' cannot be had" in error(result).message
     assert "waits: no executor can start" in capsys.readouterr().err
     assert [pod.executors for pod in result.run.steps[0].pods] == [1]
