@@ -108,12 +108,12 @@ class Api:
 
     def cron_jobs(self, labels: Mapping[str, str]) -> list[Any]:
         """The CronJobs with these labels."""
-        with self._telling("list", "CronJob"):
+        with self._telling("list", "cronjobs.batch"):
             return list(self._client.list(CronJob, namespace=self.namespace, labels=dict(labels)))
 
     def delete_cron_job(self, name: str) -> None:
         """Delete a CronJob with the Jobs that it made."""
-        with suppress(_Missing), self._telling("delete", "CronJob"):
+        with suppress(_Missing), self._telling("delete", "cronjobs.batch"):
             self._client.delete(CronJob, name, namespace=self.namespace, cascade=CascadeType.BACKGROUND)
 
     def pods(self, labels: Mapping[str, str]) -> list[Any]:

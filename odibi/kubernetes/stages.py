@@ -158,11 +158,6 @@ def pipeline_request(
     )
 
 
-def _asked(target: str, params: Sequence[str]) -> tuple[str, ...]:
-    """The arguments of a run for that target with these parameters."""
-    return ("--target", target, *(word for one in params for word in ("--param", one)))
-
-
 def _absolute(config: str) -> str:
     """Where the image has it: what a config calls by relative paths may be on the claim, the config is not."""
     return str(PurePosixPath(_WORK, config))
@@ -204,3 +199,8 @@ def _backoff(cluster: Kubernetes, otherwise: int) -> int:
 
 def _pair(given: tuple[str, str]) -> dict[str, str]:
     return dict(zip(("cpu", "memory"), given, strict=True))
+
+
+def _asked(target: str, params: Sequence[str]) -> tuple[str, ...]:
+    """The arguments of a run for that target with these parameters."""
+    return ("--target", target, *(word for one in params for word in ("--param", one)))

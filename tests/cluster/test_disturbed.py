@@ -249,7 +249,7 @@ def test_what_dead_runs_left_is_deleted(held: Held) -> None:
     held.run.kill()
     held.run.wait()
     assert re.search(
-        f"deleted {name} of run", place.odibi("k8s", "delete", held.config, "--orphans", code=0).stdout
+        f"deleted Job {name} of run", place.odibi("k8s", "delete", held.config, "--orphans", code=0).stdout
     )
     place.assert_clean()
     assert "has no Job" in place.odibi("k8s", "delete", held.config, code=0).stdout
@@ -258,7 +258,7 @@ def test_what_dead_runs_left_is_deleted(held: Held) -> None:
 def test_delete_ends_a_run_that_is_under_way(held: Held) -> None:
     held.waits()
     name = held.job["metadata"]["name"]
-    assert f"deleted {name}" in held.place.odibi("k8s", "delete", held.config, code=0).stdout
+    assert f"deleted Job {name}" in held.place.odibi("k8s", "delete", held.config, code=0).stdout
     done = held.run.ended(code=1)
     assert f"Job {name} was deleted while it was waited for" in done.stdout + done.stderr
     held.place.assert_clean()
