@@ -11,7 +11,7 @@ from odibi.kubernetes import exchange
 from tests.unit.kubernetes.served import Json, served
 from tests.unit.run.project import Project, sql
 
-EVICTED = {
+EVICTED: Json = {
     "reason": "Evicted", "message": "The node was low on resource: ephemeral-storage.", "containerStatuses": [],
 }  # fmt: skip
 
