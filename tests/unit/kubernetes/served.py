@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
+import pytest
+
+from tests.unit.kubernetes.api import Json, Said, serving, status
 from tests.unit.kubernetes.elsewhere import worked
 
-__all__ = ["Served", "served"]
+__all__ = ["NOW", "Json", "Served", "served"]
 
-Json = dict[str, Any]
 KINDS = {"jobs": "Job", "pods": "Pod", "events": "Event"}
 NOW = "2026-01-05T00:00:00Z"
 
@@ -125,16 +124,38 @@ class Served:
 
     # --- answers ---------------------------------------------------------------------------------
 
-    def create(self, job: Json) -> tuple[int, Json]:
+    def answer(self, method: str, path: str, query: Mapping[str, str], body: Json) -> Said:
+        if self.down:
+            raise ConnectionAbortedError
+        plural, *rest = path.partition("/namespaces/etl/")[2].split("/")
+        if query.get("watch"):
+            return 200, self.changed(plural, query)
+        made = body["metadata"]["name"] if method == "POST" else ""
+        self.asked.append(f"{method} {path} {made}".strip())
+        if path == "/version":
+            return 200, [{"gitVersion": "v1.33.1"}]
+        if method == "POST":
+            return self.create(body)
+        if method == "DELETE":
+            there = self.drop(plural, rest[0])
+            return status(200, "") if there else status(404, f'jobs.batch "{rest[0]}" not found')
+        if rest[-1:] != ["log"]:
+            return 200, [self.listed(plural, query)]
+        if self.mute:
+            return status(500, "dial tcp: connection refused")
+        lines = self.logs.get((rest[0], query["container"]), [])
+        return 200, (f"2026-01-05T00:00:{n:02}.5Z {line}" for n, line in enumerate(lines))
+
+    def create(self, job: Json) -> Said:
         name = job["metadata"]["name"]
         if (refused := self.refuse(job)) is not None:
-            return _status(*refused)
+            return status(*refused)
         if self.there("jobs", name=name):
-            return _status(409, f'jobs.batch "{name}" already exists')
+            return status(409, f'jobs.batch "{name}" already exists')
         job["metadata"]["creationTimestamp"] = NOW
         self.put("jobs", job)
         threading.Thread(target=self.work, args=(job,), daemon=True).start()
-        return 201, job
+        return 201, [job]
 
     def listed(self, plural: str, query: Mapping[str, str]) -> Json:
         with self.news:
@@ -170,92 +191,10 @@ def _name(query: Mapping[str, str]) -> str:
     return _pairs(query.get("fieldSelector")).get("metadata.name", "")
 
 
-def _status(code: int, message: str) -> tuple[int, Json]:
-    return code, {"kind": "Status", "code": code, "message": message}
-
-
 @contextmanager
-def served(folder: Path) -> Iterator[tuple[Served, Path]]:
-    """A cluster, and the kubeconfig that names it."""
+def served(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Served]:
+    """A cluster, which KUBECONFIG names."""
     known = Served(folder)
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def _answer(self) -> None:
-            parts = urlsplit(self.path)
-            query = {key: values[0] for key, values in parse_qs(parts.query).items()}
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            path = parts.path.partition("/namespaces/etl/")[2].split("/")
-            if known.down:
-                self.close_connection = True
-                return
-            if query.get("watch"):
-                self._stream(f"{json.dumps(one)}\n" for one in known.changed(path[0], query))
-                return
-            made = json.loads(body) if self.command == "POST" else {}
-            name = made["metadata"]["name"] if made else ""
-            known.asked.append(f"{self.command} {parts.path} {name}".strip())
-            if path[-1] == "log" and known.mute:
-                self._whole(*_status(500, "dial tcp: connection refused"))
-            elif path[-1] == "log":
-                lines = known.logs.get((path[1], query["container"]), [])
-                self._stream(f"2026-01-05T00:00:{n:02}.5Z {line}\n" for n, line in enumerate(lines))
-            elif self.command == "POST":
-                self._whole(*known.create(made))
-            elif self.command == "DELETE":
-                there = known.drop(path[0], path[1])
-                self._whole(
-                    *(_status(200, "") if there else _status(404, f'jobs.batch "{path[1]}" not found'))
-                )
-            elif parts.path == "/version":
-                self._whole(200, {"gitVersion": "v1.33.1"})
-            else:
-                self._whole(200, known.listed(path[0], query))
-
-        do_GET = do_POST = do_DELETE = _answer  # noqa: N815 - the names that http.server calls
-
-        def _whole(self, code: int, said: Json) -> None:
-            text = json.dumps(said).encode()
-            self.send_response(code)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
-
-        def _stream(self, lines: Any) -> None:
-            self.send_response(200)
-            self.send_header("Connection", "close")
-            self.end_headers()
-            self.close_connection = True
-            try:
-                for line in lines:
-                    self.wfile.write(line.encode())
-                    self.wfile.flush()
-            except OSError:  # nobody listens any more
-                pass
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *_: object) -> None:
-            """Whoever hangs up is done."""
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        described = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
-            "users": [{"name": "u", "user": {"token": "t"}}],
-            "contexts": [{"name": "d", "context": {"cluster": "c", "user": "u", "namespace": "etl"}}],
-            "current-context": "d",
-        }
-        kubeconfig = folder / "kubeconfig"
-        kubeconfig.write_text(json.dumps(described))
-        yield known, kubeconfig
+    with serving(known.answer, folder, patch):
+        yield known
         known.down = True
-        server.shutdown()

@@ -39,8 +39,7 @@ class Fates:
 @pytest.fixture
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     monkeypatch.chdir(tmp_path)
-    with served(tmp_path) as (found, kubeconfig):
-        monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    with served(tmp_path, monkeypatch) as found:
         yield found
 
 

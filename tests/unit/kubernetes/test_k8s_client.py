@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from lightkube.resources.batch_v1 import Job
@@ -18,6 +15,7 @@ from odibi.config.runtime import Kubernetes
 from odibi.errors import KubernetesError, OdibiError, ResourceQuotaExceeded, Unavailable
 from odibi.kubernetes import client
 from odibi.kubernetes.client import Api, Watched, exceeded
+from tests.unit.kubernetes.api import Json, Said, serving, status
 
 JOBS = "/apis/batch/v1/namespaces/etl/jobs"
 MANIFEST = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "a"}, "spec": {"template": {"spec": {"containers": []}}}}  # fmt: skip
@@ -28,59 +26,26 @@ class Cluster:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self.answers: dict[str, Callable[[Any, dict[str, list[str]]], tuple[int, list[Any]]]] = {}
+        self.answers: dict[str, Callable[[Json, Mapping[str, str]], Said]] = {}
 
-    def job(self, name: str, version: int) -> dict[str, Any]:
+    def answer(self, method: str, path: str, query: Mapping[str, str], body: Json) -> Said:
+        assert path.startswith((JOBS, "/version")), path
+        kind = "WATCH" if "watch" in query else "VERSION" if path == "/version" else method
+        self.asked.append(f"{kind} {query.get('resourceVersion', '')}".strip())
+        return self.answers[kind](body, query)
+
+    def job(self, name: str, version: int) -> Json:
         return {**MANIFEST, "metadata": {"name": name, "resourceVersion": str(version)}}
 
     def refuse(self, method: str, code: int, message: str) -> None:
-        self.answers[method] = lambda _body, _query: (
-            code,
-            [{"kind": "Status", "code": code, "message": message}],
-        )
+        self.answers[method] = lambda _body, _query: status(code, message)
 
 
 @pytest.fixture
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     known = Cluster()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def _answer(self) -> None:
-            path, query = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
-            assert path.startswith((JOBS, "/version")), path
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            kind = "WATCH" if "watch" in query else "VERSION" if path == "/version" else self.command
-            known.asked.append(f"{kind} {query.get('resourceVersion', [''])[0]}".strip())
-            code, lines = known.answers[kind](json.loads(body or b"{}"), query)
-            text = "".join(json.dumps(line) + "\n" for line in lines).encode()
-            self.send_response(code)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
-
-        do_GET = do_POST = do_DELETE = _answer  # noqa: N815 - the names that http.server calls
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        described = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
-            "users": [{"name": "u", "user": {"token": "t"}}],
-            "contexts": [{"name": "d", "context": {"cluster": "c", "user": "u", "namespace": "etl"}}],
-            "current-context": "d",
-        }
-        (tmp_path / "kubeconfig").write_text(json.dumps(described))
-        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    with serving(known.answer, tmp_path, monkeypatch):
         yield known
-        server.shutdown()
 
 
 Asking = Callable[..., Api]
@@ -155,16 +120,16 @@ def test_creating_twice_is_creating_once(cluster: Cluster, api: Asking) -> None:
 def test_deleting_what_is_gone_is_done_and_what_resists_is_forced(cluster: Cluster, api: Asking) -> None:
     cluster.refuse("DELETE", 404, 'jobs.batch "a" not found')
     api().delete("a")
-    queries: list[dict[str, list[str]]] = []
+    queries: list[Mapping[str, str]] = []
 
-    def once(_body: Any, query: dict[str, list[str]]) -> tuple[int, list[Any]]:
+    def once(_body: Json, query: Mapping[str, str]) -> Said:
         queries.append(query)
-        return (500, [{"kind": "Status", "code": 500, "message": "no"}]) if len(queries) == 1 else (200, [{}])
+        return status(500, "no") if len(queries) == 1 else (200, [{}])
 
     cluster.answers["DELETE"] = once
     api().delete("a")
-    assert [query.get("gracePeriodSeconds") for query in queries] == [None, ["0"]]
-    assert [query["propagationPolicy"] for query in queries] == [["Background"], ["Background"]]
+    assert [query.get("gracePeriodSeconds") for query in queries] == [None, "0"]
+    assert [query["propagationPolicy"] for query in queries] == ["Background", "Background"]
 
 
 def test_no_answer_is_unavailable(cluster: Cluster, api: Asking) -> None:
@@ -212,23 +177,23 @@ FORGOTTEN = {"kind": "Status", "code": 410, "message": "too old"}
     ids=["event", "answer"],
 )
 def test_a_watch_goes_on_where_it_broke_off_and_misses_nothing(
-    cluster: Cluster, api: Asking, forgotten: tuple[int, list[Any]]
+    cluster: Cluster, api: Asking, forgotten: Said
 ) -> None:
     """The stream ends after each event, once with an error; then the cluster has forgotten where it was."""
     lists = [
         (10, [cluster.job("a", 9)]),
         (30, [cluster.job("b", 20), cluster.job("c", 29)]),  # a went while nobody listened
     ]
-    streams: list[tuple[int, list[Any]]] = [
+    streams: list[Said] = [
         (200, [{"type": "ADDED", "object": cluster.job("b", 11)}]),
-        (503, [{"kind": "Status", "code": 503, "message": "restarting"}]),
-        (403, [{"kind": "Status", "code": 403, "message": "no roles are known yet"}]),
+        status(503, "restarting"),
+        status(403, "no roles are known yet"),
         (200, [{"type": "MODIFIED", "object": cluster.job("b", 12)}, {"type": "BOOKMARK", "object": cluster.job("", 13)}]),
         forgotten,
         (200, [{"type": "DELETED", "object": cluster.job("c", 31)}]),
     ]  # fmt: skip
 
-    def listed(_body: Any, _query: dict[str, list[str]]) -> tuple[int, list[Any]]:
+    def listed(_body: Json, _query: Mapping[str, str]) -> Said:
         version, jobs = lists.pop(0)
         return 200, [{"kind": "JobList", "metadata": {"resourceVersion": str(version)}, "items": jobs}]
 
@@ -288,7 +253,7 @@ def test_a_right_that_was_taken_away_is_said_after_a_while(
     monkeypatch.setattr(client, "RESTART", 0.5)
     streams = [(200, [{"type": "ADDED", "object": cluster.job("b", 11)}])]
     none = (200, [{"metadata": {"resourceVersion": "1"}, "items": []}])
-    refused = (403, [{"kind": "Status", "code": 403, "message": "jobs.batch is forbidden"}])
+    refused = status(403, "jobs.batch is forbidden")
     cluster.answers |= dict.fromkeys(("GET", "VERSION"), lambda _body, _query: none)
     cluster.answers["WATCH"] = lambda _body, _query: streams.pop() if streams else refused
     watched = api().watch(Job, None)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -23,6 +20,7 @@ from odibi.kubernetes.stages import pipeline_request, stages
 from odibi.record.model import RunRecord, RunStatus
 from odibi.record.store import open_store
 from odibi.run.remote import RUNTIMES
+from tests.unit.kubernetes.api import Json, Said, serving, status
 from tests.unit.kubernetes.elsewhere import Processes
 from tests.unit.run.project import Project, sql
 
@@ -55,51 +53,24 @@ class Namespace:
     def named(self) -> list[str]:
         return [one["metadata"]["name"] for those in self.objects.values() for one in those]
 
-    def answer(self, method: str, kind: str, name: str, selector: str) -> tuple[int, Any]:
+    def answer(self, method: str, path: str, query: Mapping[str, str], _body: Json) -> Said:
+        kind, _, name = path.partition("/namespaces/etl/")[2].partition("/")
         self.asked.append(f"{method} {kind}/{name}".rstrip("/"))
         if self.refuses:
-            return 403, {"kind": "Status", "code": 403, "message": "no"}
+            return status(403, "no")
         if method == "DELETE":
             self.objects[kind] = [one for one in self.objects[kind] if one["metadata"]["name"] != name]
-            return 200, {"kind": "Status", "status": "Success"}
-        wanted = dict(part.split("=") for part in selector.split(",")).items()
+            return 200, [{"kind": "Status", "status": "Success"}]
+        wanted = dict(part.split("=") for part in query["labelSelector"].split(",")).items()
         items = [one for one in self.objects[kind] if wanted <= one["metadata"]["labels"].items()]
-        return 200, {"metadata": {"resourceVersion": "1"}, "items": items}
+        return 200, [{"metadata": {"resourceVersion": "1"}, "items": items}]
 
 
 @pytest.fixture
 def namespace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Namespace]:
     known = Namespace()
-
-    class Handler(BaseHTTPRequestHandler):
-        def _answer(self) -> None:
-            at = urlsplit(self.path)
-            _, _, _, _, _, _, kind, *name = at.path.split("/")
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            selector = parse_qs(at.query).get("labelSelector", [""])[0]
-            code, body = known.answer(self.command, kind, "".join(name), selector)
-            self.send_response(code)
-            self.send_header("Content-Type", "application/json")
-            self.end_headers()
-            self.wfile.write(json.dumps(body).encode())
-
-        do_GET = do_DELETE = _answer  # noqa: N815 - the names that http.server calls
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        described = {
-            "apiVersion": "v1", "kind": "Config", "current-context": "d",
-            "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
-            "users": [{"name": "u", "user": {"token": "t"}}],
-            "contexts": [{"name": "d", "context": {"cluster": "c", "user": "u", "namespace": "etl"}}],
-        }  # fmt: skip
-        (tmp_path / "kubeconfig").write_text(json.dumps(described))
-        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    with serving(known.answer, tmp_path, monkeypatch):
         yield known
-        server.shutdown()
 
 
 @pytest.fixture

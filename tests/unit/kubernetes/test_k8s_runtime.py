@@ -25,8 +25,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 @pytest.fixture
 def cluster(shop: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
-    with served(shop.root) as (found, kubeconfig):
-        monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    with served(shop.root, monkeypatch) as found:
         monkeypatch.setattr(runtime, "AGAIN", 0.1)
         yield found
 
