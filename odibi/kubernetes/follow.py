@@ -196,14 +196,22 @@ def why_failed(
     if late:
         return _told(Timeout(f"Job {job.metadata.name}", job.spec.activeDeadlineSeconds or 0), last, logs)
     if last is not None and (died := _died(last)):
-        said = ": ".join(filter(None, (f"pod {last.metadata.name} failed: {died}", _said(last, logs))))
         code = None if _disrupted(last) else exit_code(last)
+        if last.metadata.deletionTimestamp is not None and (code or 0) > SIGNALLED:
+            # What it said in the end is how it was told to go.
+            said = f"pod {last.metadata.name} was deleted while it worked ({died})"
+        else:
+            said = ": ".join(filter(None, (f"pod {last.metadata.name} failed: {died}", _said(last, logs))))
         return _told(error_of(code, said), last, logs)
     refused = next((e.message for e in events if e.type == "Warning" and e.reason == "FailedCreate"), "")
     if refused:
         return KubernetesError(f"Job {job.metadata.name} failed: {refused}")
     reason = condition.message if condition is not None else "it ended without a result"
     return _told(Transient(f"Job {job.metadata.name} failed: {reason}"), last, logs)
+
+
+SIGNALLED = 128
+"""Exit codes above it are those of signals."""
 
 
 def error_of(code: int | None, said: str) -> OdibiError:

@@ -247,12 +247,14 @@ def test_there_is_no_such_namespace_for_one_who_may_know(place: Place) -> None:
 
 def test_the_namespace_goes_while_its_job_runs(place: Place) -> None:
     gate = place.shared / "gate"
-    run = place.start("run", given(place, step=function("hold", {"gate": str(gate)})))
+    config = given(place, step=function("hold", {"gate": str(gate)}), max_retries=1)
+    run = place.start("run", config)
     wait_until(90, lambda: run.poll() is not None or Path(f"{gate}.waited-for").exists())
     kubectl("delete", "namespace", place.name)
     done = run.ended(code=1, timeout=SLOW)
-    assert "Job refused-far-" in done.stdout, said(done)
-    assert "was deleted while it was waited for" in done.stdout or "being deleted" in done.stdout, said(done)
+    # Which of the two is deleted first is the cluster's choice; nothing can be made there any more.
+    says = ("was deleted while it was waited for", f"namespace {place.name} is being deleted")
+    assert any(words in done.stdout for words in says), said(done)
 
 
 def admin(place: Place) -> str:

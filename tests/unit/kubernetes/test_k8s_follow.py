@@ -220,6 +220,10 @@ DONE = {
     ),
     "killed": (dead(137), (), Transient, 137, "Error, exit code 137"),
     "ended": (dead(143), (), Transient, 143, "Error, exit code 143"),
+    "deleted": (
+        dead(143, deleted="2026-01-05T00:00:09Z"), ("cancelled",), Transient, 143,
+        "pod shop-big-1-x was deleted while it worked (Error, exit code 143)",
+    ),
     "a full disk": (
         dead(1), ("OSError: No space left on device",), ResourceExhausted, 1, "No space left",
     ),
