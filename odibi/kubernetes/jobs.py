@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -14,7 +15,7 @@ from odibi.datasets.fetching import WAREHOUSES, is_served
 from odibi.errors import Permanent
 from odibi.kubernetes import names, sidecar
 from odibi.kubernetes.pods import SCRATCH
-from odibi.kubernetes.request import JobRequest
+from odibi.kubernetes.request import JobRequest, of_cluster
 from odibi.kubernetes.spark import PORTS
 from odibi.kubernetes.workload import BASE, Given, classify, largest, merged, mib, most
 from odibi.operations.memory import size_of
@@ -83,9 +84,9 @@ def job_request(
     pipeline = loaded.pipeline
     given = most(given_to(step, cluster.spark, short) for step in steps)
     workload_class = largest(workload_class_of(step) for step in steps)
-    return JobRequest(
+    return replace(
+        of_cluster(cluster),
         name=names.job_name(pipeline.pipeline, name, run_id, attempt),
-        namespace=cluster.namespace or "",
         image=(spark and cluster.spark_image) or cluster.image,
         args=("worker", task_url),
         env={
@@ -93,12 +94,9 @@ def job_request(
             **cluster.env,
             **(sidecar.TOLD if postgres else {}),
         },
-        secrets=cluster.secrets,
         requests=given.requests,
         limits=given.limits,
-        volumes=cluster.volumes,
         backoff_limit=cluster.backoff_limit or 0,  # the run counts attempts
-        ttl=cluster.ttl_seconds,
         deadline=deadline_of(loaded, steps),
         labels=labels_of(loaded, steps, name=name, task=task, run_id=run_id),
         annotations={
@@ -108,15 +106,9 @@ def job_request(
             names.FULL_TASK: name,
             names.ATTEMPT: str(attempt),
         },
-        service_account=cluster.service_account,
         token=spark,  # a driver starts its executors; nobody else talks to the cluster
         workload_class=workload_class,
-        priority=cluster.priority,
         excluded_nodes=tuple(excluded_nodes),
-        pull_policy=cluster.pull_policy,
-        node_selector=cluster.node_selector,
-        node_selectors=cluster.node_selectors,
-        profile=cluster.profile,
         postgres=cluster.postgres_image if postgres else "",
         ports=PORTS if spark else {},
     )

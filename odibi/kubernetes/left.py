@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from odibi.errors import OdibiError
 from odibi.kubernetes import exchange, names
 from odibi.kubernetes.client import Api
 from odibi.kubernetes.jobs import cluster_of
+from odibi.kubernetes.logs import say
 from odibi.kubernetes.task import parsed
 from odibi.plan.model import Action
 from odibi.plan.runtime import HERE
@@ -161,5 +161,4 @@ def clear(context: RunContext, killed: Collection[str]) -> None:
                 url = str(job.spec.template.spec.containers[0].args[-1])
                 if url.startswith(f"{cluster.tasks.rstrip('/')}/"):
                     exchange.forget(url)
-                with suppress(OSError, ValueError):  # whoever listens, the run goes on
-                    sys.stderr.write(f"odibi: Job {job.metadata.name} of a run that was killed is deleted\n")
+                say(f"odibi: Job {job.metadata.name} of a run that was killed is deleted")

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from odibi.config.runtime import Mount, SecretKey, WorkloadClass
+from odibi.config.runtime import Kubernetes, Mount, SecretKey, WorkloadClass
 
-__all__ = ["JobRequest"]
+__all__ = ["JobRequest", "of_cluster"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,3 +67,22 @@ class JobRequest:
     postgres: str = ""
     ports: Mapping[str, int] = field(default_factory=dict)
     working_dir: str = ""
+
+
+def of_cluster(cluster: Kubernetes) -> JobRequest:
+    """What all pods of a pipeline are given alike; who asks for some lays the rest over it."""
+    return JobRequest(
+        name="",
+        image=cluster.image,
+        namespace=cluster.namespace or "",
+        env=cluster.env,
+        secrets=cluster.secrets,
+        volumes=cluster.volumes,
+        ttl=cluster.ttl_seconds,
+        service_account=cluster.service_account,
+        priority=cluster.priority,
+        pull_policy=cluster.pull_policy,
+        node_selector=cluster.node_selector,
+        node_selectors=cluster.node_selectors,
+        profile=cluster.profile,
+    )

@@ -7,6 +7,7 @@ Service and no DNS is needed, and go when its pod goes, because they belong to i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from odibi.config.runtime import Kubernetes, SparkPods, WorkloadClass
@@ -15,7 +16,7 @@ from odibi.kubernetes import names
 from odibi.kubernetes.manifest import labels as labels_of
 from odibi.kubernetes.manifest import placed, variables
 from odibi.kubernetes.pods import container_security, mounts, pod_security, volumes
-from odibi.kubernetes.request import JobRequest
+from odibi.kubernetes.request import of_cluster
 
 __all__ = ["CREDENTIALS", "EXECUTOR", "PORTS", "conf", "executor_pod"]
 
@@ -151,19 +152,12 @@ def executor_pod(
         workload_class: of its steps.
         excluded_nodes: where it should not run, if there are others.
     """
-    request = JobRequest(
-        name="",
-        image=cluster.spark_image or "",
-        env=cluster.env,
-        secrets=cluster.secrets,
+    request = replace(
+        of_cluster(cluster),
         labels=labels,
         annotations=annotations,
         workload_class=workload_class,
-        priority=cluster.priority,
         excluded_nodes=tuple(excluded_nodes),
-        node_selector=cluster.node_selector,
-        node_selectors=cluster.node_selectors,
-        profile=cluster.profile,
     )
     container: Json = {
         "name": EXECUTOR,

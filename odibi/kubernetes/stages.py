@@ -14,7 +14,7 @@ from odibi.config.models import Step
 from odibi.config.runtime import Kubernetes, WorkloadClass
 from odibi.errors import Permanent
 from odibi.kubernetes import names
-from odibi.kubernetes.request import JobRequest
+from odibi.kubernetes.request import JobRequest, of_cluster
 from odibi.plan.select import select
 
 __all__ = ["STAGES", "Stage", "pipeline_request", "stages"]
@@ -172,23 +172,11 @@ def _common(cluster: Kubernetes, pipeline: str, run_id: str, target: str = "", d
         names.VERSION: names.label_value(names.odibi_version()),
     }
     shared = next((volume for volume in cluster.volumes if volume.shared), None)
-    return JobRequest(
-        name="",
-        image=cluster.image,
-        namespace=cluster.namespace or "",
-        env=cluster.env,
-        secrets=cluster.secrets,
-        volumes=cluster.volumes,
+    return replace(
+        of_cluster(cluster),
         backoff_limit=_backoff(cluster, 3),
-        ttl=cluster.ttl_seconds,
         labels={name: value for name, value in labels.items() if value},
         annotations={names.FULL_PIPELINE: pipeline},
-        service_account=cluster.service_account,
-        priority=cluster.priority,
-        pull_policy=cluster.pull_policy,
-        node_selector=cluster.node_selector,
-        node_selectors=cluster.node_selectors,
-        profile=cluster.profile,
         working_dir=shared.mount if shared is not None else "",
     )
 
